@@ -1,0 +1,107 @@
+"""Projects, prompts, comparisons, agreement and snapshots over the API."""
+
+import io
+
+from django.http import StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import status
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotate.access import in_project, projects_of
+from annotate.api.door import page_of, project_api
+from annotate.api.serializers import (
+    ComparisonSerializer,
+    FreezeSerializer,
+    ProjectSerializer,
+    PromptSerializer,
+    SnapshotSerializer,
+    UploadSerializer,
+)
+from annotate.models import Project, Role, Snapshot, Split
+from annotate.workflow.agreement import agreement_of
+from annotate.workflow.exceptions import WorkflowError
+from annotate.workflow.export import export_lines
+from annotate.workflow.intake import import_prompts
+from annotate.workflow.snapshots import freeze
+
+
+@extend_schema(responses=ProjectSerializer(many=True))
+@api_view(["GET"])
+def project_list(request: Request) -> Response:
+    return page_of(request, projects_of(request.user), ProjectSerializer)
+
+
+@extend_schema(responses=ProjectSerializer)
+@project_api({"GET": Role.ANNOTATOR})
+def project_detail(request: Request, project: Project) -> Response:
+    return Response(ProjectSerializer(project).data)
+
+
+@extend_schema(request=UploadSerializer, responses=PromptSerializer(many=True))
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+def prompt_list(request: Request, project: Project) -> Response:
+    """POST imports the text of a JSONL or CSV file, all or nothing; 400 lists the lines at fault."""
+    if request.method == "GET":
+        return page_of(request, project.prompts.all(), PromptSerializer)
+    form = UploadSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    # Not splitlines(): it also cuts at U+2028 and the like, which JSON strings may hold.
+    lines = io.StringIO(form.validated_data["content"])
+    report = import_prompts(project=project, lines=lines, format=form.validated_data["format"])
+    return Response({"created": report.created, "unchanged": report.unchanged}, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(responses=ComparisonSerializer(many=True))
+@project_api({"GET": Role.REVIEWER})
+def comparison_list(request: Request, project: Project) -> Response:
+    rows = project.comparisons.select_related("prompt", "response_a", "response_b", "batch")
+    return page_of(
+        request, rows.prefetch_related("judgments__annotator", "judgments__guideline_version"), ComparisonSerializer
+    )
+
+
+@extend_schema(
+    parameters=[OpenApiParameter("bootstrap", int, description="resamples for the intervals, at most 10000")],
+    responses=OpenApiTypes.OBJECT,
+)
+@project_api({"GET": Role.REVIEWER})
+def agreement(request: Request, project: Project) -> Response:
+    given = request.query_params.get("bootstrap", "1000")
+    if not given.isdigit() or not 1 <= int(given) <= 10_000:
+        raise WorkflowError(f"bootstrap={given} is not a number from 1 to 10000.")
+    return Response(agreement_of(project=project, bootstrap=int(given)).as_json())
+
+
+@extend_schema(request=FreezeSerializer, responses=SnapshotSerializer(many=True))
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+def snapshot_list(request: Request, project: Project) -> Response:
+    """POST freezes the project as it is: 201 for a new snapshot, 200 for the same state again."""
+    if request.method == "GET":
+        return page_of(request, project.snapshots.all(), SnapshotSerializer)
+    form = FreezeSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    snapshot, created = freeze(project=project, actor=request.user, **form.validated_data)
+    return Response(SnapshotSerializer(snapshot).data, status=201 if created else 200)
+
+
+@extend_schema(responses=SnapshotSerializer)
+@project_api({"GET": Role.REVIEWER})
+def snapshot_detail(request: Request, project: Project, number: int) -> Response:
+    return Response(SnapshotSerializer(in_project(Snapshot, project, number=number)).data)
+
+
+@extend_schema(
+    parameters=[OpenApiParameter("split", str, enum=list(Split.values))],
+    responses={(200, "application/x-ndjson"): OpenApiTypes.STR},
+)
+@project_api({"GET": Role.REVIEWER})
+def snapshot_export(request: Request, project: Project, number: int) -> Response | StreamingHttpResponse:
+    """JSON Lines in TRL's conversational preference format."""
+    snapshot = in_project(Snapshot, project, number=number)
+    split = request.query_params.get("split") or None
+    if split not in (None, *Split.values):
+        raise WorkflowError(f"split={split} is neither train nor test.")
+    return StreamingHttpResponse(export_lines(snapshot=snapshot, split=split), content_type="application/x-ndjson")

@@ -1,0 +1,115 @@
+"""What goes in and out of the API; doors only, no rules of their own."""
+
+import uuid
+
+from rest_framework import serializers
+
+from annotate.models import (
+    Aggregation,
+    Assignment,
+    Comparison,
+    GuidelineVersion,
+    Judgment,
+    Project,
+    Prompt,
+    SkipReason,
+    Snapshot,
+)
+
+SIDES = ["left", "tie", "right"]
+
+
+class ProjectSerializer(serializers.ModelSerializer[Project]):
+    class Meta:
+        model = Project
+        fields = ["slug", "name", "description", "overlap", "lease_minutes", "created_at"]
+
+
+class PromptSerializer(serializers.ModelSerializer[Prompt]):
+    class Meta:
+        model = Prompt
+        fields = ["id", "key", "messages", "tags", "language", "metadata", "created_at"]
+
+
+class GuidelineVersionSerializer(serializers.ModelSerializer[GuidelineVersion]):
+    class Meta:
+        model = GuidelineVersion
+        fields = ["number", "summary", "body", "published_at"]
+
+
+class CardSerializer(serializers.ModelSerializer[Assignment]):
+    """An open card: blind, in the order drawn for this assignment."""
+
+    prompt = serializers.JSONField(source="comparison.prompt.messages")
+    left = serializers.SerializerMethodField()
+    right = serializers.SerializerMethodField()
+    guideline_version = serializers.IntegerField(source="guideline_version.number")
+
+    class Meta:
+        model = Assignment
+        fields = ["id", "prompt", "left", "right", "guideline_version", "expires_at"]
+
+    def get_left(self, card: Assignment) -> str:
+        return (card.comparison.response_b if card.flipped else card.comparison.response_a).text
+
+    def get_right(self, card: Assignment) -> str:
+        return (card.comparison.response_a if card.flipped else card.comparison.response_b).text
+
+
+class AnswerSerializer(serializers.Serializer[None]):
+    """A judgment in the screen's terms."""
+
+    side = serializers.ChoiceField(SIDES)
+    client_key = serializers.UUIDField(default=uuid.uuid4)
+    note = serializers.CharField(default="", allow_blank=True, max_length=5000)
+    seconds = serializers.FloatField(default=None, allow_null=True, min_value=0)
+
+
+class SkipSerializer(serializers.Serializer[None]):
+    reason = serializers.ChoiceField(SkipReason.choices)
+    note = serializers.CharField(default="", allow_blank=True, max_length=5000)
+
+
+class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
+    annotator = serializers.CharField(source="annotator.username")
+    guideline_version = serializers.IntegerField(source="guideline_version.number", allow_null=True)
+
+    class Meta:
+        model = Judgment
+        fields = [
+            "id", "annotator", "choice", "flipped", "note", "seconds", "guideline_version",
+            "revision", "is_current", "is_surplus", "client_key", "created_at",
+        ]  # fmt: skip
+
+
+class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
+    prompt = PromptSerializer()
+    response_a = serializers.CharField(source="response_a.text")
+    response_b = serializers.CharField(source="response_b.text")
+    batch = serializers.CharField(source="batch.name")
+    judgments = JudgmentSerializer(many=True)
+
+    class Meta:
+        model = Comparison
+        fields = ["id", "key", "batch", "prompt", "response_a", "response_b", "overlap", "taken", "judged", "judgments"]
+
+
+class FreezeSerializer(serializers.Serializer[None]):
+    aggregation = serializers.ChoiceField(Aggregation.choices, default=Aggregation.MAJORITY)
+    test_share = serializers.FloatField(default=0.2, min_value=0, max_value=0.9)
+    seed = serializers.IntegerField(default=0, min_value=0)
+
+
+class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
+    class Meta:
+        model = Snapshot
+        fields = [
+            "number", "content_hash", "aggregation", "query", "guideline_versions", "counts", "created_at",
+        ]  # fmt: skip
+
+
+class UploadSerializer(serializers.Serializer[None]):
+    """The text of a JSONL or CSV file."""
+
+    content = serializers.CharField(trim_whitespace=False)
+    format = serializers.ChoiceField(["jsonl", "csv"], default="jsonl")

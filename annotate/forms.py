@@ -1,0 +1,124 @@
+"""Forms of the left wing: they validate, and hand clean values to the verbs."""
+
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _g
+from django.utils.translation import gettext_lazy as _
+
+from annotate.models import Aggregation, Project, Role, SkipReason, User
+
+LARGEST_UPLOAD = 50 * 1024 * 1024
+LONGEST_NOTE = 5_000
+LARGEST_SEED = 2**32 - 1
+SIDES = [("left", _("Left is better")), ("tie", _("Tie")), ("right", _("Right is better"))]
+
+
+class JudgmentForm(forms.Form):
+    """What the judging page sends; `side` is in the screen's terms."""
+
+    assignment = forms.IntegerField(min_value=1)
+    side = forms.ChoiceField(choices=SIDES)
+    client_key = forms.UUIDField()
+    note = forms.CharField(required=False, max_length=LONGEST_NOTE)
+    seconds = forms.FloatField(required=False, min_value=0, max_value=7 * 24 * 3600)
+
+
+class SkipForm(forms.Form):
+    assignment = forms.IntegerField(min_value=1, widget=forms.HiddenInput)
+    reason = forms.ChoiceField(choices=SkipReason, widget=forms.RadioSelect, label=_("Why?"))
+    note = forms.CharField(
+        required=False, max_length=LONGEST_NOTE, label=_("Note"), widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        if cleaned.get("reason") == SkipReason.OTHER and not cleaned.get("note", "").strip():
+            self.add_error("note", _("Say in the note what the other reason is."))
+        return cleaned
+
+
+class ProjectForm(forms.ModelForm):
+    """A new project."""
+
+    class Meta:
+        model = Project
+        fields = ["name", "slug", "description", "overlap"]
+        widgets = {"description": forms.Textarea(attrs={"rows": 3})}
+
+    def clean_slug(self) -> str:
+        return self.cleaned_data["slug"].lower()
+
+
+class ProjectSettingsForm(forms.ModelForm):
+    class Meta:
+        model = Project
+        fields = ["name", "description", "overlap", "lease_minutes"]
+        widgets = {"description": forms.Textarea(attrs={"rows": 3})}
+
+
+class MemberForm(forms.Form):
+    username = forms.CharField(label=_("User name"), max_length=150)
+    role = forms.ChoiceField(label=_("Role"), choices=Role, initial=Role.ANNOTATOR)
+
+    def clean_username(self) -> User:
+        user = User.objects.filter(username=self.cleaned_data["username"].strip(), is_active=True).first()
+        if user is None:
+            raise ValidationError(
+                _g("There is no account “%(name)s”. An administrator makes accounts under “Accounts (admin)”.")
+                % {"name": self.cleaned_data["username"]}
+            )
+        return user
+
+
+class RoleForm(forms.Form):
+    role = forms.ChoiceField(choices=Role)
+
+
+class DraftForm(forms.Form):
+    """The draft of the guideline, and for publishing a summary."""
+
+    body = forms.CharField(
+        label=_("Guideline"), strip=False, required=False, max_length=100_000,
+        widget=forms.Textarea(attrs={"rows": 24, "class": "mono", "spellcheck": "true"}),
+        help_text=_("Markdown: # heading, **bold**, - list, > quotation."),
+    )  # fmt: skip
+    summary = forms.CharField(
+        label=_("What changed"), required=False, max_length=2_000, widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("Needed for publishing, from version 2 on. Annotators read it before their next comparison."),
+    )  # fmt: skip
+
+
+class UploadForm(forms.Form):
+    file = forms.FileField(
+        label=_("File"),
+        widget=forms.FileInput(attrs={"accept": ".jsonl,.csv,.json,.txt"}),
+        help_text=_("JSONL or CSV, UTF-8, at most 50 MB."),
+    )
+
+    def clean_file(self) -> tuple[str, str]:
+        """The text, and whether it is csv or jsonl."""
+        file = self.cleaned_data["file"]
+        if file.size > LARGEST_UPLOAD:
+            raise ValidationError(_g("The file is larger than 50 MB: upload it in parts."))
+        try:
+            text = file.read().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValidationError(
+                _g("The file is not UTF-8 (byte %(at)s): save it with the encoding UTF-8.") % {"at": error.start}
+            ) from error
+        return text, "csv" if file.name.lower().endswith(".csv") else "jsonl"
+
+
+class FreezeForm(forms.Form):
+    aggregation = forms.ChoiceField(label=_("Aggregation"), choices=Aggregation, initial=Aggregation.MAJORITY)
+    test_share = forms.FloatField(
+        label=_("Share for the test split"), min_value=0, max_value=0.9, initial=0.2,
+        widget=forms.NumberInput(attrs={"step": "0.05"}),
+        help_text=_("Between 0 and 0.9, split by prompt: no prompt is on both sides."),
+    )  # fmt: skip
+    seed = forms.IntegerField(
+        label=_("Seed of the split"), min_value=0, max_value=LARGEST_SEED, initial=0,
+        help_text=_("The same seed puts the same prompts on the same side, in every snapshot."),
+    )  # fmt: skip

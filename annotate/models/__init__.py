@@ -1,0 +1,32 @@
+"""Tables of the left wing, one file a topic."""
+
+from annotate.models.comparison import Batch, Choice, Comparison
+from annotate.models.guideline import GuidelineDraft, GuidelineReading, GuidelineVersion
+from annotate.models.judging import Assignment, AssignmentState, Judgment, SkipReason
+from annotate.models.project import Membership, Project, Role
+from annotate.models.prompt import Prompt, Response
+from annotate.models.snapshot import Aggregation, Snapshot, SnapshotItem, Split
+from annotate.models.user import User
+
+__all__ = [
+    "Aggregation",
+    "Assignment",
+    "AssignmentState",
+    "Batch",
+    "Choice",
+    "Comparison",
+    "GuidelineDraft",
+    "GuidelineReading",
+    "GuidelineVersion",
+    "Judgment",
+    "Membership",
+    "Project",
+    "Prompt",
+    "Response",
+    "Role",
+    "SkipReason",
+    "Snapshot",
+    "SnapshotItem",
+    "Split",
+    "User",
+]

@@ -1,0 +1,61 @@
+"""Prompts (lists of chat messages) and the responses to them."""
+
+from typing import Self
+
+from django.db import models
+
+from annotate.models.project import Project
+
+
+class PromptQuerySet(models.QuerySet["Prompt"]):
+    def fresh(self) -> Self:
+        """Never put before an annotator."""
+        return self.filter(comparisons__isnull=True)
+
+
+class Prompt(models.Model):
+    """`messages` is a list of {"role": "system"|"user"|"assistant", "content": str}, ending with a user turn."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="prompts")
+    key = models.CharField(max_length=200)
+    content_hash = models.CharField(max_length=64)
+    messages = models.JSONField()
+    tags = models.JSONField(default=list, blank=True)
+    language = models.CharField(max_length=16, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = PromptQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "key"], name="prompt_key_once"),
+            models.UniqueConstraint(fields=["project", "content_hash"], name="prompt_content_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+    @property
+    def last_turn(self) -> str:
+        return self.messages[-1]["content"] if self.messages else ""
+
+
+class Response(models.Model):
+    """One completion of a prompt; `source` (a model, an import) is never shown while judging."""
+
+    prompt = models.ForeignKey(Prompt, models.CASCADE, related_name="responses")
+    text = models.TextField(blank=True)
+    source = models.CharField(max_length=200)
+    # Makes storing idempotent: the same sample of the same run arrives once.
+    key = models.CharField(max_length=200)
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["prompt", "key"], name="response_key_once")]
+
+    def __str__(self) -> str:
+        return f"{self.prompt_id}/{self.key}"

@@ -1,0 +1,64 @@
+"""Snapshots: frozen preference datasets, and which judgments went into each row."""
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from annotate.models.comparison import Comparison
+from annotate.models.project import Project
+from annotate.models.prompt import Response
+
+
+class Aggregation(models.TextChoices):
+    MAJORITY = "majority", _("Majority")
+
+
+class Split(models.TextChoices):
+    TRAIN = "train", _("Train")
+    TEST = "test", _("Test")
+
+
+class Snapshot(models.Model):
+    """Immutable. `content_hash` covers the canonical rows; the same state frozen twice is the same snapshot."""
+
+    project = models.ForeignKey(Project, models.PROTECT, related_name="snapshots")
+    number = models.PositiveIntegerField()
+    content_hash = models.CharField(max_length=64)
+    aggregation = models.CharField(max_length=20, choices=Aggregation, default=Aggregation.MAJORITY)
+    # What was asked for (test share, split seed, batches ...): enough to make the same snapshot again.
+    query = models.JSONField()
+    guideline_versions = models.JSONField()
+    # comparisons, pairs, train, test, ties, splits, judgments, won_by_a, won_by_b ...
+    counts = models.JSONField()
+    folder = models.CharField(max_length=500)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="snapshot_number_once"),
+            models.UniqueConstraint(fields=["project", "content_hash"], name="snapshot_content_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.content_hash[:12]}"
+
+
+class SnapshotItem(models.Model):
+    """One (prompt, chosen, rejected) row and the judgments that decided it."""
+
+    snapshot = models.ForeignKey(Snapshot, models.CASCADE, related_name="items")
+    comparison = models.ForeignKey(Comparison, models.PROTECT, related_name="snapshot_items")
+    chosen = models.ForeignKey(Response, models.PROTECT, related_name="+")
+    rejected = models.ForeignKey(Response, models.PROTECT, related_name="+")
+    split = models.CharField(max_length=5, choices=Split)
+    soft_label = models.FloatField(help_text="Probability that the chosen response is the better one.")
+    judgments = models.JSONField(help_text="Ids of the judgments counted.")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["snapshot", "comparison"], name="snapshot_item_once")]
+
+    def __str__(self) -> str:
+        return f"{self.snapshot_id}/{self.comparison_id}"

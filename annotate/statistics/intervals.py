@@ -1,0 +1,118 @@
+"""Confidence intervals: Wilson's for a proportion, and the bootstrap over items for everything else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri, stdtrit
+
+from annotate.statistics.counts import distinct_rows
+
+Floats = NDArray[np.floating[Any]]
+
+LEVEL = 0.95
+REPLICATES = 1000
+_CELLS_AT_ONCE = 2**22
+_ROUNDING = 1e-12
+_RAREST_RANK = 0.01
+
+
+@dataclass(frozen=True)
+class PooledStatistic:
+    """A statistic of sums over items: value(sum over items u of terms(row u)).
+
+    terms  (items, categories) votes -> (items, p) contributions of each item
+    value  (..., p) sums -> (...) statistic, NaN where it is not defined
+    """
+
+    terms: Callable[[NDArray[np.int64]], Floats]
+    value: Callable[[Floats], Floats]
+
+    def of(self, counts: NDArray[np.int64]) -> float:
+        """The statistic of all items, from counts of shape (items, categories)."""
+        rows, frequency = distinct_rows(counts)
+        return float(self.value(frequency @ self.terms(rows)))
+
+
+def wilson_interval(successes: float, n: int, *, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's score interval for a proportion p = successes / n.
+
+        (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)
+
+    Honest near 0 and 1 and for small n, where p ± z·se is not. `successes` may be fractional (half credit).
+    Raises ValueError for n < 1 or successes outside 0 .. n.
+    Wilson (1927), JASA 22:209; Brown, Cai & DasGupta (2001), Statistical Science 16:101.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"A proportion needs 0 <= successes <= n and n >= 1, got {successes} of {n}.")
+    z2 = float(ndtri((1 + level) / 2)) ** 2
+    p = successes / n
+    centre = p + z2 / (2 * n)
+    half_width = np.sqrt(z2 * (p * (1 - p) / n + z2 / (4 * n * n)))
+    low, high = (centre - half_width) / (1 + z2 / n), (centre + half_width) / (1 + z2 / n)
+    # At p = 0 and p = 1 the bound is exactly p; rounding must not leave it on the wrong side.
+    return max(0.0, min(float(low), p)), min(1.0, max(float(high), p))
+
+
+def bootstrap_interval(
+    counts: NDArray[np.int64],
+    statistic: PooledStatistic,
+    *,
+    replicates: int = REPLICATES,
+    level: float = LEVEL,
+    seed: int = 0,
+) -> tuple[float, float] | None:
+    """Bias-corrected percentile bootstrap that resamples items (clusters), never single judgments.
+
+    counts: (items, categories), at least two items. Judgments of one item hang together, so an item is drawn
+    with all its votes. Drawing n items with replacement is a multinomial weight per item; items with the same
+    votes share one weight, which is the same distribution and makes a million items as cheap as a thousand.
+    Replicates in which the statistic is not defined are left out. Of the others the quantiles are taken at
+
+        Φ(2 z₀ ± √(n/(n-1)) t_{n-1})    z₀ = Φ⁻¹(share of replicates below the estimate)
+
+    where z₀ undoes the downward bias of resampled agreement and t the narrowness of few items. Over five kinds of
+    simulated projects and five coefficients the plain percentile interval covered 94 % at 50 items and 90 % at 20;
+    this one, with Wilson's where it is None, 95 % and 94 % (at 20 items 89 to 99 % in single kinds).
+
+    None where the bootstrap has nothing to say: no spread among the replicates (all items alike: a
+    sample of perfect agreement does not prove perfect agreement), or so many replicates without a value
+    (as when one item holds all the votes of the second label) that they would fill a tail of the interval.
+    Efron & Tibshirani (1993), An Introduction to the Bootstrap, ch. 13-14; Hesterberg (2015), The American
+    Statistician 69:371 (expansion for small n); Field & Welsh (2007), JRSS-B 69:369 (clusters).
+    """
+    values = bootstrap_values(counts, statistic, replicates=replicates, seed=seed)
+    defined = values[np.isfinite(values)]
+    if replicates - defined.size > replicates * (1 - level) / 2:
+        return None
+    low, high = np.quantile(defined, _quantile_levels(defined, statistic.of(counts), counts.shape[0], level))
+    return None if high - low < _ROUNDING else (float(low), float(high))
+
+
+def _quantile_levels(replicates: Floats, estimate: float, n: int, level: float) -> Floats:
+    below = ((replicates < estimate - _ROUNDING).mean() + (replicates <= estimate + _ROUNDING).mean()) / 2
+    bias = ndtri(np.clip(below, _RAREST_RANK, 1 - _RAREST_RANK))
+    width = np.sqrt(n / (n - 1)) * stdtrit(n - 1, (1 + level) / 2)
+    return ndtr(2 * bias + np.array([-width, width]))
+
+
+def bootstrap_values(
+    counts: NDArray[np.int64], statistic: PooledStatistic, *, replicates: int = REPLICATES, seed: int = 0
+) -> Floats:
+    """The statistic on `replicates` resamples of the items, shape (replicates,); NaN where not defined.
+
+    Raises ValueError for fewer than one replicate.
+    """
+    if replicates < 1:
+        raise ValueError(f"A bootstrap needs at least one replicate, and some hundreds to mean much; got {replicates}.")
+    rows, frequency = distinct_rows(counts)
+    terms = statistic.terms(rows)
+    random = np.random.default_rng(seed)
+    n, at_once = int(frequency.sum()), max(1, _CELLS_AT_ONCE // max(terms.shape))
+    parts = []
+    for start in range(0, replicates, at_once):
+        weights = random.multinomial(n, frequency / n, size=min(at_once, replicates - start))
+        parts.append(statistic.value(weights.astype(float) @ terms))
+    return np.concatenate(parts)

@@ -1,0 +1,1 @@
+"""Pages of the left wing, one file a noun."""

@@ -1,0 +1,57 @@
+"""A project's first page: the next card for those who judge, the state of affairs for those who lead."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from django.db.models import Avg, Count, Max
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.views.decorators.http import require_safe
+
+from annotate.access import require_role
+from annotate.models import Judgment, Project, Role
+from annotate.views.next_steps import next_steps
+from annotate.workflow.guidelines import current_version, unread_version
+from annotate.workflow.progress import progress_of
+
+DAYS = 14
+
+
+@require_safe
+@require_role(Role.ANNOTATOR)
+def show_overview(request: HttpRequest, project: Project) -> HttpResponse:
+    version = current_version(project)
+    context: dict[str, Any] = {
+        "project": project,
+        "progress": progress_of(project, request.user),
+        "version": version,
+        "unread": bool(version and unread_version(project, request.user)),
+    }
+    if request.role.allows(Role.REVIEWER):
+        context |= {"days": _days(project), "people": _people(project)}
+    if request.role.allows(Role.MANAGER):
+        context["steps"] = next_steps(project, context["progress"], version)
+    return render(request, "annotate/overview.html", context)
+
+
+def _days(project: Project) -> list[dict[str, Any]]:
+    """Judgments of each of the last days, those without any included; `height` in percent of the best day."""
+    today = timezone.localdate()
+    since = today - timedelta(days=DAYS - 1)
+    rows = Judgment.objects.current().filter(comparison__project=project, created_at__date__gte=since)
+    found: dict[date, int] = dict(
+        rows.order_by().annotate(day=TruncDate("created_at")).values_list("day").annotate(n=Count("id"))
+    )
+    counts = [(since + timedelta(days=offset), found.get(since + timedelta(days=offset), 0)) for offset in range(DAYS)]
+    most = max(count for _day, count in counts) or 1
+    return [{"day": day, "count": count, "height": round(100 * count / most)} for day, count in counts]
+
+
+def _people(project: Project) -> list[dict[str, Any]]:
+    rows = Judgment.objects.current().filter(comparison__project=project).order_by()
+    by_person = rows.values("annotator__username").annotate(
+        n=Count("id"), mean_seconds=Avg("seconds"), last=Max("created_at")
+    )
+    return list(by_person.order_by("-n")[:50])

@@ -1,0 +1,31 @@
+"""Name, overlap and lease of a project."""
+
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from annotate.access import require_role
+from annotate.forms import ProjectSettingsForm
+from annotate.models import Project, Role
+from annotate.workflow.projects import change_overlap
+
+
+@require_http_methods(["GET", "POST"])
+@require_role(Role.MANAGER)
+def edit_settings(request: HttpRequest, project: Project) -> HttpResponse:
+    """The overlap of comparisons that exist changes as well, unless they hold more judgments already."""
+    overlap_before = project.overlap
+    form = ProjectSettingsForm(request.POST or None, instance=project)
+    if request.method == "POST" and form.is_valid():
+        with transaction.atomic():
+            form.save()
+            changed = 0
+            if project.overlap != overlap_before:
+                changed = change_overlap(project=project, overlap=project.overlap)
+        messages.success(request, _("Saved. The overlap of %(n)s comparison(s) was changed.") % {"n": changed})
+        return redirect("project_settings", project.slug)
+    context = {"form": form, "project": project}
+    return render(request, "annotate/project_settings.html", context, status=400 if form.errors else 200)

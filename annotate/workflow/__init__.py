@@ -1,0 +1,1 @@
+"""One verb file a step of the flow: intake, assignment, judging, guidelines, agreement, snapshots, export."""

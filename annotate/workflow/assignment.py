@@ -1,0 +1,168 @@
+"""Assignment: who gets which comparison next; slots are claimed in one transaction (invariants 1-3)."""
+
+import secrets
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef, Subquery
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotate.models import Assignment, AssignmentState, Comparison, GuidelineVersion, Project, User
+from annotate.workflow.exceptions import GuidelineNotRead, NoGuideline
+
+# Freed by one claim at most, so that nobody waits for a large clean-up; the periodic task does the rest.
+FREED_BY_A_CLAIM = 50
+CLAIM_ATTEMPTS = 5
+
+
+def current_lease(project: Project, annotator: User) -> Assignment | None:
+    """The card this person has open, if its lease still runs. Reads only."""
+    leases = annotator.assignments.leased().filter(comparison__project=project, expires_at__gt=timezone.now())
+    return (
+        leases.select_related(
+            "comparison__prompt", "comparison__response_a", "comparison__response_b", "guideline_version"
+        )
+        .order_by("-leased_at")
+        .first()
+    )
+
+
+def lease_next(*, project: Project, annotator: User) -> Assignment | None:
+    """The open card, or a newly claimed one; None when nothing is left for this person.
+
+    On PostgreSQL two tabs of one person may take a card each: both are theirs, and both come up in turn.
+
+    Raises:
+        NoGuideline: nothing published yet, so that a judgment could not say under which guideline it was made.
+        GuidelineNotRead: the current version must be shown first.
+    """
+    version = _version_and_lease(project, annotator)
+    if version is None:
+        raise NoGuideline(
+            _("This project has no published guideline yet."), _("A manager publishes one on the page “Guideline”.")
+        )
+    if not version.is_read:
+        raise GuidelineNotRead(_("The guideline has changed."), _("Read what changed, then go on."))
+    if version.open_lease and (lease := current_lease(project, annotator)):
+        return _renew(lease, project, version)
+    return _claim(project, annotator, version) or _claim_after_freeing(project, annotator, version)
+
+
+def expire_leases(now: datetime | None = None) -> int:
+    """Give back the slots of all leases that ran out; returns how many."""
+    total = 0
+    while True:
+        with transaction.atomic():
+            freed = _free_overdue(Assignment.objects.all(), now or timezone.now(), 500)
+        total += freed
+        if not freed:
+            return total
+
+
+def take_slot(comparison: Comparison) -> int | None:
+    """Count one more slot of a locked comparison as taken; its number, or None when all are.
+
+    The caller holds the row's lock. The conditional UPDATE and the UNIQUE slot would refuse even if it did not.
+    """
+    return _free_number(comparison) if _count_slot(comparison) else None
+
+
+def free_slot(comparison_id: int) -> None:
+    Comparison.objects.filter(pk=comparison_id).update(taken=F("taken") - 1)
+
+
+def _count_slot(comparison: Comparison) -> bool:
+    return bool(Comparison.objects.filter(pk=comparison.pk, taken__lt=F("overlap")).update(taken=F("taken") + 1))
+
+
+def _free_number(comparison: Comparison) -> int:
+    used = set(comparison.assignments.filter(slot__isnull=False).values_list("slot", flat=True))
+    return next(number for number in range(len(used) + 1) if number not in used)
+
+
+def lease_until(project: Project) -> datetime:
+    return timezone.now() + timedelta(minutes=project.lease_minutes)
+
+
+def _version_and_lease(project: Project, annotator: User) -> GuidelineVersion | None:
+    """The current version with `is_read` and `open_lease` (an id) of this person: one query of the busiest page."""
+    readings = annotator.guideline_readings.filter(version=OuterRef("pk"))
+    leases = annotator.assignments.leased().filter(comparison__project=project, expires_at__gt=timezone.now())
+    return project.guideline_versions.annotate(
+        is_read=Exists(readings), open_lease=Subquery(leases.values("pk")[:1])
+    ).first()
+
+
+def _claim(project: Project, annotator: User, version: GuidelineVersion) -> Assignment | None:
+    """Claim the first open comparison this person has not had.
+
+    PostgreSQL re-reads a row it had to wait for, but not what was counted beside it; the UNIQUE constraints notice,
+    and the claim is tried again.
+    """
+    for _attempt in range(CLAIM_ATTEMPTS):
+        try:
+            with transaction.atomic():
+                comparison = _locked_candidate(project, annotator)
+                return _lease(comparison, annotator, project, version) if comparison else None
+        except IntegrityError:
+            continue
+    return None
+
+
+def _claim_after_freeing(project: Project, annotator: User, version: GuidelineVersion) -> Assignment | None:
+    """Slots whose lease ran out are given back first when nothing else is left."""
+    with transaction.atomic():
+        overdue = Assignment.objects.filter(comparison__project=project)
+        freed = _free_overdue(overdue, timezone.now(), FREED_BY_A_CLAIM)
+    return _claim(project, annotator, version) if freed else None
+
+
+def _locked_candidate(project: Project, annotator: User) -> Comparison | None:
+    """The first in the queue with a free slot that this person has not had; rows other claims hold are skipped.
+
+    Carries `last_slot`, the highest slot in use, and `earlier`, the id of this person's lease that ran out.
+    """
+    used = Assignment.objects.filter(comparison=OuterRef("pk"), slot__isnull=False).order_by("-slot")
+    mine = annotator.assignments.filter(comparison=OuterRef("pk"))
+    candidates = project.comparisons.open().unseen_by(annotator).select_related("prompt", "response_a", "response_b")
+    candidates = candidates.annotate(
+        last_slot=Subquery(used.values("slot")[:1]), earlier=Subquery(mine.values("pk")[:1])
+    )
+    return candidates.select_for_update(skip_locked=True, of=("self",)).order_by("id").first()
+
+
+def _lease(comparison: Comparison, annotator: User, project: Project, version: GuidelineVersion) -> Assignment | None:
+    if not _count_slot(comparison):
+        return None
+    following = 0 if comparison.last_slot is None else comparison.last_slot + 1
+    assignment = Assignment(
+        pk=comparison.earlier,
+        comparison=comparison,
+        annotator=annotator,
+        state=AssignmentState.LEASED,
+        slot=following if following < comparison.overlap else _free_number(comparison),
+        flipped=bool(secrets.randbits(1)),
+        guideline_version=version,
+        leased_at=timezone.now(),
+        expires_at=lease_until(project),
+    )
+    assignment.save(force_insert=not comparison.earlier, force_update=bool(comparison.earlier))
+    return assignment
+
+
+def _renew(lease: Assignment, project: Project, version: GuidelineVersion) -> Assignment:
+    """Shown again: the lease runs from now, and the judgment will be made under the version that is current now."""
+    lease.expires_at = lease_until(project)
+    lease.guideline_version = version
+    lease.save(update_fields=["expires_at", "guideline_version", "updated_at"])
+    return lease
+
+
+def _free_overdue(assignments: "Assignment.objects", now: datetime, limit: int) -> int:  # type: ignore[name-defined]
+    overdue = list(assignments.overdue(now).select_for_update(skip_locked=True, of=("self",)).order_by("id")[:limit])
+    for assignment in overdue:
+        assignment.state, assignment.slot = AssignmentState.EXPIRED, None
+        assignment.save(update_fields=["state", "slot", "updated_at"])
+        free_slot(assignment.comparison_id)
+    return len(overdue)

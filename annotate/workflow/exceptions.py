@@ -1,0 +1,85 @@
+"""What can go wrong in the flow, named by cause; turned into a status in one place (`workbench/errors.py`)."""
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+
+class WorkflowError(Exception):
+    """The message is for the person; `status` is the HTTP status it becomes."""
+
+    status = 409
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class LineError:
+    """One thing wrong in an uploaded file. `line` counts from 1; 0 means the file as a whole."""
+
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        where = _("line %(line)s") % {"line": self.line} if self.line else _("the file")
+        return f"{where}, {self.field}: {self.message}" if self.field else f"{where}: {self.message}"
+
+
+class UploadRejected(WorkflowError):
+    """Nothing of the file was stored; `errors` lists the first hundred lines at fault, `total` counts them all."""
+
+    status = 400
+
+    def __init__(self, errors: list[LineError], total: int) -> None:
+        super().__init__(
+            _("Nothing was imported: %(total)s problem(s) in the file.") % {"total": total},
+            _("Mend the lines named below and upload the file again."),
+        )
+        self.errors = errors
+        self.total = total
+
+
+class NoGuideline(WorkflowError):
+    """Judging needs a published guideline."""
+
+
+class GuidelineNotRead(WorkflowError):
+    """The current version has not been shown to this person yet."""
+
+
+class NotYourAssignment(WorkflowError):
+    """The assignment belongs to somebody else or does not exist."""
+
+    status = 404
+
+
+class AlreadyAnswered(WorkflowError):
+    """The assignment has been judged or skipped already, under another client key."""
+
+
+class NothingToUndo(WorkflowError):
+    """There is no answer that could be taken back."""
+
+
+class EmptyGuideline(WorkflowError):
+    """A guideline version needs a text and a summary of what changed."""
+
+    status = 400
+
+
+class EmptySnapshot(WorkflowError):
+    """No comparison has a majority: there is nothing to freeze."""
+
+
+class TooFewLabels(WorkflowError):
+    """Not enough decided comparisons to train and evaluate on."""
+
+
+class MalformedAnswer(WorkflowError):
+    """The page sent something that is no answer: an outdated or altered form."""
+
+    status = 400

@@ -1,0 +1,172 @@
+"""Judging: submit, skip, undo. Idempotent by client key; nothing acknowledged is ever lost or doubled."""
+
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotate.models import Assignment, AssignmentState, Choice, Comparison, Judgment, Project, SkipReason, User
+from annotate.workflow.assignment import free_slot, lease_until, take_slot
+from annotate.workflow.exceptions import AlreadyAnswered, NothingToUndo, NotYourAssignment
+
+ANSWERED = (AssignmentState.JUDGED, AssignmentState.SURPLUS, AssignmentState.SKIPPED)
+
+
+def choice_of_side(side: str, *, flipped: bool) -> Choice:
+    """The screen's "left", "tie" or "right" in the comparison's own terms."""
+    if side == "tie":
+        return Choice.TIE
+    return Choice.A if (side == "left") != flipped else Choice.B
+
+
+def submit_judgment(
+    *,
+    assignment_id: int,
+    annotator: User,
+    client_key: UUID,
+    choice: Choice | None = None,
+    side: str = "",
+    note: str = "",
+    seconds: float | None = None,
+    project: Project | None = None,
+) -> Judgment:
+    """Store what the annotator said, as `choice` or in the screen's terms as `side`.
+
+    The same client key again returns the judgment stored before. A judgment whose lease ran out is counted while its
+    slot is still free, otherwise kept as surplus.
+
+    Raises:
+        NotYourAssignment: unknown, another person's, or not of `project`.
+        AlreadyAnswered: judged or skipped before, under another client key.
+    """
+    try:
+        return _submit(assignment_id, annotator, client_key, choice, side, note, seconds, project)
+    except IntegrityError:
+        # The client key is UNIQUE: it has been stored with another card.
+        return _stored(client_key, annotator)
+
+
+@transaction.atomic
+def _submit(
+    assignment_id: int,
+    annotator: User,
+    client_key: UUID,
+    choice: Choice | None,
+    side: str,
+    note: str,
+    seconds: float | None,
+    project: Project | None,
+) -> Judgment:
+    assignment = _locked(assignment_id, annotator, project)
+    # The second of two identical requests has waited for the lock and finds the first one's answer.
+    if assignment.state in ANSWERED:
+        return _stored(client_key, annotator)
+    counted = assignment.state == AssignmentState.LEASED or _regain_slot(assignment)
+    assignment.state = AssignmentState.JUDGED if counted else AssignmentState.SURPLUS
+    if counted:
+        Comparison.objects.filter(pk=assignment.comparison_id).update(judged=F("judged") + 1)
+    choice = choice or choice_of_side(side, flipped=assignment.flipped)
+    judgment = _append(
+        assignment, choice=choice, client_key=client_key, note=note, seconds=seconds, is_surplus=not counted
+    )
+    assignment.save(update_fields=["state", "slot", "revisions", "updated_at"])
+    return judgment
+
+
+def _stored(client_key: UUID, annotator: User) -> Judgment:
+    if judgment := Judgment.objects.filter(client_key=client_key, annotator=annotator).first():
+        return judgment
+    raise AlreadyAnswered(
+        _("This comparison has been answered already."), _("Use “Undo” to change the answer you gave last.")
+    )
+
+
+@transaction.atomic
+def skip(*, assignment_id: int, annotator: User, reason: SkipReason, note: str = "") -> Assignment:
+    """Give the comparison back with a reason; this person does not get it again. Skipping twice changes nothing."""
+    assignment = _locked(assignment_id, annotator)
+    if assignment.state == AssignmentState.SKIPPED:
+        return assignment
+    if assignment.state in ANSWERED:
+        raise AlreadyAnswered(_("This comparison has been judged already."), _("Undo the judgment first."))
+    held = assignment.slot is not None
+    assignment.state, assignment.slot = AssignmentState.SKIPPED, None
+    assignment.skip_reason, assignment.note = reason, note
+    assignment.save(update_fields=["state", "slot", "skip_reason", "note", "updated_at"])
+    if held:
+        free_slot(assignment.comparison_id)
+    return assignment
+
+
+@transaction.atomic
+def undo_last(*, project: Project, annotator: User) -> Assignment:
+    """Take back the last answer: the judgment is retracted by a new revision and the card comes back.
+
+    Raises:
+        NothingToUndo: no answer yet, or the slot has gone to somebody else.
+    """
+    last = last_answered(project, annotator)
+    if last is None:
+        raise NothingToUndo(_("There is no answer to take back."))
+    assignment = _locked(last.pk, annotator)
+    if assignment.slot is None and not _regain_slot(assignment):
+        raise NothingToUndo(_("Somebody else has this comparison now, so the answer stays as it is."))
+    if assignment.state == AssignmentState.JUDGED:
+        Comparison.objects.filter(pk=assignment.comparison_id).update(judged=F("judged") - 1)
+    if assignment.state != AssignmentState.SKIPPED:
+        _append(assignment, choice=None, is_surplus=assignment.state == AssignmentState.SURPLUS)
+    assignment.state, assignment.skip_reason, assignment.note = AssignmentState.LEASED, "", ""
+    assignment.leased_at, assignment.expires_at = timezone.now(), lease_until(project)
+    assignment.save()
+    return assignment
+
+
+def last_answered(project: Project, annotator: User) -> Assignment | None:
+    answered = annotator.assignments.filter(comparison__project=project, state__in=ANSWERED)
+    return answered.order_by("-updated_at", "-id").first()
+
+
+def _locked(assignment_id: int, annotator: User, project: Project | None = None) -> Assignment:
+    rows = Assignment.objects.select_for_update(of=("self",)).filter(pk=assignment_id, annotator=annotator)
+    assignment = (rows.filter(comparison__project=project) if project else rows).first()
+    if assignment is None:
+        raise NotYourAssignment(_("There is no such comparison in your queue."), _("Reload the page."))
+    return assignment
+
+
+def _regain_slot(assignment: Assignment) -> bool:
+    """A slot that was given back is taken again if nobody else has it by now."""
+    comparison = Comparison.objects.select_for_update().get(pk=assignment.comparison_id)
+    assignment.slot = take_slot(comparison)
+    return assignment.slot is not None
+
+
+def _append(
+    assignment: Assignment,
+    *,
+    choice: Choice | None,
+    client_key: UUID | None = None,
+    note: str = "",
+    seconds: float | None = None,
+    is_surplus: bool = False,
+) -> Judgment:
+    """A new revision takes `is_current` over from the one before it. The caller holds the lock, and saves."""
+    if assignment.revisions:
+        assignment.judgments.filter(is_current=True).update(is_current=False)
+    assignment.revisions += 1
+    identity = {"client_key": client_key} if client_key else {}
+    return Judgment.objects.create(
+        assignment=assignment,
+        comparison_id=assignment.comparison_id,
+        annotator_id=assignment.annotator_id,
+        guideline_version_id=assignment.guideline_version_id,
+        revision=assignment.revisions,
+        choice=choice,
+        flipped=assignment.flipped,
+        note=note,
+        seconds=seconds,
+        is_surplus=is_surplus,
+        **identity,
+    )

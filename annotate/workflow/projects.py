@@ -1,0 +1,49 @@
+"""Projects and their members: made and changed in one place."""
+
+from django.db import transaction
+
+from annotate.models import Membership, Project, Role, User
+from annotate.workflow.guidelines import publish, save_draft
+
+
+@transaction.atomic
+def create_project(
+    *,
+    slug: str,
+    name: str,
+    manager: User,
+    description: str = "",
+    overlap: int = 2,
+    guideline: str = "",
+    summary: str = "",
+) -> Project:
+    """A project with its manager and, when a guideline is given, its first published version."""
+    project = Project.objects.create(slug=slug, name=name, description=description, overlap=overlap)
+    set_member(project=project, user=manager, role=Role.MANAGER)
+    if guideline:
+        save_draft(project=project, body=guideline, actor=manager)
+        publish(project=project, summary=summary, actor=manager)
+    return project
+
+
+def set_member(*, project: Project, user: User, role: Role) -> Membership:
+    """Add a person or change their role."""
+    membership, _created = Membership.objects.update_or_create(project=project, user=user, defaults={"role": role})
+    return membership
+
+
+def remove_member(*, project: Project, user: User) -> bool:
+    """The person loses access; what they judged stays. False when they were no member."""
+    deleted, _rows = Membership.objects.filter(project=project, user=user).delete()
+    return bool(deleted)
+
+
+def change_overlap(*, project: Project, overlap: int) -> int:
+    """Set the overlap of the project and of its comparisons; returns how many comparisons changed.
+
+    A comparison that already holds more than the new overlap keeps what it has (no judgment is lost).
+    """
+    with transaction.atomic():
+        project.overlap = overlap
+        project.save(update_fields=["overlap"])
+        return project.comparisons.exclude(overlap=overlap).filter(taken__lte=overlap).update(overlap=overlap)

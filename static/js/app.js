@@ -1,0 +1,134 @@
+// Every page: the theme before the first paint, menus that close, messages, and what to do when a request fails.
+"use strict";
+
+(() => {
+  const root = document.documentElement;
+  const THEMES = ["", "light", "dark"];
+
+  function stored() {
+    try {
+      return localStorage.getItem("plumbline.theme") || "";
+    } catch {
+      return ""; // Storage may be forbidden; the system's theme is then followed.
+    }
+  }
+
+  function apply(theme) {
+    if (theme) root.dataset.theme = theme;
+    else delete root.dataset.theme;
+  }
+
+  apply(stored());
+
+  function label(button) {
+    const current = stored();
+    button.querySelector("[data-theme-name]").textContent = button.dataset[current || "system"];
+  }
+
+  function nextTheme(button) {
+    const theme = THEMES[(THEMES.indexOf(stored()) + 1) % THEMES.length];
+    try {
+      localStorage.setItem("plumbline.theme", theme);
+    } catch {
+      // Nothing to remember it with: it holds for this page.
+    }
+    apply(theme);
+    label(button);
+    // Charts redraw themselves in the colours of the new theme.
+    document.dispatchEvent(new CustomEvent("themechange"));
+  }
+
+  // Shows text, or a fragment that the server has escaped already, in the corner of the page.
+  function toast(content, kind = "bad") {
+    const box = document.getElementById("toasts");
+    if (!box) return;
+    const notice = document.createElement("div");
+    notice.className = `notice ${kind}`;
+    notice.setAttribute("role", kind === "bad" ? "alert" : "status");
+    const body = document.createElement("div");
+    if (typeof content === "string") body.textContent = content;
+    else body.append(content);
+    const close = document.createElement("button");
+    close.type = "button";
+    close.className = "btn btn-quiet btn-small";
+    close.textContent = "×";
+    close.setAttribute("aria-label", box.dataset.close);
+    close.addEventListener("click", () => notice.remove());
+    notice.append(body, close);
+    box.replaceChildren(notice);
+    if (kind !== "bad") setTimeout(() => notice.remove(), 6000);
+  }
+
+  // The message in an answer of ours; null for a page that is not ours.
+  function problemIn(html) {
+    const found = new DOMParser().parseFromString(html, "text/html").querySelector("[data-problem]");
+    return found ? document.importNode(found, true) : null;
+  }
+
+  function toLogin() {
+    const box = document.getElementById("toasts");
+    const here = location.pathname + location.search;
+    location.assign(`${box.dataset.login}?next=${encodeURIComponent(here)}`);
+  }
+
+  window.plumbline = { toast, problemIn };
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const button = document.getElementById("theme");
+    if (button) {
+      button.hidden = false;
+      label(button);
+      button.addEventListener("click", () => nextTheme(button));
+    }
+    const language = document.getElementById("language");
+    if (language) language.addEventListener("change", () => language.form.requestSubmit());
+  });
+
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+    const opener = event.target.closest("[data-opens]");
+    if (opener) {
+      const dialog = document.getElementById(opener.dataset.opens);
+      if (dialog) {
+        event.preventDefault();
+        dialog.showModal();
+      }
+    }
+    const closer = event.target.closest("[data-closes]");
+    if (closer) closer.closest("dialog").close();
+    // A click beside a dialog closes it: its own box is then the target.
+    if (event.target instanceof HTMLDialogElement) event.target.close();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+  });
+
+  // A form that must not be sent twice, or only after a question.
+  document.addEventListener("submit", (event) => {
+    const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
+    if (question && !window.confirm(question)) event.preventDefault();
+  });
+
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { xhr } = event.detail;
+    const box = document.getElementById("toasts");
+    // The session has ended: the redirect was followed to the sign-in page.
+    if (new URL(xhr.responseURL || location.href).pathname === box.dataset.login) {
+      event.detail.shouldSwap = false;
+      toLogin();
+    }
+  });
+
+  document.addEventListener("htmx:responseError", (event) => {
+    const box = document.getElementById("toasts");
+    toast(problemIn(event.detail.xhr.responseText) || box.dataset.failed);
+  });
+
+  document.addEventListener("htmx:sendError", () => {
+    toast(document.getElementById("toasts").dataset.offline);
+  });
+})();

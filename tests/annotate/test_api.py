@@ -1,0 +1,109 @@
+"""The API: the same door, the same verbs, blind cards, idempotent answers."""
+
+import json
+import uuid
+
+import pytest
+from rest_framework.test import APIClient
+
+from annotate.models import Judgment, Project, User
+from tests.factories import judge_all, make_comparisons
+
+pytestmark = pytest.mark.django_db
+BASE = "/api/v1/projects/garden/"
+RESULTS = ("prompts/", "agreement/", "snapshots/", "runs/", "models/", "comparisons/")
+
+
+def _client(user: User) -> APIClient:
+    client = APIClient()
+    client.force_authenticate(user)
+    return client
+
+
+def test_a_stranger_finds_nothing(project: Project, stranger: User) -> None:
+    client = _client(stranger)
+    assert client.get("/api/v1/projects/").json()["results"] == []
+    for address in ("", *RESULTS, "rounds/", "guideline/"):
+        assert client.get(BASE + address).status_code == 404
+
+
+def test_nobody_gets_in_without_signing_in(project: Project) -> None:
+    assert APIClient().get(BASE).status_code in (401, 403)
+
+
+@pytest.mark.parametrize("address", RESULTS)
+def test_an_annotator_sees_no_results(project: Project, ann: User, address: str) -> None:
+    assert _client(ann).get(BASE + address).status_code == 403
+
+
+def test_a_card_is_blind_and_in_the_drawn_order(project: Project, ann: User) -> None:
+    make_comparisons(project, 1)
+    card = _client(ann).post(BASE + "next/").json()
+    assert set(card) == {"id", "prompt", "left", "right", "guideline_version", "expires_at"}
+    assignment = ann.assignments.get()
+    shown = [assignment.comparison.response_a.text, assignment.comparison.response_b.text]
+    assert [card["left"], card["right"]] == (shown[::-1] if assignment.flipped else shown)
+
+
+def test_an_answer_is_stored_in_the_comparisons_terms_and_once(project: Project, ann: User) -> None:
+    make_comparisons(project, 1)
+    client = _client(ann)
+    card = client.post(BASE + "next/").json()
+    answer = {"side": "left", "client_key": str(uuid.uuid4()), "seconds": 3.5, "note": "clearer"}
+    for _ in range(2):
+        response = client.post(f"{BASE}cards/{card['id']}/judgment/", answer, format="json")
+        assert response.status_code == 201
+    judgment = Judgment.objects.get()
+    winner = judgment.comparison.response_a if judgment.choice == "a" else judgment.comparison.response_b
+    assert winner.text == card["left"]
+    assert client.post(BASE + "next/").status_code == 204
+
+
+def test_somebody_elses_card_is_404(project: Project, ann: User, ben: User, comparisons: list) -> None:
+    card = _client(ann).post(BASE + "next/").json()
+    response = _client(ben).post(f"{BASE}cards/{card['id']}/judgment/", {"side": "tie"}, format="json")
+    assert response.status_code == 404 and response.json()["hint"]
+
+
+def test_an_unread_guideline_is_409_until_it_is_read(project: Project, lead: User, comparisons: list) -> None:
+    client = _client(lead)
+    assert client.post(BASE + "next/").json()["code"] == "GuidelineNotRead"
+    client.post(BASE + "guideline/")
+    assert client.post(BASE + "next/").status_code == 200
+
+
+def test_a_bad_upload_names_its_lines(project: Project, lead: User) -> None:
+    response = _client(lead).post(BASE + "prompts/", {"content": '{"prompt": "ok"}\nnonsense\n'}, format="json")
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["line"] == 2
+    assert project.prompts.count() == 0
+
+
+def test_freeze_and_export(project: Project, lead: User, ann: User) -> None:
+    make_comparisons(project, 3)
+    judge_all(project, ann, ["a", "b", "tie"])
+    client = _client(lead)
+    assert client.post(BASE + "snapshots/", {}, format="json").status_code == 201
+    assert client.post(BASE + "snapshots/", {}, format="json").status_code == 200
+    body = b"".join(client.get(BASE + "snapshots/1/export/").streaming_content).decode()
+    assert [set(json.loads(line)) for line in body.splitlines()] == [{"prompt", "chosen", "rejected"}] * 2
+
+
+def test_an_empty_snapshot_says_why(project: Project, lead: User) -> None:
+    response = _client(lead).post(BASE + "snapshots/", {}, format="json")
+    assert response.status_code == 409 and "nothing to freeze" in response.json()["detail"]
+
+
+def test_the_schema_describes_every_address(project: Project, lead: User) -> None:
+    response = _client(lead).get("/api/v1/schema/?format=json")
+    assert response.status_code == 200
+    assert "/api/v1/projects/{slug}/cards/{assignment_id}/judgment/" in response.json()["paths"]
+
+
+def test_pages_of_lists_are_bounded_in_queries(
+    project: Project, reviewer: User, ann: User, django_assert_max_num_queries: object
+) -> None:
+    make_comparisons(project, 20)
+    judge_all(project, ann, ["a"] * 20)
+    with django_assert_max_num_queries(10):
+        assert len(_client(reviewer).get(BASE + "comparisons/").json()["results"]) == 20

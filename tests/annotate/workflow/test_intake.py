@@ -1,0 +1,112 @@
+"""Uploads of prompts: all or nothing, every problem named by line and field."""
+
+import json
+
+import pytest
+
+from annotate.models import Project
+from annotate.workflow.exceptions import UploadRejected
+from annotate.workflow.intake import compare, import_prompts, open_batch, store_response
+from tests.factories import make_prompts
+
+pytestmark = pytest.mark.django_db
+
+
+def _jsonl(*records: object) -> list[str]:
+    return [json.dumps(record) + "\n" for record in records]
+
+
+def test_prompts_come_as_text_or_as_chat(project: Project) -> None:
+    chat = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
+    report = import_prompts(
+        project=project, lines=_jsonl({"prompt": "Why?"}, {"id": "x", "messages": chat, "tags": ["a"]})
+    )
+    assert report.created == 2
+    assert project.prompts.get(key="x").messages == chat
+
+
+def test_the_same_file_twice_changes_nothing(project: Project) -> None:
+    lines = _jsonl({"prompt": "Why?"}, {"prompt": "How?"})
+    import_prompts(project=project, lines=lines)
+    report = import_prompts(project=project, lines=lines)
+    assert (report.created, report.unchanged, project.prompts.count()) == (0, 2, 2)
+
+
+def test_one_bad_line_and_nothing_is_stored(project: Project) -> None:
+    lines = [
+        *_jsonl({"prompt": "Good"}),
+        "{broken\n",
+        *_jsonl({"prompt": ""}, {"messages": [{"role": "robot", "content": "x"}]}, 7),
+    ]
+    with pytest.raises(UploadRejected) as rejected:
+        import_prompts(project=project, lines=lines)
+    assert [error.line for error in rejected.value.errors] == [2, 3, 4, 5]
+    assert rejected.value.errors[2].field == "messages"
+    assert project.prompts.count() == 0
+
+
+def test_a_prompt_that_ends_with_the_assistant_is_refused(project: Project) -> None:
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    with pytest.raises(UploadRejected, match="Nothing was imported"):
+        import_prompts(project=project, lines=_jsonl({"messages": messages}))
+
+
+def test_a_duplicate_within_the_file_names_the_first_line(project: Project) -> None:
+    with pytest.raises(UploadRejected) as rejected:
+        import_prompts(project=project, lines=_jsonl({"prompt": "A"}, {"prompt": "B"}, {"prompt": "A"}))
+    assert rejected.value.errors[0].line == 3 and "1" in rejected.value.errors[0].message
+
+
+@pytest.mark.parametrize("record", [{"prompt": "a\x00b"}, {"prompt": "a", "source": "\x00"}])
+def test_a_nul_character_is_refused_wherever_it_stands(project: Project, record: dict) -> None:
+    with pytest.raises(UploadRejected) as rejected:
+        import_prompts(project=project, lines=_jsonl(record))
+    assert "NUL" in rejected.value.errors[0].message
+
+
+def test_an_empty_file_is_refused(project: Project) -> None:
+    with pytest.raises(UploadRejected):
+        import_prompts(project=project, lines=["\n"])
+
+
+def test_csv_with_tags_and_further_columns(project: Project) -> None:
+    lines = ["\ufeffid,prompt,tags,level\n", 'c1,"Explain, please",short;code,3\n']
+    import_prompts(project=project, lines=lines, format="csv")
+    prompt = project.prompts.get()
+    assert (prompt.key, prompt.last_turn, prompt.tags, prompt.metadata) == (
+        "c1",
+        "Explain, please",
+        ["short", "code"],
+        {"level": "3"},
+    )
+
+
+def test_csv_without_a_prompt_column(project: Project) -> None:
+    with pytest.raises(UploadRejected) as rejected:
+        import_prompts(project=project, lines=["question\n", "x\n"], format="csv")
+    assert rejected.value.errors[0].field == "prompt"
+
+
+def test_a_csv_line_with_a_missing_column_is_named(project: Project) -> None:
+    with pytest.raises(UploadRejected) as rejected:
+        import_prompts(project=project, lines=["id,prompt\n", "1,x\n", "2\n"], format="csv")
+    assert [error.line for error in rejected.value.errors] == [3]
+
+
+def test_the_error_report_is_bounded_and_counts_the_rest(project: Project) -> None:
+    with pytest.raises(UploadRejected) as rejected:
+        import_prompts(project=project, lines=["nonsense\n"] * 500)
+    assert len(rejected.value.errors) == 100 and rejected.value.total == 500
+
+
+def test_identical_responses_make_no_comparison(project: Project) -> None:
+    [prompt] = make_prompts(project, 1)
+    pair = [store_response(prompt=prompt, text="same", source="m", key=key) for key in "01"]
+    batch = open_batch(project=project, name="b")
+    assert compare(batch=batch, prompt=prompt, response_a=pair[0], response_b=pair[1], key="k") is None
+
+
+def test_storing_a_response_twice_gives_one_row(project: Project) -> None:
+    [prompt] = make_prompts(project, 1)
+    one, two = (store_response(prompt=prompt, text="t", source="m", key="k") for _ in range(2))
+    assert one == two

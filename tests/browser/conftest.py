@@ -1,0 +1,111 @@
+"""A real Chromium, and a real workbench (web, worker, broker) in a folder of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+from django.conf import settings
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, or Playwright's own; without either the test is skipped, unless that is forbidden."""
+    system = next(filter(None, map(shutil.which, SYSTEM_BROWSERS)), None)
+    with sync_playwright() as playwright:
+        try:
+            started = playwright.chromium.launch(executable_path=system, args=QUIET)
+        except Error as error:
+            if os.environ.get("PLUMBLINE_REQUIRE_BROWSER"):
+                pytest.fail(f"No browser starts here: {error}")
+            pytest.skip("There is neither a system Chromium nor Playwright's own")
+        yield started
+        started.close()
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """A running `manage.py up`."""
+
+    address: str
+    home: Path
+    environment: dict[str, str]
+
+    def page(self, browser: Browser, username: str, **context: object) -> Page:
+        """A page of a person who has just signed in, in a browser profile of their own."""
+        page = browser.new_context(base_url=self.address, **context).new_page()
+        page.set_default_timeout(20_000)
+        page.goto("/accounts/login/")
+        page.fill("[name=username]", username)
+        page.fill("[name=password]", "correct horse battery")
+        page.click("main button.btn-primary, form button.btn-primary")
+        page.wait_for_url(lambda url: "/login/" not in url)
+        return page
+
+    def manage(self, *arguments: str) -> str:
+        command = [sys.executable, "manage.py", *arguments]
+        done = subprocess.run(
+            command, cwd=settings.BASE_DIR, env=self.environment, check=True, capture_output=True, text=True
+        )
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
+    home = tmp_path_factory.mktemp("workbench")
+    environment = {**os.environ, "PLUMBLINE_HOME": str(home), "OMP_NUM_THREADS": "1", **_own_database()}
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    running = Workbench(f"http://127.0.0.1:{port}", home, environment)
+    running.manage("migrate", "--verbosity", "0")
+    subprocess.run([sys.executable, "-m", "tests.browser.stage"], cwd=settings.BASE_DIR, env=environment, check=True)
+    command = [sys.executable, "manage.py", "up", "--port", str(port)]
+    with (home / "up.log").open("w") as log:
+        up = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(f"{running.address}/healthz", up, home / "up.log")
+        yield running
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(timeout=60)
+
+
+def _own_database() -> dict[str, str]:
+    """On PostgreSQL the server gets a database of its own beside the tests'; on SQLite it is in the folder anyway."""
+    url = os.environ.get("DATABASE_URL", "")
+    if not url.startswith("postgres"):
+        return {}
+    base, _slash, name = url.rpartition("/")
+    own = f"{name}_browser"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{own}" WITH (FORCE)')
+        connection.execute(f'CREATE DATABASE "{own}"')
+    return {"DATABASE_URL": f"{base}/{own}"}
+
+
+def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            pytest.fail(f"`manage.py up` ended:\n{log.read_text()}")
+        try:
+            with urllib.request.urlopen(address, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    pytest.fail(f"{address} does not answer:\n{log.read_text()}")

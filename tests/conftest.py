@@ -1,0 +1,88 @@
+"""The standing cast: a lead, two annotators, a reviewer and a stranger, in a project with comparisons to judge."""
+
+import os
+
+import pytest
+from django.conf import LazySettings
+from django.utils import translation
+
+from annotate.models import Project, Role, User
+from annotate.workflow.guidelines import current_version, mark_read
+from annotate.workflow.projects import create_project, set_member
+from tests.factories import make_comparisons, make_user
+from workbench.translations import compile_all
+
+# Neither the tests nor the processes they start ask the network.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+compile_all()
+# Rooms without Django: one run of their tests is enough, whatever the database.
+PURE_ROOMS = ("tests/annotate/statistics", "tests/training/ml")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(room in item.path.as_posix() for room in PURE_ROOMS):
+            item.add_marker(pytest.mark.not_db)
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(settings: LazySettings, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Each test writes its runs, models and snapshots into a folder of its own."""
+    home = tmp_path_factory.mktemp("home")
+    settings.RUNS_DIR, settings.MODELS_DIR, settings.SNAPSHOTS_DIR = home / "runs", home / "models", home / "snapshots"
+
+
+@pytest.fixture(autouse=True)
+def _in_english() -> None:
+    """A request in Chinese leaves the thread's language behind."""
+    translation.activate("en")
+
+
+@pytest.fixture
+def lead(db: None) -> User:
+    return make_user("lead")
+
+
+@pytest.fixture
+def project(lead: User) -> Project:
+    """A published guideline and no prompts yet."""
+    return create_project(
+        slug="garden",
+        name="Garden",
+        manager=lead,
+        overlap=2,
+        guideline="Prefer the response that helps.",
+        summary="First",
+    )
+
+
+@pytest.fixture
+def ann(project: Project) -> User:
+    return _member(project, "ann", Role.ANNOTATOR)
+
+
+@pytest.fixture
+def ben(project: Project) -> User:
+    return _member(project, "ben", Role.ANNOTATOR)
+
+
+@pytest.fixture
+def reviewer(project: Project) -> User:
+    return _member(project, "rev", Role.REVIEWER)
+
+
+@pytest.fixture
+def stranger(db: None) -> User:
+    return make_user("stranger")
+
+
+@pytest.fixture
+def comparisons(project: Project) -> list:
+    return make_comparisons(project, 5)
+
+
+def _member(project: Project, name: str, role: Role) -> User:
+    user = make_user(name)
+    set_member(project=project, user=user, role=role)
+    mark_read(version=current_version(project), user=user)
+    return user

@@ -1,0 +1,83 @@
+"""The documentation is complete: every command, setting, page and API address of ours stands in it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import get_commands
+from django.urls import URLPattern, URLResolver, get_resolver
+
+DOCS = settings.BASE_DIR / "docs"
+ROOMS = ("annotate", "training", "workbench")
+# Addresses of Django and its parts, and POSTs behind the buttons of a documented page.
+OTHERS = ("admin/", "i18n/", "accounts/logout", "accounts/password/done", "static/")
+BEHIND_A_BUTTON = re.compile(
+    r"/(next|submit|skip|undo|read|publish|upload|create|cancel|resume|freeze|add|change|remove|preview|"
+    r"progress\.json|log\.txt|<[a-z_:]+>\.<[a-z_:]+>)/?$|/judge/|/members/|/guideline/draft/"
+)
+
+
+def _text(*names: str) -> str:
+    return "\n".join((DOCS / name).read_text() for name in names)
+
+
+def _addresses(patterns: list, prefix: str = "") -> list[str]:
+    found = []
+    for entry in patterns:
+        route = prefix + str(entry.pattern)
+        found += _addresses(entry.url_patterns, route) if isinstance(entry, URLResolver) else [route]
+    return found
+
+
+def _plain(route: str) -> str:
+    """Converters as the documentation writes them: <slug:slug> is <project>, numbers are numbers."""
+    return re.sub(r"<(?:\w+:)?\w+>", "*", route)
+
+
+def _documented(text: str) -> set[str]:
+    text = re.sub(r"<project>|<id>|<n>", "*", text)
+    text = re.sub(r"/(v)?\d+(\.\.v\d+)?(?=/)", lambda m: "/v*..v*" if m[2] else f"/{m[1] or ''}*", text)
+    return {match.strip("/") for match in re.findall(r"`([^`\s]+)`", text)}
+
+
+OURS = sorted(name for name, app in get_commands().items() if str(app).split(".")[0] in ROOMS)
+
+
+@pytest.mark.parametrize("command", OURS)
+def test_every_command_is_documented(command: str) -> None:
+    assert f"`{command} " in _text("operator-guide.md") or f"`{command}`" in _text("operator-guide.md")
+
+
+def test_every_environment_variable_is_documented() -> None:
+    pattern = re.compile(r"""(?:environ(?:\.get\(|\[)|_flag\(|_listed\(|_whole_number\(|env=)\s*"([A-Z][A-Z_]+)""")
+    sources = [path.read_text() for room in ROOMS for path in Path(settings.BASE_DIR / room).rglob("*.py")]
+    names = {name for source in sources for name in pattern.findall(source)} - {"DJANGO_SETTINGS_MODULE"}
+    assert "PLUMBLINE_HOME" in names
+    missing = {name for name in names if f"`{name}`" not in _text("operator-guide.md")}
+    assert not missing
+
+
+def test_every_page_is_documented() -> None:
+    routes = [route for route in _addresses(get_resolver().url_patterns) if not route.startswith(("api/", *OTHERS))]
+    pages = {_plain(route).strip("/") for route in routes if not BEHIND_A_BUTTON.search("/" + route)}
+    known = _documented(_text("user-guide.md", "operator-guide.md"))
+    assert {page for page in pages if page} - known == set()
+
+
+def test_every_api_address_is_documented() -> None:
+    routes = [route for route in _addresses(get_resolver().url_patterns) if route.startswith("api/v1/")]
+    routes = [route.removeprefix("api/v1/") for route in routes]
+    known = _documented(_text("api.md").replace("/api/v1/", ""))
+    assert {_plain(route).strip("/") for route in routes} - known == set()
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in [*DOCS.glob("*.md"), settings.BASE_DIR / "README.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text()):
+            assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_url_walk_finds_pages() -> None:
+    assert any(isinstance(entry, URLPattern) for entry in get_resolver().url_patterns)
+    assert len(_addresses(get_resolver().url_patterns)) > 40

@@ -1,0 +1,76 @@
+"""The commands of the right wing: thin over the verbs, with one clear line when something is wrong."""
+
+import json
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from annotate.models import Project
+from tests.factories import make_comparisons, make_prompts
+from training.models import Artifact, Round, Run, RunState
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _json(*arguments: object) -> dict:
+    out = StringIO()
+    call_command(*map(str, arguments), "--json", stdout=out)
+    return json.loads(out.getvalue())
+
+
+@pytest.mark.slow
+def test_sample_waits_and_reports(project: Project, policy: Artifact) -> None:
+    make_prompts(project, 5)
+    told = _json("sample", "garden", "--prompts", 3, "--set", "max_new_tokens=6", "--wait")
+    assert (told["state"], told["result"]["samples"]) == ("succeeded", 6)
+    assert Run.objects.get().config["max_new_tokens"] == 6
+    assert project.batches.get().name == told["batch"]
+
+
+def test_without_wait_the_run_is_left_to_the_worker(project: Project, policy: Artifact) -> None:
+    make_prompts(project, 2)
+    out = StringIO()
+    call_command("sample", "garden", stdout=out)
+    assert Run.objects.get().state == RunState.QUEUED
+    assert "2 prompts" in out.getvalue()
+
+
+def test_a_failed_run_is_told_with_its_reason(project: Project, policy: Artifact) -> None:
+    make_prompts(project, 2)
+    Artifact.objects.update(location="/no/such/model")
+    with pytest.raises(CommandError, match="/no/such/model"):
+        call_command("sample", "garden", "--wait")
+
+
+def test_an_unknown_project_lists_the_known_ones(project: Project) -> None:
+    with pytest.raises(CommandError, match="garden"):
+        call_command("sample", "gardn")
+
+
+def test_a_project_without_a_model_is_told_what_to_do(project: Project) -> None:
+    with pytest.raises(CommandError, match="Register a base model"):
+        call_command("sample", "garden")
+
+
+def test_an_unknown_model_lists_the_known_ones(project: Project, policy: Artifact) -> None:
+    with pytest.raises(CommandError, match="“fixture”"):
+        call_command("sample", "garden", "--model", "nope")
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"), [("temperature=9", "temperature"), ("nonsense=1", "nonsense"), ("x", "name=value")]
+)
+def test_a_wrong_setting_is_named(project: Project, policy: Artifact, setting: str, words: str) -> None:
+    make_prompts(project, 2)
+    with pytest.raises(CommandError, match=words):
+        call_command("sample", "garden", "--set", setting)
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("command", [["train", "garden", "--recipe", "reward"], ["round", "garden"]])
+def test_training_needs_a_snapshot(project: Project, policy: Artifact, command: list[str]) -> None:
+    make_comparisons(project, 2)
+    with pytest.raises(CommandError, match=r"manage\.py snapshot garden"):
+        call_command(*command)
+    assert not Round.objects.exists()

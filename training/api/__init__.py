@@ -1,0 +1,1 @@
+"""The right wing over HTTP: the same verbs and the same door as the pages."""

@@ -1,0 +1,36 @@
+"""manage.py round: snapshot -> reward model -> policy -> samples -> comparisons."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from annotate.management.project_command import project_named
+from training.management import options
+from training.tasks import dispatch
+from training.workflow import artifacts, rounds
+
+
+class Command(BaseCommand):
+    help = "Start a training round on a snapshot. Settings are named by stage: --set reward.epochs=2"
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        options.add_common_arguments(parser)
+        parser.add_argument("--snapshot", type=int, default=None, help="Number of the snapshot (default: the newest).")
+        parser.add_argument("--prompts", type=int, default=40, help="Prompts to sample at the end (default: 40).")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        with options.clear_errors():
+            project = project_named(given["project"])
+            snapshot = options.snapshot_numbered(project, given["snapshot"])
+            policy = artifacts.policy_named(project, given["model"])
+            configs = options.settings_of(given["set"])
+            round = rounds.start_round(project, snapshot, policy, configs, prompts=given["prompts"], seed=given["seed"])
+            stages = list(round.runs.order_by("stage"))
+            if given["wait"]:
+                for run in stages:
+                    options.carry_out(run)
+            else:
+                dispatch(stages[0])
+        text = "\n".join([str(round), *(f"  {run.name}: {run.get_state_display()} (run {run.pk})" for run in stages)])
+        facts = {"round": round.number, "runs": [options.facts_of(run) for run in stages]}
+        options.report(self, given["json"], facts, text)

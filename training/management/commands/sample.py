@@ -1,0 +1,30 @@
+"""manage.py sample: responses of a model to the project's prompts, as comparisons to judge."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from annotate.management.project_command import project_named
+from training.management import options
+from training.workflow import artifacts, sampling
+
+
+class Command(BaseCommand):
+    help = "Sample responses of a model and put them into the queue as comparisons."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        options.add_common_arguments(parser)
+        parser.add_argument("--prompts", type=int, default=None, help="How many, fresh ones first (default: all).")
+        parser.add_argument("--samples-per-prompt", type=int, default=2, help="Responses to each prompt (default: 2).")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        with options.clear_errors():
+            project = project_named(given["project"])
+            config = {"samples_per_prompt": given["samples_per_prompt"], **options.settings_of(given["set"])}
+            model = artifacts.policy_named(project, given["model"])
+            prompts = sampling.choose_prompts(project, given["prompts"])
+            run = sampling.start_sampling(project, model, config, prompts, seed=given["seed"])
+            options.carry_out_or_send(run, given["wait"])
+        where = f"run {run.pk}, {len(run.prompt_ids)} prompts, batch “{run.batch}”"
+        text = f"{run.name}: {run.get_state_display()} ({where})"
+        options.report(self, given["json"], {**options.facts_of(run), "batch": run.batch.name}, text)

@@ -1,0 +1,97 @@
+"""What the commands of the right wing share: names to rows, --set to settings, --wait, and errors as one clear line."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
+
+from annotate.models import Project, Snapshot
+from annotate.workflow.exceptions import WorkflowError
+from training.models import Run, RunState
+from training.tasks import dispatch
+from training.workflow import runner
+
+
+def add_common_arguments(parser: CommandParser) -> None:
+    parser.add_argument("project", help="Short name of the project.")
+    parser.add_argument("--model", default="", help="Name of the policy to begin with (default: the newest).")
+    parser.add_argument("--seed", type=int, default=0, help="Seed of all random numbers (default: 0).")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="A setting; repeatable.")
+    parser.add_argument("--wait", action="store_true", help="Carry it out here instead of leaving it to the worker.")
+    parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """A known error becomes one line with its hint."""
+    try:
+        yield
+    except WorkflowError as error:
+        raise CommandError(f"{error.message} {error.hint}".strip()) from error
+
+
+def snapshot_numbered(project: Project, number: int | None) -> Snapshot:
+    """The newest without a number."""
+    found = project.snapshots.filter(number=number).first() if number else project.snapshots.first()
+    if found:
+        return found
+    what = _("There is no snapshot %(number)s.") % {"number": number} if number else _("There is no snapshot yet.")
+    raise CommandError(what + " " + _("Make one with: manage.py snapshot %(slug)s") % {"slug": project.slug})
+
+
+def settings_of(pairs: list[str]) -> dict[str, Any]:
+    """["epochs=2"] -> {"epochs": 2}; ["reward.epochs=2"] -> {"reward": {"epochs": 2}}. Values are JSON or text."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not name or not equals:
+            raise CommandError(_("--set %(pair)s: write it as name=value.") % {"pair": pair})
+        head, _dot, tail = name.partition(".")
+        if tail:
+            settings.setdefault(head, {})[tail] = _value(text)
+        else:
+            settings[head] = _value(text)
+    return settings
+
+
+def carry_out(run: Run) -> Run:
+    """To its end: here, or by a worker that took it first. Raises CommandError with the reason if it fails."""
+    run.refresh_from_db()
+    while not run.is_over:
+        if run.state != RunState.QUEUED or not runner.execute(run.pk):
+            time.sleep(runner.POLL_SECONDS)
+        run.refresh_from_db()
+    if run.state != RunState.SUCCEEDED:
+        raise CommandError(f"{run.name}: {run.get_state_display()}. {run.reason} {run.hint}".strip())
+    return run
+
+
+def carry_out_or_send(run: Run, wait: bool) -> Run:
+    if wait:
+        return carry_out(run)
+    dispatch(run)
+    return run
+
+
+def report(command: BaseCommand, as_json: bool, facts: dict[str, Any], text: str) -> None:
+    command.stdout.write(json.dumps(facts, ensure_ascii=False) if as_json else text)
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    """What a program wants to know about a run."""
+    artifact = getattr(run, "artifact", None)
+    facts = {"run": run.pk, "name": run.name, "recipe": run.recipe, "state": run.state, "result": run.result}
+    if artifact is None:
+        return facts
+    return {**facts, "artifact": artifact.name, "location": artifact.location}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text

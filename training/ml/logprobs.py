@@ -1,0 +1,42 @@
+"""Log-probabilities of completions under a policy, with logits only where they predict a completion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from training.ml.batching import pad
+
+PAD = 0  # padding is masked: its token does not matter
+Sequences = Sequence[tuple[list[int], list[int]]]  # (prompt tokens, completion tokens)
+
+
+def completion_logits(model: nn.Module, sequences: Sequences) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits [tokens, vocabulary] in float32, target tokens [tokens] and the row [tokens] each belongs to.
+
+    Padded on the left, so that all completions end together and the model itself can skip the prompts' logits
+    (`logits_to_keep`): that keeps whatever scaling or capping an architecture does to its logits.
+    """
+    device = next(model.parameters()).device
+    batch = pad([prompt + completion for prompt, completion in sequences], PAD, side="left").to(device)
+    kept = max(len(completion) for _, completion in sequences)
+    output = model(
+        input_ids=batch.input_ids,
+        attention_mask=batch.attention_mask,
+        position_ids=batch.position_ids,
+        logits_to_keep=kept + 1,
+        use_cache=False,
+    )
+    lengths = torch.tensor([len(completion) for _, completion in sequences], device=device)
+    completions = torch.arange(kept, device=device) >= kept - lengths[:, None]
+    logits = output.logits[:, :-1][completions].float()  # the last position predicts what nobody wrote
+    return logits, batch.input_ids[:, -kept:][completions], completions.nonzero()[:, 0]
+
+
+def completion_logps(model: nn.Module, sequences: Sequences) -> Tensor:
+    """Summed log-probability of each completion, [sequences]."""
+    logits, targets, rows = completion_logits(model, sequences)
+    chosen = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(dim=1)
+    return torch.zeros(len(sequences), device=logits.device).index_add(0, rows, chosen)

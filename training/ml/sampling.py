@@ -1,0 +1,209 @@
+"""The recipe "sample": responses to prompts from a model, and from a second one beside it where the job names one."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.ml import cancel
+from training.ml.batching import sorted_batches
+from training.ml.chat import prompt_ids, text_of
+from training.ml.decoding import Completion, Drawing, complete
+from training.ml.device import Device, choose_device
+from training.ml.errors import ModelError
+from training.ml.job import Job, ModelSpec
+from training.ml.load import load_policy, load_tokenizer
+from training.ml.progress import Progress, eta_seconds
+from training.ml.prompts import Prompt, read_prompts
+from training.ml.samples import Samples, sample_seed
+from training.recipes.sample import SampleConfig
+
+# The first comparison should be there while the rest is drawn, so the first batch is a small one.
+FIRST_BATCH = 4
+
+
+@dataclass(frozen=True)
+class Voice:
+    """One of the models that answer: `name` is "new" or "old"; `prompts` its token ids by prompt id."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    stop: frozenset[int]
+    prompts: dict[int | str, list[int]]
+
+
+def run(job: Job) -> None:
+    """Writes samples.jsonl as it goes, and result.json at the end."""
+    started = time.monotonic()
+    progress = Progress(job.directory)
+    progress.status("loading")
+    if job.prompts is None:
+        raise ModelError("empty_data", "The job names no prompts.", "Choose at least one prompt to sample.")
+    prompts = read_prompts(job.prompts)
+    samples = Samples(job.directory, job.config.samples_per_prompt)
+    device = choose_device()
+    skipped: dict[int | str, str] = {}
+    voices = [_voice(name, spec, prompts, job, device, progress, skipped) for name, spec in _specs(job)]
+    asked = [prompt for prompt in prompts if prompt.id not in skipped]
+    if not asked:
+        raise ModelError(
+            "prompt_too_long",
+            f"No prompt can be put to the model. The first: {next(iter(skipped.values()))}",
+            "Lower the longest response, shorten the prompts, or choose another model.",
+        )
+    progress.status("sampling", prompts=len(asked), skipped=len(skipped))
+    pace = _Pace(progress, samples, total=len(asked) * len(voices))
+    lengths = [len(voices[0].prompts[prompt.id]) for prompt in asked]
+    for indices in sorted_batches(lengths, job.config.batch_size, first=FIRST_BATCH):
+        # Both models answer a batch before the next one begins: old and new of a prompt can be compared early.
+        for voice in voices:
+            _answer(voice, [asked[index] for index in indices], job, samples, pace)
+    _write_result(job, samples, skipped, pace, seconds=time.monotonic() - started)
+
+
+def _specs(job: Job) -> list[tuple[str, ModelSpec]]:
+    return [("new", job.model), *([("old", job.reference_model)] if job.reference_model else [])]
+
+
+def _voice(
+    name: str,
+    spec: ModelSpec,
+    prompts: list[Prompt],
+    job: Job,
+    device: Device,
+    progress: Progress,
+    skipped: dict[int | str, str],
+) -> Voice:
+    """The loaded model with its prompts as tokens; a prompt that it cannot take is noted in `skipped`."""
+    cancel.check()
+
+    def on_convert() -> None:
+        progress.status("converting", base=spec.base)
+
+    tokenizer = load_tokenizer(spec, cache=job.cache, on_convert=on_convert)
+    # Asked before the weights are loaded: a missing template is told in seconds.
+    ids = _token_ids(tokenizer, prompts, skipped)
+    model = load_policy(spec, cache=job.cache, device=device, on_convert=on_convert)
+    _require_room(model, ids, job.config, skipped)
+    return Voice(name, model, tokenizer, stop_ids(model, tokenizer), ids)
+
+
+def _token_ids(
+    tokenizer: PreTrainedTokenizerBase, prompts: list[Prompt], skipped: dict[int | str, str]
+) -> dict[int | str, list[int]]:
+    ids = {}
+    for prompt in prompts:
+        try:
+            ids[prompt.id] = prompt_ids(tokenizer, prompt.messages)
+        except ModelError as error:
+            if error.code != "bad_prompt":
+                raise
+            skipped[prompt.id] = error.message
+    return ids
+
+
+def _require_room(
+    model: PreTrainedModel, ids: dict[int | str, list[int]], config: SampleConfig, skipped: dict[int | str, str]
+) -> None:
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    for prompt, tokens in ids.items():
+        if context and len(tokens) + config.max_new_tokens > context:
+            skipped[prompt] = (
+                f"{len(tokens)} tokens of prompt and {config.max_new_tokens} of response "
+                f"do not fit into the model's context of {context}."
+            )
+
+
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokenizer's EOS and those of the generation config: some models end a turn with another one."""
+    more = model.generation_config.eos_token_id if model.generation_config else None
+    return frozenset(
+        [tokenizer.eos_token_id, *(more if isinstance(more, list) else [more] if more is not None else [])]
+    )
+
+
+def _answer(voice: Voice, batch: list[Prompt], job: Job, samples: Samples, pace: _Pace) -> None:
+    """Draws the batch's missing responses and writes those of a prompt as soon as they have all ended."""
+    config = job.config
+    todo = [prompt for prompt in batch if (prompt.id, voice.name) not in samples.done]
+    if not todo:
+        return
+    count = config.samples_per_prompt
+    seeds = [[sample_seed(job.seed, prompt.id, voice.name, index) for index in range(count)] for prompt in todo]
+    groups: list[dict[int, dict[str, Any]]] = [{} for _ in todo]
+    drawing = Drawing(config.temperature, config.top_p, config.max_new_tokens)
+    ids = [voice.prompts[prompt.id] for prompt in todo]
+    completions = complete(
+        voice.model, ids, seeds, stop=voice.stop, pad_id=voice.tokenizer.pad_token_id, drawing=drawing
+    )
+    drawn = 0
+    for completion in completions:
+        place, index = divmod(completion.row, count)
+        groups[place][index] = _row(voice, todo[place], index, seeds[place][index], completion)
+        pace.tokens += completion.drawn - drawn
+        drawn = completion.drawn
+        if len(groups[place]) == count:
+            samples.add([groups[place][index] for index in range(count)])
+            pace.tell()
+
+
+def _row(voice: Voice, prompt: Prompt, index: int, seed: int, completion: Completion) -> dict[str, Any]:
+    return {
+        "prompt": prompt.id,
+        "model": voice.name,
+        "index": index,
+        "text": text_of(voice.tokenizer, completion.ids),
+        "tokens": len(completion.ids),
+        "finished": completion.finished,
+        "seed": seed,
+    }
+
+
+class _Pace:
+    """Counts what this process has drawn, and tells the speed and the time left."""
+
+    def __init__(self, progress: Progress, samples: Samples, *, total: int) -> None:
+        self.progress, self.samples, self.total = progress, samples, total
+        self.resumed_at = len(samples.done)
+        self.started = time.monotonic()
+        self.tokens = 0
+
+    @property
+    def tokens_per_second(self) -> float:
+        return round(self.tokens / max(time.monotonic() - self.started, 1e-6), 1)
+
+    def tell(self) -> None:
+        here = len(self.samples.done) - self.resumed_at
+        seconds = time.monotonic() - self.started
+        self.progress.step(
+            "sampling",
+            step=len(self.samples.done),
+            steps=self.total,
+            tokens_per_second=self.tokens_per_second,
+            eta_seconds=eta_seconds(done=here, total=self.total - self.resumed_at, seconds=seconds),
+        )
+
+
+def _write_result(job: Job, samples: Samples, skipped: dict[int | str, str], pace: _Pace, *, seconds: float) -> None:
+    rows = samples.all()
+    metrics = {
+        "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
+        "empty": sum(not row["text"] for row in rows),
+        "tokens_per_second": pace.tokens_per_second,
+        "seconds": round(seconds, 1),
+    }
+    result = {
+        "format": 1,
+        "samples": len(rows),
+        "finished": sum(row["finished"] for row in rows),
+        "skipped": [{"prompt": prompt, "why": why} for prompt, why in skipped.items()],
+        "metrics": metrics,
+    }
+    temporary = job.directory / "result.json.tmp"
+    temporary.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(job.directory / "result.json")

@@ -1,0 +1,37 @@
+"""Artifacts: models and adapters on disk, and what they were made from."""
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from annotate.models import Project, Snapshot
+
+
+class Task(models.TextChoices):
+    POLICY = "policy", _("Policy")
+    REWARD = "reward", _("Reward model")
+
+
+class Artifact(models.Model):
+    """A registered base model (no `run`), or the product of a run: a folder with a manifest."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
+    name = models.CharField(_("name"), max_length=120)
+    task = models.CharField(_("task"), max_length=8, choices=Task, default=Task.POLICY)
+    location = models.CharField(
+        _("location"),
+        max_length=1000,
+        help_text=_("A folder of safetensors, a hub id, or a GGUF file on the worker's disk."),
+    )
+    is_adapter = models.BooleanField(default=False)
+    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
+    run = models.OneToOneField("training.Run", models.PROTECT, null=True, blank=True, related_name="artifact")
+    snapshot = models.ForeignKey(Snapshot, models.PROTECT, null=True, blank=True, related_name="artifacts")
+    manifest = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint(fields=["project", "name"], name="artifact_name_once")]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,113 @@
+"""Runs: one job of the training room, its states, its claim and its history."""
+
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from annotate.models import Batch, Project, Snapshot
+
+
+class RunState(models.TextChoices):
+    WAITING = "waiting", _("Waiting for the stage before it")
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    CANCELLING = "cancelling", _("Stopping at the next step")
+    SUCCEEDED = "succeeded", _("Done")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+
+
+ACTIVE = (RunState.RUNNING, RunState.CANCELLING)
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    def active(self) -> Self:
+        return self.filter(state__in=ACTIVE)
+
+    def queued(self) -> Self:
+        return self.filter(state=RunState.QUEUED).order_by("-priority", "id")
+
+    def unfinished(self) -> Self:
+        return self.filter(state__in=(RunState.WAITING, RunState.QUEUED, *ACTIVE))
+
+
+class Run(models.Model):
+    """`slot` names the device that an active run occupies ("host:gpu0"); UNIQUE, so that one device never has two."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
+    recipe = models.CharField(max_length=20)
+    name = models.CharField(max_length=120)
+    state = models.CharField(max_length=10, choices=RunState, default=RunState.QUEUED)
+    config = models.JSONField(default=dict)
+    seed = models.PositiveBigIntegerField(default=0)
+    priority = models.SmallIntegerField(default=0)
+    snapshot = models.ForeignKey(Snapshot, models.PROTECT, null=True, blank=True, related_name="runs")
+    model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="used_by_runs")
+    reference_model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="+")
+    # A sampling run's prompts, in order; its samples become comparisons of the batch.
+    prompt_ids = models.JSONField(default=list, blank=True)
+    batch = models.ForeignKey(Batch, models.PROTECT, null=True, blank=True, related_name="runs")
+    round = models.ForeignKey("training.Round", models.CASCADE, null=True, blank=True, related_name="runs")
+    stage = models.PositiveSmallIntegerField(default=0)
+
+    attempt = models.PositiveIntegerField(default=0)
+    slot = models.CharField(max_length=200, null=True, blank=True)
+    worker = models.CharField(max_length=200, blank=True)
+    heartbeat_at = models.DateTimeField(null=True, blank=True)
+    progress = models.JSONField(default=dict, blank=True)
+    result = models.JSONField(default=dict, blank=True)
+    reason = models.TextField(blank=True)
+    hint = models.TextField(blank=True)
+    log_tail = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["slot"], name="run_slot_once"),
+            models.UniqueConstraint(fields=["round", "stage"], condition=Q(round__isnull=False), name="run_stage_once"),
+            models.CheckConstraint(
+                condition=Q(state__in=ACTIVE, slot__isnull=False) | (~Q(state__in=ACTIVE) & Q(slot__isnull=True)),
+                name="run_slot_only_while_active",
+            ),
+        ]
+        indexes = [models.Index(fields=["state", "-priority", "id"], name="run_queue")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_active(self) -> bool:
+        return self.state in ACTIVE
+
+    @property
+    def is_over(self) -> bool:
+        return self.state in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
+
+    @property
+    def can_resume(self) -> bool:
+        return self.state in (RunState.FAILED, RunState.CANCELLED)
+
+
+class RunEvent(models.Model):
+    """History: every change of a run's state, written by the verb that made it."""
+
+    run = models.ForeignKey(Run, models.CASCADE, related_name="events")
+    state = models.CharField(max_length=10, choices=RunState)
+    detail = models.TextField(blank=True)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} → {self.state}"

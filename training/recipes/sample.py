@@ -1,0 +1,65 @@
+"""Settings of a sampling run: how many responses a prompt, and how they are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from training.recipes.words import gettext_noop
+
+
+@dataclass(frozen=True)
+class SampleConfig:
+    """The seed is the job's; every response has its own, derived from it."""
+
+    samples_per_prompt: int = field(
+        default=2,
+        metadata={
+            "label": gettext_noop("Responses per prompt"),
+            "help": gettext_noop("How many responses each model writes to a prompt; two make one comparison."),
+            "min": 1,
+            "max": 16,
+            "source": "a comparison shows two responses",
+        },
+    )
+    temperature: float = field(
+        default=0.7,
+        metadata={
+            "label": gettext_noop("Temperature"),
+            "help": gettext_noop(
+                "How adventurous the drawing is; 0 always takes the likeliest token, so all responses are equal."
+            ),
+            "min": 0.0,
+            "max": 2.0,
+            "source": "measured: greedy decoding of the demo model loops on many prompts, 0.7 does not",
+        },
+    )
+    top_p: float = field(
+        default=0.9,
+        metadata={
+            "label": gettext_noop("Top-p"),
+            "help": gettext_noop("Only the likeliest tokens that together reach this probability are drawn from."),
+            "min": 0.01,
+            "max": 1.0,
+            "source": "Holtzman et al. 2020, The Curious Case of Neural Text Degeneration, section 3.1",
+        },
+    )
+    max_new_tokens: int = field(
+        default=160,
+        metadata={
+            "label": gettext_noop("Longest response (tokens)"),
+            "help": gettext_noop("A response that has not ended by then is cut, and marked as unfinished."),
+            "min": 1,
+            "max": 8192,
+            "source": "our choice: some 120 English words, short enough to compare two of them; not tuned",
+        },
+    )
+    batch_size: int = field(
+        default=8,
+        metadata={
+            "label": gettext_noop("Prompts at once"),
+            "help": gettext_noop("Prompts sampled side by side. More is faster and takes more memory."),
+            "min": 1,
+            "max": 512,
+            "source": "our choice: with two responses each 16 rows, a compromise of speed and memory; not tuned",
+        },
+    )

@@ -1,0 +1,74 @@
+"""Tasks of the right wing: supervise a run, and put right what a lost worker or a lost message left behind."""
+
+import logging
+from functools import partial
+from typing import Any
+
+from celery import current_app, shared_task
+from celery.signals import worker_ready, worker_shutting_down
+from django.db import transaction
+from kombu.exceptions import OperationalError
+
+from training.models import Run
+from training.workflow import rounds, runner, runs
+
+logger = logging.getLogger(__name__)
+
+# Queued runs are sent again every ten seconds: a message that finds no free device in this time has been replaced.
+MESSAGE_SECONDS = 30
+SENT_AT_ONCE = 8
+
+
+@shared_task
+def execute_run(run_id: int) -> str:
+    """Supervises the run until it ends; whoever is next in the queue follows."""
+    state = runner.execute(run_id)
+    logger.info("Run %s: %s", run_id, state or "not taken")
+    if state:
+        dispatch_queued()
+    return state
+
+
+@shared_task
+def reconcile_runs() -> int:
+    """Runs of lost workers go back to the queue, rounds go on, queued runs are sent again."""
+    taken_back = runs.reconcile()
+    rounds.advance_all()
+    dispatch_queued()
+    return len(taken_back)
+
+
+def dispatch(run: Run) -> None:
+    """Sends a queued run to the workers once the transaction is committed."""
+    transaction.on_commit(partial(_send, run.pk))
+
+
+def dispatch_queued() -> None:
+    """Sends the runs at the head of the queue; harmless if they have been sent before."""
+    for run in Run.objects.queued()[:SENT_AT_ONCE]:
+        dispatch(run)
+
+
+def _send(run_id: int) -> None:
+    """The run stands in the database: a broker that is away only delays it until the next reconciliation.
+
+    A connection of its own, because the pool's would have the page wait for six seconds before it gives up.
+    """
+    try:
+        with current_app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
+            execute_run.apply_async((run_id,), connection=connection, expires=MESSAGE_SECONDS)
+    except OperationalError as error:
+        logger.warning("Run %s stays queued, the broker is away: %s", run_id, error)
+
+
+@worker_ready.connect
+def _reconcile_at_start(**kwargs: Any) -> None:
+    """A worker that was killed finds its runs again without waiting for the timetable."""
+    reconcile_runs.delay()
+
+
+@worker_shutting_down.connect
+def _stop_runs(**kwargs: Any) -> None:
+    """Each run saves a checkpoint and goes back to the queue; the next start goes on with it."""
+    runner.stopping.set()

@@ -1,0 +1,1 @@
+"""Pages of the right wing, one file a noun."""

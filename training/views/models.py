@@ -1,0 +1,52 @@
+"""Models: the list, the form that registers a base model, and the page with numbers and lineage."""
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_safe
+
+from annotate.access import in_project, require_role
+from annotate.models import Project, Role
+from training.forms import RegisterModelForm
+from training.models import Artifact
+from training.views.problems import unless_refused
+from training.workflow.artifacts import register_base
+from training.workflow.evaluation import figures_of
+from training.workflow.lineage import lineage_of
+
+
+@require_safe
+@require_role(Role.REVIEWER)
+def list_models(request: HttpRequest, project: Project) -> HttpResponse:
+    rows = project.artifacts.select_related("parent", "snapshot", "run__round")
+    return render(request, "training/models.html", {"page": Paginator(rows, 30).get_page(request.GET.get("page"))})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@require_role(Role.MANAGER)
+def register_model(request: HttpRequest, project: Project) -> HttpResponse:
+    form = RegisterModelForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        artifact = unless_refused(form, register_base, project, **form.cleaned_data, actor=request.user)
+        if artifact:
+            messages.success(request, _("“%(name)s” is registered.") % {"name": artifact}, extra_tags="ok")
+            return redirect("model", project.slug, artifact.pk)
+    return render(request, "training/model_register.html", {"form": form})
+
+
+@require_safe
+@require_role(Role.REVIEWER)
+def show_model(request: HttpRequest, project: Project, artifact_id: int) -> HttpResponse:
+    rows = Artifact.objects.select_related("parent", "snapshot", "run__round")
+    artifact = in_project(rows, project, pk=artifact_id)
+    context = {
+        "artifact": artifact,
+        "manifest": artifact.manifest,
+        "figures": figures_of(artifact),
+        "lineage": lineage_of(artifact),
+        "rounds": artifact.rounds_started.order_by("number"),
+        "uses": artifact.used_by_runs.exclude(pk=artifact.run_id).order_by("-id")[:20],
+    }
+    return render(request, "training/model.html", context)

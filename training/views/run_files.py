@@ -1,0 +1,78 @@
+"""What a run has written so far, as the page asks for it: new lines of the curves, and the log."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from annotate.access import in_project, require_role
+from annotate.models import Project, Role
+from training.models import Run
+from training.workflow.folders import log_of, progress_of
+
+# One answer carries at most this much of the file; the page asks again at once for the rest.
+LARGEST_PIECE = 512 * 1024
+
+
+def read_rows(path: Path, after: int, file: str = "") -> dict[str, Any]:
+    """Whole lines of a JSONL file from byte `after` on: rows, offset, file, more, restarted.
+
+    A resumed run replaces the file by a shorter one. `file` names the file that the reader's offset belongs to:
+    when it is another one by now, reading starts over (`restarted`), and the reader drops what it has.
+    """
+    try:
+        opened = path.open("rb")
+    except FileNotFoundError:
+        return {"rows": [], "offset": 0, "file": "", "more": False, "restarted": bool(file)}
+    with opened:
+        facts = os.fstat(opened.fileno())
+        restarted = after > facts.st_size or file not in ("", str(facts.st_ino))
+        opened.seek(0 if restarted else after)
+        piece = opened.read(LARGEST_PIECE)
+        whole = piece[: piece.rfind(b"\n") + 1]
+        offset = opened.tell() - len(piece) + len(whole)
+        more = len(piece) == LARGEST_PIECE
+    return {"rows": parse(whole), "offset": offset, "file": str(facts.st_ino), "more": more, "restarted": restarted}
+
+
+def parse(lines: bytes) -> list[dict[str, Any]]:
+    """The objects in the lines; a line that is none (a disk that was full) is left out, the curve goes on."""
+    rows = []
+    for line in lines.splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(row, dict):
+            rows.append(row)
+    return rows
+
+
+@require_safe
+@never_cache
+@require_role(Role.REVIEWER)
+def run_progress(request: HttpRequest, project: Project, run_id: int) -> HttpResponse:
+    """JSON: state, progress, and the lines of progress.jsonl after the byte `?after=` of the file `?file=`."""
+    run = in_project(Run, project, pk=run_id)
+    after = request.GET.get("after", "0")
+    if not (after.isascii() and after.isdigit() and len(after) < 16):
+        return JsonResponse({"detail": _("“after” must be a byte offset: a whole number from 0.")}, status=400)
+    piece = read_rows(progress_of(run), int(after), request.GET.get("file", ""))
+    return JsonResponse({"state": run.state, "over": run.is_over, "progress": run.progress, **piece})
+
+
+@require_safe
+@never_cache
+@require_role(Role.REVIEWER)
+def run_log(request: HttpRequest, project: Project, run_id: int) -> FileResponse:
+    """The whole log of the training process, as text."""
+    try:
+        log = log_of(in_project(Run, project, pk=run_id)).open("rb")
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return FileResponse(log, content_type="text/plain; charset=utf-8", filename=f"run-{run_id}.log")

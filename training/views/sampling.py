@@ -1,0 +1,54 @@
+"""The form that lets a model answer prompts, so that there is something to compare."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from annotate.access import require_role
+from annotate.models import Project, Role, User
+from annotate.workflow.intake import open_batch
+from training.forms import RecipeForm, SamplingForm
+from training.models import Run
+from training.tasks import dispatch_queued
+from training.views.problems import unless_refused
+from training.workflow.sampling import choose_prompts, start_sampling
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@require_role(Role.MANAGER)
+def create_sampling(request: HttpRequest, project: Project) -> HttpResponse:
+    form = SamplingForm(project, request.POST or None, initial=request.GET.dict())
+    settings = RecipeForm("sample", request.POST or None)
+    if request.method == "POST" and all([form.is_valid(), settings.is_valid()]):
+        form.check_pairs(settings.config["samples_per_prompt"])
+        run = form.is_valid() and unless_refused(
+            form, start, project, form.cleaned_data, settings.config, actor=request.user
+        )
+        if run:
+            dispatch_queued()
+            messages.success(request, _("Sampling is queued; comparisons appear while it goes on."), extra_tags="ok")
+            return redirect("run", project.slug, run.pk)
+    context = {"form": form, "settings": settings, "prompts": project.prompts.count(), "fresh": fresh_in(project)}
+    return render(request, "training/sampling_create.html", context)
+
+
+def start(project: Project, asked: dict[str, Any], config: dict[str, Any], actor: User) -> Run:
+    """The batch is made with the run or not at all: the caller's transaction holds both."""
+    return start_sampling(
+        project,
+        asked["model"],
+        config,
+        choose_prompts(project, asked["prompts"]),
+        batch=open_batch(project=project, name=asked["batch_name"]),
+        reference=asked["reference"],
+        seed=asked["seed"],
+        actor=actor,
+    )
+
+
+def fresh_in(project: Project) -> int:
+    return project.prompts.fresh().count()

@@ -1,0 +1,1 @@
+"""The verbs of the right wing: models, runs and their supervisor, sampling, rounds, evaluation, lineage."""

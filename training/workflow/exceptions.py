@@ -1,0 +1,63 @@
+"""What can go wrong between a snapshot and new samples, named by cause."""
+
+from annotate.workflow.exceptions import TooFewLabels, WorkflowError
+
+__all__ = [
+    "BadConfig",
+    "BrokenArtifact",
+    "ModelNotFound",
+    "ModelRefused",
+    "NameTaken",
+    "NoPrompts",
+    "NotCancellable",
+    "RunNotResumable",
+    "TooFewLabels",
+    "TooLittleDisk",
+    "WorkflowError",
+]
+
+
+class ModelNotFound(WorkflowError):
+    """Nothing is at this location, or the project has no such model."""
+
+    status = 404
+
+
+class ModelRefused(WorkflowError):
+    """Something is there, but it is no model that can be used: pickle only, no causal LM, no chat template."""
+
+    status = 400
+
+
+class NameTaken(WorkflowError):
+    """The project has a model of this name already."""
+
+
+class BrokenArtifact(WorkflowError):
+    """A run's product is not whole, or its weights are not those of its manifest."""
+
+
+class BadConfig(WorkflowError):
+    """A recipe's setting cannot be used; `field` names it."""
+
+    status = 400
+
+    def __init__(self, message: str, hint: str = "", field: str = "") -> None:
+        super().__init__(message, hint)
+        self.field = field
+
+
+class NoPrompts(WorkflowError):
+    """There is nothing to sample responses to."""
+
+
+class TooLittleDisk(WorkflowError):
+    """The run would fill the disk."""
+
+
+class NotCancellable(WorkflowError):
+    """The run is over already."""
+
+
+class RunNotResumable(WorkflowError):
+    """Only a failed or cancelled run can be taken up again."""

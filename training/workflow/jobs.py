@@ -1,0 +1,97 @@
+"""A run's folder: writes job.json and the prompts, so that the job can run by hand and on a host without a database."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from annotate.models import Prompt, Split
+from annotate.workflow import snapshots
+from training.models import Run
+from training.workflow.artifacts import model_spec
+from training.workflow.folders import folder_of
+
+FORMAT = 1
+
+
+def prepare(run: Run) -> Path:
+    """The run's folder with its job in it; what an earlier attempt left there (checkpoint, samples) stays."""
+    folder = folder_of(run)
+    _set_aside_a_stranger(run, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "error.json").unlink(missing_ok=True)
+    if run.prompt_ids:
+        _write(folder / "prompts.jsonl", _prompt_lines(run))
+    _write(folder / "job.json", json.dumps(job_of(run, folder), ensure_ascii=False, indent=1) + "\n")
+    return folder
+
+
+def job_of(run: Run, folder: Path) -> dict[str, Any]:
+    """The content of job.json."""
+    return {
+        "format": FORMAT,
+        "run": run.pk,
+        "recipe": run.recipe,
+        "seed": run.seed,
+        "config": run.config,
+        "model": model_spec(run.model) if run.model else None,
+        "reference_model": model_spec(run.reference_model) if run.reference_model else None,
+        "data": _data_of(run),
+        "prompts": str(folder / "prompts.jsonl") if run.prompt_ids else None,
+        "cache": str(settings.MODELS_DIR),
+        "lineage": lineage_of_run(run),
+    }
+
+
+def lineage_of_run(run: Run) -> dict[str, Any]:
+    """Copied into the manifest: where the product comes from, in words that outlive the database."""
+    return {
+        "project": run.project.slug,
+        "run": run.pk,
+        "created": run.created_at.isoformat(),
+        "name": run.name,
+        "round": run.round.number if run.round else None,
+        "parent": run.model.name if run.model else None,
+        "snapshot": run.snapshot.number if run.snapshot else None,
+    }
+
+
+def _data_of(run: Run) -> dict[str, str] | None:
+    if run.snapshot is None:
+        return None
+    return {
+        "train": str(snapshots.parquet_path(run.snapshot, Split.TRAIN)),
+        "test": str(snapshots.parquet_path(run.snapshot, Split.TEST)),
+        "snapshot_hash": run.snapshot.content_hash,
+    }
+
+
+def _prompt_lines(run: Run) -> str:
+    found = Prompt.objects.filter(project=run.project).in_bulk(run.prompt_ids)
+    rows = [{"id": key, "messages": found[key].messages} for key in run.prompt_ids if key in found]
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _set_aside_a_stranger(run: Run, folder: Path) -> None:
+    """A database made anew counts its runs from 1 again: an earlier run's folder of this number is not ours."""
+    path = folder / "job.json"
+    if not folder.exists() or (path.exists() and _creation(path) == run.created_at.isoformat()):
+        return
+    folder.rename(folder.with_name(f"{folder.name}.aside-{time.time_ns()}"))
+
+
+def _creation(path: Path) -> str | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))["lineage"]["created"]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not there."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

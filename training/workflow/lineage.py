@@ -1,0 +1,70 @@
+"""Lineage in both directions: from a model to the people who judged, from a judgment to the models trained on it."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from annotate.models import Judgment, Snapshot, SnapshotItem
+from training.models import Artifact, Run
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """Where a model comes from; `parents` from the nearest to the base, `annotators` with how much they judged."""
+
+    artifact: Artifact
+    parents: list[Artifact]
+    children: list[Artifact]
+    run: Run | None
+    recipe: str
+    snapshot: Snapshot | None
+    judgments: int
+    annotators: list[tuple[str, int]]
+
+
+def lineage_of(artifact: Artifact) -> Lineage:
+    """Reads only; who may see the annotators is the caller's matter."""
+    annotators = annotators_of(artifact.snapshot) if artifact.snapshot else []
+    return Lineage(
+        artifact=artifact,
+        parents=parents_of(artifact),
+        children=list(artifact.children.order_by("id")),
+        run=artifact.run,
+        recipe=artifact.run.recipe if artifact.run else "",
+        snapshot=artifact.snapshot,
+        judgments=sum(count for _name, count in annotators),
+        annotators=annotators,
+    )
+
+
+def parents_of(artifact: Artifact) -> list[Artifact]:
+    """From the nearest to the base model."""
+    parents: list[Artifact] = []
+    while artifact.parent is not None:
+        artifact = artifact.parent
+        parents.append(artifact)
+    return parents
+
+
+def annotators_of(snapshot: Snapshot) -> list[tuple[str, int]]:
+    """(user name, judgments in the snapshot), the most first."""
+    frozen = {judgment for item in snapshot.items.values_list("judgments", flat=True) for judgment in item}
+    rows = Judgment.objects.filter(comparison__snapshot_items__snapshot=snapshot).order_by()
+    names = dict(rows.values_list("id", "annotator__username"))
+    counts = Counter(name for judgment, name in names.items() if judgment in frozen)
+    return sorted(counts.items(), key=lambda entry: (-entry[1], entry[0]))
+
+
+def snapshots_of_judgment(judgment: Judgment) -> list[Snapshot]:
+    """The snapshots that counted it. A later revision or a retraction does not take it out of those already frozen."""
+    items = SnapshotItem.objects.filter(comparison=judgment.comparison_id).select_related("snapshot")
+    return [item.snapshot for item in items.order_by("snapshot__number") if judgment.pk in item.judgments]
+
+
+def artifacts_of_judgment(judgment: Judgment) -> list[Artifact]:
+    """The models trained on a snapshot with it, and all that were made from those."""
+    found: dict[int, Artifact] = {}
+    layer = list(Artifact.objects.filter(snapshot__in=snapshots_of_judgment(judgment)))
+    while layer:
+        found |= {artifact.pk: artifact for artifact in layer}
+        layer = list(Artifact.objects.filter(parent__in=layer).exclude(pk__in=found))
+    return [found[key] for key in sorted(found)]

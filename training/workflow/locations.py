@@ -1,0 +1,102 @@
+"""Looks at where a base model is said to be, without loading it: a folder, a GGUF file or a hub id."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from training.workflow.exceptions import ModelNotFound, ModelRefused
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+GGUF_MAGIC = b"GGUF"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+
+
+def checked_location(location: str) -> str:
+    """The location in the form in which it is stored. Raises ModelNotFound or ModelRefused, saying what is missing."""
+    location = location.strip()
+    path = Path(location).expanduser()
+    if location and path.is_dir():
+        _check_folder(path)
+        return str(path.resolve())
+    if location and path.is_file():
+        _check_gguf(path)
+        return str(path.resolve())
+    if HUB_ID.fullmatch(location):
+        return location
+    raise ModelNotFound(
+        _("There is no model at “%(location)s”.") % {"location": location},
+        _("Give a folder with safetensors, a GGUF file, or a hub id such as owner/name."),
+    )
+
+
+def _check_folder(path: Path) -> None:
+    config = _config(path)
+    if (path / "adapter_config.json").is_file() and not config:
+        raise ModelRefused(
+            _("%(path)s holds an adapter, not a model.") % {"path": path}, _("Register the base model it belongs to.")
+        )
+    if not config:
+        raise ModelRefused(
+            _("%(path)s has no readable config.json.") % {"path": path},
+            _("Choose the folder that holds config.json, the safetensors and the tokenizer."),
+        )
+    architectures = [str(name) for name in config.get("architectures") or []]
+    if not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
+        raise ModelRefused(
+            _("%(path)s is no causal language model: its config.json names %(names)s.")
+            % {"path": path, "names": ", ".join(architectures) or _("no architecture")},
+            _("Choose a model that writes text (its architecture ends in ForCausalLM)."),
+        )
+    _check_weights(path)
+    _check_tokenizer(path)
+
+
+def _check_weights(path: Path) -> None:
+    if any(path.glob("*.safetensors")):
+        return
+    if any(any(path.glob(pattern)) for pattern in PICKLES):
+        raise ModelRefused(
+            _("%(path)s holds pickled weights only, and pickles can run code when they are read.") % {"path": path},
+            _("Convert the weights to safetensors, or take a copy that has them."),
+        )
+    raise ModelRefused(_("%(path)s holds no safetensors.") % {"path": path}, _("Download the weights as well."))
+
+
+def _check_tokenizer(path: Path) -> None:
+    if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+        raise ModelRefused(
+            _("%(path)s has no tokenizer.") % {"path": path}, _("Copy the tokenizer's files beside the weights.")
+        )
+    templates = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
+    if any((path / name).exists() for name in templates) or _json(path / "tokenizer_config.json").get("chat_template"):
+        return
+    raise ModelRefused(
+        _("The tokenizer in %(path)s has no chat template, so chat messages cannot be put to the model.")
+        % {"path": path},
+        _("Choose an instruction-tuned (chat) model, or add chat_template.jinja to the folder."),
+    )
+
+
+def _check_gguf(path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(GGUF_MAGIC)) == GGUF_MAGIC:
+            return
+    raise ModelRefused(
+        _("%(path)s is no GGUF file.") % {"path": path},
+        _("A model is a GGUF file, or the folder that holds config.json and the safetensors."),
+    )
+
+
+def _config(path: Path) -> dict[str, Any]:
+    return _json(path / "config.json")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

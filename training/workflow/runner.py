@@ -1,0 +1,172 @@
+"""The supervisor of a run: claims it, starts the training process, follows it, and says how it ended."""
+
+import logging
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection, transaction
+from django.utils.translation import gettext as _
+
+from training.models import Run, RunState
+from training.workflow import artifacts, children, jobs, outcomes, rounds, runs, sampling, tails, workers
+from training.workflow.exceptions import WorkflowError
+from training.workflow.folders import folder_of, log_of, progress_of
+
+POLL_SECONDS = 0.5
+BEAT_SECONDS = 5.0
+DATABASE_AWAY = (OperationalError, InterfaceError)
+
+logger = logging.getLogger(__name__)
+# Set when this worker is told to stop: its runs save a checkpoint and go back to the queue.
+stopping = threading.Event()
+
+
+def execute(run_id: int, worker: str = "") -> str:
+    """Carries out a queued run to its end; the state it came to, "" if it was not there to take or was taken away."""
+    run = Run.objects.filter(pk=run_id).first()
+    name = worker or workers.worker_name()
+    if run is None or stopping.is_set() or not any(runs.claim(run, slot, name) for slot in workers.slots()):
+        return ""
+    with _Supervision(run) as supervision:
+        supervision.carry_out()
+    return supervision.state
+
+
+class _Supervision:
+    """A claimed run. However this ends, neither the process nor the device stays behind."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.folder: Path = folder_of(run)
+        self.child: subprocess.Popen[bytes] | None = None
+        self.asked: RunState | None = None
+        self.asked_at = 0.0
+        self.beaten_at = time.monotonic()
+        self.progress: dict[str, Any] = {}
+        self.progress_tail = tails.Tail(progress_of(run))
+        self.samples_tail = tails.Tail(sampling.samples_of(run))
+        self.state = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """A known cause ends the run and goes no further; a defect ends it and is raised; a Ctrl-C gives it back."""
+        if kind is None or error is None:
+            return False
+        if self.child is not None:
+            children.stop(self.child)
+        if not isinstance(error, Exception):
+            self.state = runs.release(self.run, _("Its worker was stopped; it goes on from its checkpoint.")) or ""
+            return False
+        hint = error.hint if isinstance(error, WorkflowError) else _("Mend the cause and resume it.")
+        reason = str(error) if isinstance(error, WorkflowError) else f"{kind.__name__}: {error}"
+        self._finish(outcomes.Outcome(RunState.FAILED, reason, hint))
+        return isinstance(error, WorkflowError | OSError)
+
+    def carry_out(self) -> None:
+        """An earlier attempt may have been killed after its work was done and before it was taken in."""
+        jobs.prepare(self.run)
+        outcome = outcomes.Outcome(RunState.SUCCEEDED)
+        if not outcomes.has_product(self.folder, self.run.recipe):
+            device = workers.device_of(self.run.slot or "")
+            self.child = children.start(self.folder, device, self.run.attempt)
+            code = self._follow(self.child)
+            if code is None:
+                return
+            outcome = outcomes.outcome_of(self.folder, self.run.recipe, code, self.asked)
+        self._patiently(self._look_at_files)
+        if self.run.recipe == "sample":
+            self._patiently(lambda: sampling.summarize(self.run))
+        if outcome.state == RunState.SUCCEEDED:
+            self._patiently(self._succeed)
+        elif outcome.state == RunState.QUEUED:
+            detail = outcome.reason or _("Its worker was stopped; it goes on from its checkpoint.")
+            self.state = self._patiently(lambda: runs.release(self.run, detail)) or ""
+        else:
+            self._patiently(lambda: self._finish(outcome))
+
+    def _follow(self, child: subprocess.Popen[bytes]) -> int | None:
+        """The exit code; None if the run was given to another supervisor, and the process ended for that."""
+        while (code := child.poll()) is None:
+            if not self._look():
+                logger.warning("Run %s is no longer this worker's; its process is ended.", self.run.pk)
+                children.stop(child)
+                return None
+            if self.asked and time.monotonic() - self.asked_at > children.GRACE_SECONDS:
+                children.kill(child)
+            time.sleep(POLL_SECONDS)
+        return code
+
+    def _look(self) -> bool:
+        """One look at files, heartbeat and wishes. False if the run is no longer ours."""
+        if stopping.is_set():
+            self._ask(RunState.QUEUED)
+        try:
+            state = self._beat()
+            if state is None:
+                return False
+            self._look_at_files()
+        except DATABASE_AWAY as error:
+            return self._sits_out(error)
+        if state == RunState.CANCELLING:
+            self._ask(RunState.CANCELLED)
+        return True
+
+    def _beat(self) -> str | None:
+        now = time.monotonic()
+        if now - self.beaten_at < BEAT_SECONDS and self.progress:
+            return runs.state_of(self.run)
+        state = runs.beat(self.run, self.progress)
+        self.beaten_at = now
+        return state
+
+    def _look_at_files(self) -> None:
+        if lines := self.progress_tail.lines():
+            self.progress = lines[-1]
+        if self.run.recipe == "sample":
+            sampling.ingest_samples(self.run, self.samples_tail)
+
+    def _ask(self, wanted: RunState) -> None:
+        if self.asked is None and self.child is not None:
+            self.asked, self.asked_at = wanted, time.monotonic()
+            children.ask_to_stop(self.child)
+
+    def _succeed(self) -> None:
+        """The model is listed, the run is done and the next stage is queued."""
+        if self.run.recipe != "sample":
+            artifacts.import_product(self.run)
+        with transaction.atomic():
+            self._finish(outcomes.Outcome(RunState.SUCCEEDED))
+            if self.run.round is not None:
+                rounds.advance(self.run.round)
+
+    def _finish(self, outcome: outcomes.Outcome) -> None:
+        runs.beat(self.run, self.progress)
+        tail = tails.text_tail(log_of(self.run))
+        ended = runs.finish(self.run, outcome.state, reason=outcome.reason, hint=outcome.hint, log_tail=tail)
+        self.state = outcome.state if ended else ""
+
+    def _patiently(self, verb: Callable[[], Any]) -> Any:
+        """The work of hours is not thrown away because the database restarts just then."""
+        while True:
+            try:
+                return verb()
+            except DATABASE_AWAY as error:
+                if not self._sits_out(error):
+                    raise
+                time.sleep(POLL_SECONDS)
+
+    def _sits_out(self, error: Exception) -> bool:
+        """True as long as nobody else can have taken the run over: until then its heart still counts as beating."""
+        logger.warning("Run %s: the database is away (%s).", self.run.pk, error)
+        connection.close()
+        return time.monotonic() - self.beaten_at < settings.HEARTBEAT_TIMEOUT

@@ -1,0 +1,215 @@
+"""The states of a run: every change is one conditional UPDATE and one event, so that two can never both succeed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from annotate.models import Batch, Project, Prompt, Snapshot, User
+from training import recipes
+from training.models import ACTIVE, Artifact, Round, Run, RunEvent, RunState
+from training.workflow import workers
+from training.workflow.exceptions import BadConfig, NotCancellable, RunNotResumable
+
+# A supervisor beats every five seconds; three missed beats and a dead process on this host are no accident.
+MISSED_BEATS = timedelta(seconds=15)
+
+
+def checked_config(recipe: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's settings, complete; raises BadConfig naming the field."""
+    try:
+        return asdict(recipes.load(recipe, config))
+    except recipes.RecipeError as error:
+        message = f"{recipe}.{error.field}: {error.message}" if error.field else error.message
+        raise BadConfig(message, _("Correct the setting and start again."), field=error.field) from error
+
+
+@transaction.atomic
+def create_run(
+    project: Project,
+    recipe: str,
+    config: dict[str, Any],
+    name: str,
+    *,
+    seed: int = 0,
+    snapshot: Snapshot | None = None,
+    model: Artifact | None = None,
+    reference_model: Artifact | None = None,
+    batch: Batch | None = None,
+    prompts: Iterable[Prompt] = (),
+    round: Round | None = None,
+    stage: int = 0,
+    state: RunState = RunState.QUEUED,
+    actor: User | None = None,
+) -> Run:
+    """A new run, queued or (a later stage of a round) waiting."""
+    run = Run.objects.create(
+        project=project,
+        recipe=recipe,
+        config=checked_config(recipe, config),
+        name=name,
+        seed=seed,
+        snapshot=snapshot,
+        model=model,
+        reference_model=reference_model,
+        batch=batch,
+        prompt_ids=[prompt.pk for prompt in prompts],
+        round=round,
+        stage=stage,
+        state=state,
+        created_by=actor,
+    )
+    _record(run, state, "", actor)
+    return run
+
+
+def queue(run: Run, detail: str = "", actor: User | None = None) -> bool:
+    """A waiting run may be claimed from now on; False if it was not waiting."""
+    return _move(run, (RunState.WAITING,), RunState.QUEUED, detail=detail, actor=actor)
+
+
+def claim(run: Run, slot: str, worker: str) -> bool:
+    """Takes a queued run onto a device. False if another was faster, or if the device is busy: `slot` is UNIQUE."""
+    now = timezone.now()
+    try:
+        return _move(
+            run,
+            (RunState.QUEUED,),
+            RunState.RUNNING,
+            detail=_("Taken by %(worker)s.") % {"worker": worker},
+            slot=slot,
+            worker=worker,
+            attempt=F("attempt") + 1,
+            heartbeat_at=now,
+            started_at=Coalesce(F("started_at"), now),
+            ended_at=None,
+            reason="",
+            hint="",
+            log_tail="",
+        )
+    except IntegrityError:
+        return False
+
+
+def beat(run: Run, progress: dict[str, Any] | None = None) -> str | None:
+    """Says that the supervisor lives. The state, or None if the run is no longer this supervisor's."""
+    changed: dict[str, Any] = {"heartbeat_at": timezone.now()}
+    if progress:
+        changed["progress"] = progress
+    return state_of(run) if _held(run).update(**changed) else None
+
+
+def state_of(run: Run) -> str | None:
+    """The state of a claimed run as it is now; None if it was given to another since."""
+    return _held(run).values_list("state", flat=True).first()
+
+
+def finish(run: Run, state: RunState, reason: str = "", hint: str = "", log_tail: str = "", detail: str = "") -> bool:
+    """The end of a claimed run; frees the device. False if the run is no longer this supervisor's."""
+    return _move(
+        run,
+        ACTIVE,
+        state,
+        detail=detail or reason,
+        where={"attempt": run.attempt},
+        slot=None,
+        reason=reason,
+        hint=hint,
+        log_tail=log_tail,
+        ended_at=timezone.now(),
+    )
+
+
+def release(run: Run, detail: str) -> str | None:
+    """A claimed run whose supervisor stops goes back to the queue, or ends if that was asked for. The new state."""
+    if _move(run, (RunState.RUNNING,), RunState.QUEUED, detail=detail, where={"attempt": run.attempt}, slot=None):
+        return RunState.QUEUED
+    return RunState.CANCELLED if finish(run, RunState.CANCELLED, detail=detail) else None
+
+
+def request_cancel(run: Run, actor: User | None = None) -> str:
+    """Ends a run that has not begun, and asks a running one to stop at its next step. Asking twice is asking once."""
+    waiting = (RunState.WAITING, RunState.QUEUED)
+    detail = _("Cancelled before it began.")
+    if _move(run, waiting, RunState.CANCELLED, detail=detail, actor=actor, ended_at=timezone.now()):
+        return RunState.CANCELLED
+    if _move(run, (RunState.RUNNING,), RunState.CANCELLING, actor=actor):
+        return RunState.CANCELLING
+    run.refresh_from_db()
+    if run.state == RunState.CANCELLING:
+        return RunState.CANCELLING
+    raise NotCancellable(
+        _("“%(run)s” is over already: %(state)s.") % {"run": run, "state": run.get_state_display()},
+        _("Nothing needs to be done."),
+    )
+
+
+def resume(run: Run, actor: User | None = None) -> Run:
+    """Puts a failed or cancelled run back into the queue; it goes on from its last checkpoint."""
+    earlier = Q(round=run.round_id, stage__lt=run.stage) & ~Q(state=RunState.SUCCEEDED)
+    ready = run.round_id is None or not Run.objects.filter(earlier).exists()
+    state = RunState.QUEUED if ready else RunState.WAITING
+    over = (RunState.FAILED, RunState.CANCELLED)
+    if not _move(run, over, state, detail=_("Resumed."), actor=actor, reason="", hint="", ended_at=None):
+        run.refresh_from_db()
+        raise RunNotResumable(
+            _("“%(run)s” cannot be resumed: it is in the state “%(state)s”.")
+            % {"run": run, "state": run.get_state_display()},
+            _("Only a failed or cancelled run can be resumed. Start a new run instead."),
+        )
+    return run
+
+
+def reconcile(now: datetime | None = None) -> list[Run]:
+    """Takes runs back from supervisors that are gone; returns the runs that changed."""
+    now = now or timezone.now()
+    lost = Run.objects.active().filter(heartbeat_at__lt=now - timedelta(seconds=settings.HEARTBEAT_TIMEOUT))
+    missing = Run.objects.active().filter(heartbeat_at__lt=now - MISSED_BEATS)
+    found = [*lost, *(run for run in missing if workers.is_gone(run.worker))]
+    return [run for run in {run.pk: run for run in found}.values() if _take_back(run)]
+
+
+def _take_back(run: Run) -> bool:
+    """Only if its heart has not begun to beat again in the meantime."""
+    detail = _("Its worker %(worker)s is gone; it goes on from its last checkpoint.") % {"worker": run.worker}
+    same = {"attempt": run.attempt, "heartbeat_at": run.heartbeat_at}
+    if _move(run, (RunState.RUNNING,), RunState.QUEUED, detail=detail, where=same, slot=None):
+        return True
+    detail = _("Its worker %(worker)s was gone before it could stop.") % {"worker": run.worker}
+    end = {"slot": None, "ended_at": timezone.now()}
+    return _move(run, (RunState.CANCELLING,), RunState.CANCELLED, detail=detail, where=same, **end)
+
+
+def _held(run: Run) -> Any:
+    """The run as long as it is this supervisor's: `attempt` rises with every claim."""
+    return Run.objects.filter(pk=run.pk, attempt=run.attempt, state__in=ACTIVE)
+
+
+@transaction.atomic
+def _move(
+    run: Run,
+    before: Sequence[str],
+    after: RunState,
+    *,
+    detail: str = "",
+    actor: User | None = None,
+    where: dict[str, Any] | None = None,
+    **changed: Any,
+) -> bool:
+    """The one place where a state changes. False, and nothing happened, if it is in none of the states `before`."""
+    if not Run.objects.filter(pk=run.pk, state__in=before, **(where or {})).update(state=after, **changed):
+        return False
+    _record(run, after, detail, actor)
+    run.refresh_from_db()
+    return True
+
+
+def _record(run: Run, state: RunState, detail: str, actor: User | None) -> None:
+    RunEvent.objects.create(run=run, state=state, detail=detail, actor=actor)

@@ -1,0 +1,164 @@
+"""Sampling: starts a run that writes responses, and turns what it has written so far into comparisons."""
+
+import json
+import random
+from collections.abc import Iterable
+from itertools import combinations, groupby
+from pathlib import Path
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count
+from django.utils.translation import gettext as _
+
+from annotate.models import Batch, Comparison, Project, Prompt, Response, User
+from annotate.workflow import intake
+from training.models import Artifact, Run, Sample
+from training.workflow import runs
+from training.workflow.exceptions import NoPrompts
+from training.workflow.folders import folder_of
+from training.workflow.storable import storable
+from training.workflow.tails import Tail
+
+NEW, OLD = "new", "old"
+Slot = tuple[str, int]
+# Lines taken in at once: a write lock is held for no longer than that.
+CHUNK = 200
+
+
+def choose_prompts(project: Project, number: int | None = None) -> list[Prompt]:
+    """Fresh prompts first, then those compared least; all of them without a number. Raises NoPrompts."""
+    prompts = list(project.prompts.annotate(uses=Count("comparisons")).order_by("uses", "id")[: number or None])
+    if not prompts:
+        raise NoPrompts(_("The project has no prompts yet."), _("Upload prompts on the page “Prompts” first."))
+    return prompts
+
+
+def start_sampling(
+    project: Project,
+    artifact: Artifact,
+    config: dict[str, Any],
+    prompts: Iterable[Prompt],
+    *,
+    batch: Batch | None = None,
+    reference: Artifact | None = None,
+    seed: int = 0,
+    name: str = "",
+    actor: User | None = None,
+) -> Run:
+    """Queues a sampling run. Without a reference all responses to a prompt are compared, otherwise new with old."""
+    chosen = list(prompts)
+    if not chosen:
+        raise NoPrompts(_("No prompt was chosen."), _("Choose at least one prompt to sample responses to."))
+    with transaction.atomic():
+        run = runs.create_run(
+            project,
+            "sample",
+            config,
+            (name or _("Samples of %(model)s") % {"model": artifact})[:120],
+            seed=seed,
+            model=artifact,
+            reference_model=reference,
+            prompts=chosen,
+            actor=actor,
+        )
+        # The batch's name must not tell an annotator which model wrote the responses.
+        run.batch = batch or intake.open_batch(project=project, name=f"Sampling {run.pk}")
+        run.save(update_fields=["batch"])
+    return run
+
+
+def samples_of(run: Run) -> Path:
+    return folder_of(run) / "samples.jsonl"
+
+
+def ingest_samples(run: Run, tail: Tail | None = None) -> int:
+    """Takes in what the run has written since the tail's last look (or all of it); comparisons made or met again.
+
+    Safe to call at any time: responses and comparisons have keys, so nothing is there twice.
+    """
+    tail = tail or Tail(samples_of(run))
+    met = 0
+    while lines := tail.lines(CHUNK):
+        with transaction.atomic():
+            met += _take_in(run, lines)
+    return met
+
+
+def summarize(run: Run) -> None:
+    """Counts into `run.result` what came of the run; pairs of identical texts, which nobody is asked about, too."""
+    samples = Sample.objects.filter(run=run)
+    slots: dict[int, list[Slot]] = {}
+    for prompt, key in samples.values_list("response__prompt_id", "response__key"):
+        slots.setdefault(prompt, []).append(_slot(key))
+    pairs = sum(len(_pairs(run, written)) for written in slots.values())
+    made = Comparison.objects.filter(batch=run.batch, key__startswith=f"run{run.pk}:").count()
+    known = Prompt.objects.filter(project=run.project).in_bulk(run.prompt_ids)
+    run.result = {
+        "samples": samples.count(),
+        "finished": samples.filter(finished=True).count(),
+        "comparisons": made,
+        "identical": pairs - made,
+        "unknown_prompts": len(run.prompt_ids) - len(known),
+        **_own_words(folder_of(run) / "result.json"),
+    }
+    run.save(update_fields=["result"])
+
+
+def _own_words(path: Path) -> dict[str, Any]:
+    """What only the process knows: prompts it could not put to the model, and its pace."""
+    if not path.exists():
+        return {}
+    told = storable(json.loads(path.read_text(encoding="utf-8")))
+    return {"skipped": told.get("skipped", []), "metrics": told.get("metrics", {})}
+
+
+def _take_in(run: Run, lines: list[dict[str, Any]]) -> int:
+    prompts = Prompt.objects.filter(project=run.project).in_bulk({line["prompt"] for line in lines})
+    groups = groupby(lines, key=lambda line: line["prompt"])
+    return sum(_take_in_prompt(run, prompts[key], list(group)) for key, group in groups if key in prompts)
+
+
+def _take_in_prompt(run: Run, prompt: Prompt, lines: list[dict[str, Any]]) -> int:
+    for line in lines:
+        _store(run, prompt, line)
+    fresh = {(line["model"], line["index"]) for line in lines}
+    responses = Response.objects.filter(prompt=prompt, sample__run=run)
+    written = {_slot(response.key): response for response in responses}
+    pairs = [pair for pair in _pairs(run, written) if fresh.intersection(pair)]
+    return sum(_compare(run, prompt, pair, written) for pair in pairs)
+
+
+def _store(run: Run, prompt: Prompt, line: dict[str, Any]) -> None:
+    artifact = run.reference_model if line["model"] == OLD else run.model
+    response = intake.store_response(
+        prompt=prompt,
+        text=line["text"],
+        source=artifact.name,
+        key=f"run{run.pk}:{line['model']}:{line['index']}",
+        metadata={"run": run.pk, "seed": line.get("seed")},
+    )
+    facts = {"run": run, "artifact": artifact, "tokens": line["tokens"], "finished": line["finished"]}
+    Sample.objects.get_or_create(response=response, defaults=facts)
+
+
+def _slot(key: str) -> Slot:
+    _run, model, index = key.split(":")
+    return model, int(index)
+
+
+def _pairs(run: Run, written: Iterable[Slot]) -> list[tuple[Slot, Slot]]:
+    """Which responses to a prompt are compared: new with old of the same index, or all with each other."""
+    slots = sorted(written)
+    if run.reference_model_id is None:
+        return list(combinations(slots, 2))
+    return [((NEW, index), (OLD, index)) for model, index in slots if model == NEW and (OLD, index) in slots]
+
+
+def _compare(run: Run, prompt: Prompt, pair: tuple[Slot, Slot], written: dict[Slot, Response]) -> bool:
+    """A and B are drawn, so that neither letter says who wrote it; from the key, so that it is the same every time."""
+    key = f"run{run.pk}:{prompt.pk}:" + "~".join(f"{model}{index}" for model, index in pair)
+    sides = [written[slot] for slot in pair]
+    random.Random(f"{run.seed}:{key}").shuffle(sides)
+    made = intake.compare(batch=run.batch, prompt=prompt, response_a=sides[0], response_b=sides[1], key=key)
+    return made is not None

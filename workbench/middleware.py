@@ -1,0 +1,39 @@
+"""What every page gets: the content security policy, and a readable answer to a `WorkflowError`."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from annotate.workflow.exceptions import WorkflowError
+from workbench.errors import problem_response
+
+# Inline styles are allowed for the chart library, which injects a style element; scripts never are inline.
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+
+
+class ContentSecurityPolicyMiddleware:
+    """Whatever slipped through the sanitiser would still not be executed (invariant 9)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
+        return response
+
+
+class WorkflowErrorMiddleware:
+    """A `WorkflowError` that no view has caught: as a fragment, a message or a page."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        return problem_response(request, error) if isinstance(error, WorkflowError) else None
