@@ -40,6 +40,14 @@ def end(processes: Iterable[psutil.Process], patience: float) -> int:
     return len(alive)
 
 
+def end_marked(mark: str, patience: float) -> int:
+    """Like `end`, and again until none is left: one that is asked to end may just be starting another."""
+    ended, deadline = end(marked(mark), patience), time.monotonic() + 2 * patience
+    while (late := marked(mark)) and time.monotonic() < deadline:
+        ended += end(late, patience=0.5)
+    return ended
+
+
 def ask(processes: Iterable[psutil.Process]) -> None:
     for process in processes:
         _send(process, signal.SIGTERM)
@@ -53,6 +61,10 @@ def outlast(processes: Iterable[psutil.Process], patience: float, hurry: Callabl
         alive = [process for process in alive if not is_gone(process)]
     for process in alive:
         _send(process, signal.SIGKILL)
+    # Not `psutil.wait_procs`, which would collect the exit status that a Popen of ours is waiting for.
+    deadline = time.monotonic() + 1.0
+    while time.monotonic() < deadline and not all(is_gone(process) for process in alive):
+        time.sleep(0.01)
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -78,4 +90,4 @@ def _send(process: psutil.Process, number: signal.Signals) -> None:
 
 if __name__ == "__main__":
     sys.stdin.buffer.read()
-    end(marked(sys.argv[1]), PATIENCE_SECONDS)
+    end_marked(sys.argv[1], PATIENCE_SECONDS)

@@ -130,7 +130,7 @@ class Supervisor:
         """Note the death, end what the dead one has left (its own children), and set the time of the next start."""
         assert child.process
         how = _how_it_ended(child.process.returncode)
-        guard.end(guard.marked(self.mark(child.part.name)), patience=3.0)
+        guard.end_marked(self.mark(child.part.name), patience=3.0)
         lived = time.monotonic() - child.started
         child.deaths = 1 if lived > HEALTHY_SECONDS else child.deaths + 1
         delay = min(FIRST_DELAY * 2 ** (child.deaths - 1), LONGEST_DELAY)
@@ -149,6 +149,7 @@ class Supervisor:
         guard.ask(offspring)
         guard.outlast([*offspring, *own], child.part.patience, hurry=lambda: self.stop_requests > 1)
         child.process.wait()
+        guard.end_marked(self.mark(child.part.name), patience=0.5)
 
     def _tell_errors(self, child: _Child) -> None:
         size = child.log.stat().st_size

@@ -19,6 +19,18 @@ STUBBORN = (
 )
 PARENT = "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True); time.sleep(60)"  # noqa: E501
 
+# Asked to end, it starts another process first, as a worker does that is just about to start its beat.
+LATE_PARENT = """
+import signal, subprocess, sys, time
+def bear(*_):
+    time.sleep(0.3)
+    subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], start_new_session=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, bear)
+print('ready', flush=True)
+time.sleep(60)
+"""
+
 
 @pytest.fixture
 def lines() -> list[str]:
@@ -53,6 +65,13 @@ def test_what_a_child_has_started_ends_with_it_even_in_another_session(
 ) -> None:
     supervisor.start(part(PARENT))
     until(lambda: len(living(supervisor)) == 2, 10, "the grandchild")
+    supervisor.stop()
+    assert living(supervisor) == []
+
+
+def test_what_a_child_starts_while_it_is_asked_to_end_ends_too(supervisor: Supervisor) -> None:
+    supervisor.start(part(LATE_PARENT))
+    until(lambda: "ready" in supervisor.last_lines("sleeper"), 10, "the child")
     supervisor.stop()
     assert living(supervisor) == []
 

@@ -86,7 +86,7 @@ class Command(BaseCommand):
 
     def _prepare(self, host: str, port: int) -> None:
         """Everything that may fail with one line comes before the first child."""
-        left = guard.end(guard.marked(guard.mark_of(str(settings.HOME))), patience=5.0)
+        left = guard.end_marked(guard.mark_of(str(settings.HOME)), patience=5.0)
         if left:
             self._say(f"Ended {left} process(es) that an earlier start had left behind.")
         preflight.require_free_port(host, port)
