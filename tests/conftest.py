@@ -1,9 +1,11 @@
 """The standing cast: a lead, two annotators, a reviewer and a stranger, in a project with comparisons to judge."""
 
 import os
+from pathlib import Path
 
 import pytest
 from django.conf import LazySettings
+from django.conf import settings as django_settings
 from django.utils import translation
 
 from annotate.models import Project, Role, User
@@ -30,6 +32,12 @@ def _own_folders(settings: LazySettings, tmp_path_factory: pytest.TempPathFactor
     """Each test writes its runs, models and snapshots into a folder of its own."""
     home = tmp_path_factory.mktemp("home")
     settings.RUNS_DIR, settings.MODELS_DIR, settings.SNAPSHOTS_DIR = home / "runs", home / "models", home / "snapshots"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _a_place_for_static_files() -> None:
+    """WhiteNoise warns at every request of a test otherwise; files are found by the finders."""
+    Path(django_settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture(autouse=True)

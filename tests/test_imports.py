@@ -15,7 +15,8 @@ def walk(patterns):
         if hasattr(entry, "url_patterns"):
             walk(entry.url_patterns)
 walk(get_resolver().url_patterns)
-heavy = [name for name in ("torch", "transformers", "trl", "peft", "datasets", "accelerate") if name in sys.modules]
+unwanted = "torch transformers trl peft datasets accelerate pandas scipy.optimize".split()
+heavy = [name for name in unwanted if name in sys.modules]
 rss = int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) // 1024
 print(",".join(heavy), rss)
 """

@@ -1,4 +1,4 @@
-"""Tasks of the right wing: supervise a run, and put right what a lost worker or a lost message left behind."""
+"""Tasks of the right wing: supervise a run, put right what a lost worker or message left behind, renew reports."""
 
 import logging
 from functools import partial
@@ -9,21 +9,25 @@ from celery.signals import worker_ready, worker_shutting_down
 from django.db import transaction
 from kombu.exceptions import OperationalError
 
+from annotate.models import Project
+from annotate.tasks import send_if_there_is_a_broker
 from training.models import Run
-from training.workflow import rounds, runner, runs
+from training.workflow import presence, reports, rounds, runner, runs
 
 logger = logging.getLogger(__name__)
 
 # Queued runs are sent again every ten seconds: a message that finds no free device in this time has been replaced.
 MESSAGE_SECONDS = 30
 SENT_AT_ONCE = 8
+# Workers that listen to it carry out runs (CELERY_TASK_ROUTES).
+QUEUE = "gpu"
 
 
 @shared_task
 def execute_run(run_id: int) -> str:
-    """Supervises the run until it ends; whoever is next in the queue follows."""
-    state = runner.execute(run_id)
-    logger.info("Run %s: %s", run_id, state or "not taken")
+    """A message says that there is work, and not which: brokers deliver in order, and the queue has priorities."""
+    state = runner.execute_next()
+    logger.info("Message of run %s: %s", run_id, state or "nothing to take")
     if state:
         dispatch_queued()
     return state
@@ -36,6 +40,16 @@ def reconcile_runs() -> int:
     rounds.advance_all()
     dispatch_queued()
     return len(taken_back)
+
+
+@shared_task
+def refresh_report(project_id: int, kind: str, query: dict[str, Any]) -> bool:
+    """Ratings, or the value of labels, of a large project, after judgments have come."""
+    return reports.refresh_report(Project.objects.get(pk=project_id), reports.KINDS[kind], query)
+
+
+def ask_for_report(project: Project, kind: reports.Kind, query: dict[str, Any]) -> None:
+    send_if_there_is_a_broker(refresh_report, project.pk, kind.name, query)
 
 
 def dispatch(run: Run) -> None:
@@ -63,8 +77,10 @@ def _send(run_id: int) -> None:
 
 
 @worker_ready.connect
-def _reconcile_at_start(**kwargs: Any) -> None:
+def _begin(sender: Any = None, **kwargs: Any) -> None:
     """A worker that was killed finds its runs again without waiting for the timetable."""
+    if QUEUE in sender.app.amqp.queues.consume_from:
+        presence.begin()
     reconcile_runs.delay()
 
 
@@ -72,3 +88,4 @@ def _reconcile_at_start(**kwargs: Any) -> None:
 def _stop_runs(**kwargs: Any) -> None:
     """Each run saves a checkpoint and goes back to the queue; the next start goes on with it."""
     runner.stopping.set()
+    presence.end()

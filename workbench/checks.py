@@ -7,6 +7,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from training.workflow.devices import named_twice
+
 DATABASE_ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 BROKER_SCHEMES = {"redis", "rediss", "redis+socket", "valkey", "amqp", "amqps", "pyamqp", "filesystem", "memory"}
 # The worker writes a heartbeat every few seconds; anything nearer to that takes a slow disk for a lost worker.
@@ -37,9 +39,9 @@ def check_broker(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 @register()
 def check_device_slots(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     slots = settings.DEVICE_SLOTS
-    if slots and len(set(slots)) == len(slots):
+    if slots and not named_twice(slots):
         return []
-    hint = "Name each device of this host once, for example PLUMBLINE_DEVICE_SLOTS=gpu0,gpu1."
+    hint = "Name each device of this host once, for example PLUMBLINE_DEVICE_SLOTS=gpu0,gpu1 or gpu0+1,gpu2."
     return [Error(f"PLUMBLINE_DEVICE_SLOTS is {','.join(slots)!r}.", hint=hint, id="workbench.E003")]
 
 

@@ -16,6 +16,8 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
     """DRF's own handler, and ours for `WorkflowError`."""
     if isinstance(error, WorkflowError):
         body: dict[str, Any] = {"code": type(error).__name__, "detail": error.message, "hint": error.hint}
+        if error.where:
+            body["field"] = error.where
         if isinstance(error, UploadRejected):
             body["errors"] = [{"line": e.line, "field": e.field, "message": e.message} for e in error.errors]
             body["total"] = error.total

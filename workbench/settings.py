@@ -192,7 +192,7 @@ MODELS_DIR = Path(os.environ.get("PLUMBLINE_MODELS_DIR", HOME / "models"))
 SNAPSHOTS_DIR = Path(os.environ.get("PLUMBLINE_SNAPSHOTS_DIR", HOME / "snapshots"))
 # Seconds without a heartbeat after which a run's worker counts as lost.
 HEARTBEAT_TIMEOUT = _whole_number("PLUMBLINE_HEARTBEAT_TIMEOUT", 60)
-# Names of this worker host's devices, a run each at a time, e.g. "gpu0,gpu1".
+# Names of this worker host's devices, a run each at a time, e.g. "gpu0,gpu1", or "gpu0+1" for two GPUs to one run.
 DEVICE_SLOTS = _listed("PLUMBLINE_DEVICE_SLOTS", "local")
 
 LOGGING = {

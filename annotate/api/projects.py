@@ -22,6 +22,8 @@ from annotate.api.serializers import (
 )
 from annotate.models import Project, Role, Snapshot, Split
 from annotate.workflow.agreement import agreement_of
+from annotate.workflow.agreement_groups import BREAKDOWNS
+from annotate.workflow.comparison_import import import_comparisons
 from annotate.workflow.exceptions import WorkflowError
 from annotate.workflow.export import export_lines
 from annotate.workflow.intake import import_prompts
@@ -54,9 +56,17 @@ def prompt_list(request: Request, project: Project) -> Response:
     return Response({"created": report.created, "unchanged": report.unchanged}, status=status.HTTP_201_CREATED)
 
 
-@extend_schema(responses=ComparisonSerializer(many=True))
-@project_api({"GET": Role.REVIEWER})
+@extend_schema(request=UploadSerializer, responses=ComparisonSerializer(many=True))
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
 def comparison_list(request: Request, project: Project) -> Response:
+    """POST imports the text of a JSONL or CSV file of comparisons judged elsewhere, all or nothing; 400 lists the lines
+    at fault."""
+    if request.method == "POST":
+        form = UploadSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        stream = io.BytesIO(form.validated_data["content"].encode("utf-8", "surrogatepass"))
+        brought = import_comparisons(project=project, stream=stream, name=f"api.{form.validated_data['format']}")
+        return Response(brought.as_json(), status=status.HTTP_201_CREATED)
     rows = project.comparisons.select_related("prompt", "response_a", "response_b", "batch")
     return page_of(
         request, rows.prefetch_related("judgments__annotator", "judgments__guideline_version"), ComparisonSerializer
@@ -64,7 +74,10 @@ def comparison_list(request: Request, project: Project) -> Response:
 
 
 @extend_schema(
-    parameters=[OpenApiParameter("bootstrap", int, description="resamples for the intervals, at most 10000")],
+    parameters=[
+        OpenApiParameter("bootstrap", int, description="resamples for the intervals, at most 10000"),
+        OpenApiParameter("by", str, enum=list(BREAKDOWNS), description="also by group"),
+    ],
     responses=OpenApiTypes.OBJECT,
 )
 @project_api({"GET": Role.REVIEWER})
@@ -72,7 +85,10 @@ def agreement(request: Request, project: Project) -> Response:
     given = request.query_params.get("bootstrap", "1000")
     if not given.isdigit() or not 1 <= int(given) <= 10_000:
         raise WorkflowError(f"bootstrap={given} is not a number from 1 to 10000.")
-    return Response(agreement_of(project=project, bootstrap=int(given)).as_json())
+    by = request.query_params.get("by", "")
+    if by and by not in BREAKDOWNS:
+        raise WorkflowError(f"by={by} is none of {', '.join(BREAKDOWNS)}.", where="by")
+    return Response(agreement_of(project=project, by=by, bootstrap=int(given)).as_json())
 
 
 @extend_schema(request=FreezeSerializer, responses=SnapshotSerializer(many=True))

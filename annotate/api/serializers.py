@@ -8,6 +8,7 @@ from annotate.models import (
     Aggregation,
     Assignment,
     Comparison,
+    DemonstrationSet,
     GuidelineVersion,
     Judgment,
     Project,
@@ -15,6 +16,7 @@ from annotate.models import (
     SkipReason,
     Snapshot,
 )
+from annotate.workflow.demonstrations import LONGEST_NAME
 
 SIDES = ["left", "tie", "right"]
 
@@ -71,7 +73,7 @@ class SkipSerializer(serializers.Serializer[None]):
 
 
 class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
-    annotator = serializers.CharField(source="annotator.username")
+    annotator = serializers.CharField(source="annotator.shown_name")
     guideline_version = serializers.IntegerField(source="guideline_version.number", allow_null=True)
 
     class Meta:
@@ -108,8 +110,21 @@ class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):
         ]  # fmt: skip
 
 
+class DemonstrationSetSerializer(serializers.ModelSerializer[DemonstrationSet]):
+    class Meta:
+        model = DemonstrationSet
+        fields = ["id", "name", "content_hash", "counts", "created_at"]
+
+
 class UploadSerializer(serializers.Serializer[None]):
     """The text of a JSONL or CSV file."""
 
     content = serializers.CharField(trim_whitespace=False)
     format = serializers.ChoiceField(["jsonl", "csv"], default="jsonl")
+
+
+class DemonstrationsSerializer(UploadSerializer):
+    """A new set of demonstrations."""
+
+    name = serializers.CharField(max_length=LONGEST_NAME)
+    test_share = serializers.FloatField(default=0.2, min_value=0, max_value=0.9)

@@ -19,7 +19,7 @@ class ProjectCommand(BaseCommand):
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        project = project_named(options.pop("project"))
+        project = self.find(options.pop("project"), **options)
         try:
             result = self.act(project, **options)
         except UploadRejected as error:
@@ -29,6 +29,9 @@ class ProjectCommand(BaseCommand):
         self.stdout.write(
             json.dumps(result, ensure_ascii=False, indent=2) if options["json"] else self.describe(result)
         )
+
+    def find(self, slug: str, **options: Any) -> Project:
+        return project_named(slug)
 
     def act(self, project: Project, **options: Any) -> dict[str, Any]:
         raise AssertionError("a project command defines act()")

@@ -1,20 +1,26 @@
 """Tables of the left wing, one file a topic."""
 
+from annotate.models.agreement import AgreementSummary
 from annotate.models.comparison import Batch, Choice, Comparison
+from annotate.models.demonstration import Demonstration, DemonstrationSet
 from annotate.models.guideline import GuidelineDraft, GuidelineReading, GuidelineVersion
 from annotate.models.judging import Assignment, AssignmentState, Judgment, SkipReason
 from annotate.models.project import Membership, Project, Role
 from annotate.models.prompt import Prompt, Response
 from annotate.models.snapshot import Aggregation, Snapshot, SnapshotItem, Split
-from annotate.models.user import User
+from annotate.models.user import IMPORTED, User, shown_name
 
 __all__ = [
+    "IMPORTED",
     "Aggregation",
+    "AgreementSummary",
     "Assignment",
     "AssignmentState",
     "Batch",
     "Choice",
     "Comparison",
+    "Demonstration",
+    "DemonstrationSet",
     "GuidelineDraft",
     "GuidelineReading",
     "GuidelineVersion",
@@ -29,4 +35,5 @@ __all__ = [
     "SnapshotItem",
     "Split",
     "User",
+    "shown_name",
 ]

@@ -6,6 +6,7 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models.comparison import Choice, Comparison
@@ -45,7 +46,8 @@ class Assignment(models.Model):
     state = models.CharField(max_length=8, choices=AssignmentState, default=AssignmentState.LEASED)
     slot = models.PositiveSmallIntegerField(null=True)
     # Whether response B stands on the left (above, on a narrow screen): drawn per assignment and recorded with it.
-    flipped = models.BooleanField()
+    # Not known (null) of what was judged elsewhere and imported.
+    flipped = models.BooleanField(null=True)
     guideline_version = models.ForeignKey(GuidelineVersion, models.PROTECT, null=True, related_name="assignments")
     leased_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -87,7 +89,7 @@ class JudgmentQuerySet(models.QuerySet["Judgment"]):
 
 
 class Judgment(models.Model):
-    """One revision; a retraction has no choice.
+    """One revision; a retraction has no choice. Of an imported one `guideline_version` and `flipped` are null.
 
     Rows are never changed except for `is_current`, which a later revision takes over.
     """
@@ -99,14 +101,16 @@ class Judgment(models.Model):
     client_key = models.UUIDField(default=uuid.uuid4, unique=True)
     revision = models.PositiveIntegerField(default=1)
     choice = models.CharField(max_length=3, choices=Choice, null=True)
-    flipped = models.BooleanField()
+    flipped = models.BooleanField(null=True)
     note = models.TextField(blank=True)
     seconds = models.FloatField(
         null=True, help_text="From the display of the card to the answer, as the browser measured it."
     )
     is_current = models.BooleanField(default=True)
     is_surplus = models.BooleanField(default=False)
-    created_at = models.DateTimeField(auto_now_add=True)
+    # What an import said beside the answer.
+    metadata = models.JSONField(default=dict, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = JudgmentQuerySet.as_manager()
 

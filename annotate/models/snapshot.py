@@ -10,7 +10,33 @@ from annotate.models.prompt import Response
 
 
 class Aggregation(models.TextChoices):
+    """How the votes on a comparison become one label."""
+
     MAJORITY = "majority", _("Majority")
+    DAWID_SKENE = "dawid_skene", _("Dawid–Skene")
+    MACE = "mace", _("MACE")
+    CROWD_BT = "crowd_bt", _("Crowd-BT")
+
+    @property
+    def explanation(self) -> str:
+        return str(_EXPLANATIONS[self.value])
+
+
+_EXPLANATIONS = {
+    "majority": _("Every vote counts the same, and a comparison is decided by its own votes alone."),
+    "dawid_skene": _(
+        "Learns for every annotator how often each answer is given when another one is right, so that a careless vote "
+        "counts for less and a contrary one the other way round."
+    ),
+    "mace": _(
+        "Learns what share of an annotator's answers is given without looking, and which answer it is then; for crowds "
+        "with many people of a few votes each."
+    ),
+    "crowd_bt": _(
+        "Learns a strength for every response and a reliability for every annotator; for responses that are in several "
+        "comparisons."
+    ),
+}
 
 
 class Split(models.TextChoices):

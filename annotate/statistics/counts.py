@@ -30,6 +30,20 @@ def paired_labels(judgments: Judgments, first: Any, second: Any) -> tuple[NDArra
     return labels[0, common], labels[1, common]
 
 
+def crosstable(first: ArrayLike, second: ArrayLike, *, categories: int) -> NDArray[np.int64]:
+    """Items by the labels of two annotators, (K, K): [c, k] is how often the first said c where the second said k.
+
+    first, second: label codes of the same items, (n,) each.
+    """
+    cells = np.asarray(first, dtype=np.int64) * categories + np.asarray(second, dtype=np.int64)
+    return np.bincount(cells, minlength=categories**2).reshape(categories, categories).astype(np.int64)
+
+
+def paired_table(judgments: Judgments, first: Any, second: Any) -> NDArray[np.int64]:
+    """The crosstable (K, K) of two annotators (ids) on the items that both judged."""
+    return crosstable(*paired_labels(judgments, first, second), categories=judgments.categories)
+
+
 def checked_counts(counts: ArrayLike) -> NDArray[np.int64]:
     """The matrix as int64. Raises ValueError unless it is (items, categories), whole and not negative."""
     matrix = np.asarray(counts)

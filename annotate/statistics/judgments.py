@@ -41,7 +41,7 @@ class Judgments:
         Raises ValueError for unequal lengths or a label outside 0 .. categories - 1, and
         DuplicateJudgment where an annotator judged an item twice.
         """
-        label = _checked_labels(labels, categories)
+        label = checked_labels(labels, categories)
         item_ids, item = np.unique(np.asarray(items), return_inverse=True)
         annotator_ids, annotator = np.unique(np.asarray(annotators), return_inverse=True)
         if not item.shape == annotator.shape == label.shape:
@@ -67,7 +67,8 @@ class Judgments:
         )
 
 
-def _checked_labels(labels: ArrayLike, categories: int) -> NDArray[np.int64]:
+def checked_labels(labels: ArrayLike, categories: int) -> NDArray[np.int64]:
+    """The label codes as int64, (n,). Raises ValueError unless each is one of 0 .. categories - 1."""
     label = np.asarray(labels)
     if label.size == 0:
         return np.zeros(0, dtype=np.int64)

@@ -5,17 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from annotate.statistics.chance_corrected import bounds_without_spread, why_undefined
 from annotate.statistics.counts import checked_counts
 from annotate.statistics.estimate import Estimate, Outcome, Reason, Undefined
-from annotate.statistics.intervals import (
-    LEVEL,
-    REPLICATES,
-    Floats,
-    PooledStatistic,
-    bootstrap_interval,
-    wilson_interval,
-)
-from annotate.statistics.label_distances import DISTANCES, Metric
+from annotate.statistics.intervals import LEVEL, REPLICATES, Floats, PooledStatistic, bootstrap_interval
+from annotate.statistics.label_distances import DISTANCES, Metric, label_values
 
 
 def krippendorff_alpha(
@@ -35,7 +29,8 @@ def krippendorff_alpha(
 
     counts  (items, K) whole numbers; items with fewer than two votes are left out
     values  (K,) numbers that the labels stand for (interval, ratio); their codes 0 .. K-1 if not given
-    n of the estimate is the number of items with at least two votes. The interval is about these annotators:
+    n of the estimate is the number of items with at least two votes, chance 1 - D_e on a scale where the two labels
+    farthest apart have agreement 0 (nominal: Σ_c n_c (n_c - 1) / n (n - 1)). The interval is about these annotators:
     it says how alpha would move with other items, not with other people. It is too narrow upwards where all labels
     but one are so rare that no item shows two votes for one of them: no resample can show what no item shows
     (simulated with 90 % of one label, two annotators, alpha .04: covers 52 % at 50 items, 83 % at 150).
@@ -47,16 +42,19 @@ def krippendorff_alpha(
     """
     rows = checked_counts(counts)
     paired = rows[rows.sum(axis=1) >= 2]
-    reason = _why_undefined(rows, paired)
+    reason = why_undefined(rows)
     if reason is not None:
         return Undefined(reason)
-    statistic = _statistic(paired.shape[1], metric, values)
+    numbers = label_values(rows.shape[1], values)
+    statistic = pooled_alpha(metric, numbers)
     value = statistic.of(paired)
     if not np.isfinite(value):
         return Undefined(Reason.ONE_CATEGORY)
     bounds = bootstrap_interval(paired, statistic, replicates=replicates, level=level, seed=seed)
-    low, high = bounds or _bounds_without_spread(value, paired, metric, values, level)
-    return Estimate(value=value, low=low, high=high, n=paired.shape[0])
+    chance = _chance_agreement(paired, metric, numbers)
+    observed = 1 - (1 - value) * (1 - chance)
+    low, high = bounds or bounds_without_spread(observed, chance, paired.shape[0], level)
+    return Estimate(value=value, low=low, high=high, n=paired.shape[0], chance=chance)
 
 
 def coincidences(counts: NDArray[np.int64]) -> Floats:
@@ -76,46 +74,23 @@ def alpha_of_coincidences(table: Floats, metric: Metric, values: Floats) -> Floa
     return 1 - np.divide(scale, expected, out=np.full_like(scale, np.nan), where=expected > 0)
 
 
-def _why_undefined(rows: NDArray[np.int64], paired: NDArray[np.int64]) -> Reason | None:
-    if not paired.shape[0]:
-        return Reason.NO_OVERLAP if rows.any() else Reason.NO_JUDGMENTS
-    if np.count_nonzero(paired.sum(axis=0)) < 2:
-        return Reason.ONE_CATEGORY
-    return Reason.ONE_ITEM if paired.shape[0] == 1 else None
-
-
-def _values(categories: int, values: Sequence[float] | None) -> Floats:
-    numbers = np.arange(categories, dtype=float) if values is None else np.asarray(values, dtype=float)
-    if numbers.shape != (categories,) or not np.isfinite(numbers).all():
-        raise ValueError(f"There must be one finite value for each of the {categories} labels, got {values}.")
-    return numbers
-
-
-def _statistic(categories: int, metric: Metric, values: Sequence[float] | None) -> PooledStatistic:
+def pooled_alpha(metric: Metric, values: Floats) -> PooledStatistic:
+    """Alpha as a statistic of sums over items with at least two votes. Raises ValueError for an unknown metric."""
     if metric not in DISTANCES:
         raise ValueError(f"Unknown metric: {metric!r}; choose one of {', '.join(DISTANCES)}.")
-    numbers = _values(categories, values)
+    categories = values.size
     return PooledStatistic(
         terms=lambda rows: coincidences(rows).reshape(rows.shape[0], -1),
         value=lambda sums: alpha_of_coincidences(
-            sums.reshape(*sums.shape[:-1], categories, categories), metric, numbers
+            sums.reshape(*sums.shape[:-1], categories, categories), metric, values
         ),
     )
 
 
-def _bounds_without_spread(
-    value: float, paired: NDArray[np.int64], metric: Metric, values: Sequence[float] | None, level: float
-) -> tuple[float, float]:
-    """Bounds where the bootstrap is silent: Wilson's for the observed disagreement, with one trial an item.
-
-    The disagreement is taken as a share of the largest distance, the expected one as known; so a few items
-    of perfect agreement get a wide interval below 1, and many a narrow one.
-    """
-    marginals = coincidences(paired).sum(axis=(0, 1))
-    distance = DISTANCES[metric](marginals, _values(marginals.size, values))
+def _chance_agreement(paired: NDArray[np.int64], metric: Metric, values: Floats) -> float:
+    """1 - D_e, the distance expected by chance as a share of the largest between two labels that were used."""
+    marginals = paired.sum(axis=0).astype(float)
+    distance = DISTANCES[metric](marginals, values)
     used = distance[np.ix_(marginals > 0, marginals > 0)]
     n = marginals.sum()
-    expected_share = float(marginals @ distance @ marginals / (n * (n - 1)) / used.max())
-    agreeing_share = min(1.0, max(0.0, 1 - (1 - value) * expected_share))
-    low, high = wilson_interval(agreeing_share * paired.shape[0], paired.shape[0], level=level)
-    return max(-1.0, 1 - (1 - low) / expected_share), min(1.0, 1 - (1 - high) / expected_share)
+    return 1 - float(marginals @ distance @ marginals / (n * (n - 1)) / used.max())

@@ -5,7 +5,7 @@ and gives squared distances δ², shape (..., K, K) or (K, K), zero on the diago
 Krippendorff (2011), Computing Krippendorff's Alpha-Reliability, section C.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -45,3 +45,11 @@ DISTANCES: dict[Metric, Callable[[Floats, Floats], Floats]] = {
     "interval": interval,
     "ratio": ratio,
 }
+
+
+def label_values(categories: int, values: Sequence[float] | None) -> Floats:
+    """The numbers (K,) that the labels stand for. Raises ValueError unless there is one finite value a label."""
+    numbers = np.arange(categories, dtype=float) if values is None else np.asarray(values, dtype=float)
+    if numbers.shape != (categories,) or not np.isfinite(numbers).all():
+        raise ValueError(f"There must be one finite value for each of the {categories} labels, got {values}.")
+    return numbers

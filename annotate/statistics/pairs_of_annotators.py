@@ -54,7 +54,7 @@ def pairs_of_annotators(
             first=ids[first],
             second=ids[second],
             n_common=int(table.sum()),
-            raw_agreement=_same_label(table, level),
+            raw_agreement=same_label(table, level),
             alpha=krippendorff_alpha(
                 _counts_of_table(table), metric=metric, replicates=replicates, level=level, seed=seed
             ),
@@ -85,10 +85,12 @@ def contingency_tables(judgments: Judgments) -> tuple[NDArray[np.int64], NDArray
     return np.stack(np.divmod(keys, max(annotators, 1)), axis=1), tables
 
 
-def _same_label(table: NDArray[np.int64], level: float) -> Estimate:
+def same_label(table: NDArray[np.int64], level: float) -> Estimate:
+    """The share of items on the diagonal of a crosstable (K, K) that is not empty, with Wilson's interval."""
     same, n = int(np.trace(table)), int(table.sum())
     low, high = wilson_interval(same, n, level=level)
-    return Estimate(value=same / n, low=low, high=high, n=n)
+    chance = float(table.sum(axis=0) @ table.sum(axis=1)) / n**2
+    return Estimate(value=same / n, low=low, high=high, n=n, chance=chance)
 
 
 def _counts_of_table(table: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -39,20 +39,21 @@ def raw_agreement(
 
     counts: (items, K) votes; K = 3 in the order a, tie, b for the last two rules.
     n of the estimate is the number of items with an eligible pair; the interval resamples them, and where
-    they are all alike it is Wilson's with one trial an item.
+    they are all alike it is Wilson's with one trial an item. chance is the credit of two judgments drawn from all
+    items: Σ_k π_k² with ties as a class, π the shares of the labels.
     Undefined when there is no eligible pair, or when all of them lie on one item. No correction for chance.
     Raises ValueError for malformed counts or an unknown rule.
     Pooled P_A as in Gwet (2014), Handbook of Inter-Rater Reliability, 4th ed., ch. 2 (there averaged over items).
     """
     rows = checked_counts(counts)
-    statistic = _statistic(rows.shape[1], ties)
+    statistic = pooled_raw_agreement(rows.shape[1], ties)
     eligible = rows[statistic.terms(rows)[:, 1] > 0]
     if eligible.shape[0] < 2:
         return Undefined(_why_undefined(rows, eligible.shape[0]))
     value, n = statistic.of(eligible), eligible.shape[0]
     bounds = bootstrap_interval(eligible, statistic, replicates=replicates, level=level, seed=seed)
     low, high = bounds or wilson_interval(value * n, n, level=level)
-    return Estimate(value=value, low=low, high=high, n=n)
+    return Estimate(value=value, low=low, high=high, n=n, chance=_by_chance(eligible, ties))
 
 
 def _why_undefined(rows: NDArray[np.int64], eligible_items: int) -> Reason:
@@ -63,7 +64,14 @@ def _why_undefined(rows: NDArray[np.int64], eligible_items: int) -> Reason:
     return Reason.NO_OVERLAP if rows.any() else Reason.NO_JUDGMENTS
 
 
-def _statistic(categories: int, ties: TieRule) -> PooledStatistic:
+def _by_chance(eligible: NDArray[np.int64], ties: TieRule) -> float:
+    credit, counted = _credit_and_counted(eligible.shape[1], ties)
+    shares = eligible.sum(axis=0) / eligible.sum()
+    return float((shares @ credit @ shares) / (shares @ counted @ shares))
+
+
+def pooled_raw_agreement(categories: int, ties: TieRule) -> PooledStatistic:
+    """Raw agreement as a statistic of sums over items. Raises ValueError as `raw_agreement` does."""
     credit, counted = _credit_and_counted(categories, ties)
 
     def terms(rows: NDArray[np.int64]) -> Floats:

@@ -26,6 +26,7 @@ class Section:
 
 
 GUIDELINE_PAGES = ("guideline_version", "guideline_difference", "guideline_draft", "guideline_publish")
+MODEL_PAGES = ("model", "model_register", "model_card", "model_export", "model_delete")
 # Address name, label, the role it needs, and the other pages on which it is the current one.
 SECTIONS = [
     (
@@ -42,6 +43,13 @@ SECTIONS = [
             ("prompts", _("Prompts"), Role.REVIEWER, ("prompts_upload",)),
             ("comparisons", _("Comparisons"), Role.REVIEWER, ("comparison",)),
             ("agreement", _("Agreement"), Role.REVIEWER, ()),
+            ("label_value", _("Value of labels"), Role.REVIEWER, ()),
+            (
+                "demonstrations",
+                _("Demonstrations"),
+                Role.MANAGER,
+                ("demonstrations_upload", "demonstration_set"),
+            ),
             ("snapshots", _("Snapshots"), Role.REVIEWER, ("snapshot", "snapshot_create")),
         ],
     ),
@@ -49,8 +57,14 @@ SECTIONS = [
         _("Training"),
         [
             ("rounds", _("Rounds"), Role.REVIEWER, ("round", "round_create")),
-            ("runs", _("Runs"), Role.REVIEWER, ("run", "sampling_create")),
-            ("models", _("Models"), Role.REVIEWER, ("model", "model_register")),
+            ("runs", _("Runs"), Role.REVIEWER, ("run", "run_create", "sampling_create")),
+            (
+                "models",
+                _("Models"),
+                Role.REVIEWER,
+                MODEL_PAGES,
+            ),
+            ("ratings", _("Ratings"), Role.REVIEWER, ()),
         ],
     ),
     (

@@ -17,6 +17,11 @@ def render_markdown(text: str) -> SafeString:
 
 
 @register.filter
+def lookup(table: dict[str, str], key: str) -> str:
+    return table.get(key, "")
+
+
+@register.filter
 def share(part: float | None, whole: float | None) -> str:
     """`7|share:20` is "35 %"; nothing of nothing is a dash."""
     return f"{100 * part / whole:.0f} %" if part is not None and whole else "–"
@@ -68,4 +73,20 @@ def _sentences() -> dict[str, str]:
         Reason.ONE_ITEM: _("Only one comparison was judged by two people; at least two are needed."),
         Reason.ONE_CATEGORY: _("Everybody always gave the same answer, so agreement cannot be told from chance."),
         Reason.NO_DECIDED_PAIR: _("No comparison has two judgments that are not ties."),
+        Reason.FEW_COMMON: _("Too few comparisons in common; at least ten are needed."),
+        Reason.UNUSED_LABEL: _("Nobody gave this answer."),
+        Reason.NO_MAJORITY: _("The others have no majority for any comparison that this person judged."),
+        Reason.NO_GOLD: _("None of the judged comparisons has a known right answer."),
+        Reason.ONE_ANNOTATOR: _("There is only one annotator."),
+        Reason.FEW_COMPLETE_ITEMS: _("Fewer than two items were rated by every annotator."),
+        Reason.NO_ORDER: _("Fewer than two annotators ranked anything above anything else."),
+        Reason.NO_SPREAD: _("The rated items do not differ, so there is nothing to tell apart."),
+        Reason.ONLY_TIES: _("Every comparison is a tie, so nothing tells the models apart."),
+        Reason.DISCONNECTED: _("The models fall into groups that were never compared with each other."),
+        Reason.SEPARATED: _("Some models won, or lost, everything against the rest: how far apart is not known."),
+        Reason.EFFECT_SEPARATED: _("Position or length decides every comparison, or never varies."),
+        Reason.TOO_FEW_POINTS: _("A curve needs points at three sizes or more."),
+        Reason.NO_TREND: _("Accuracy falls as the data grow, so no rising curve fits it."),
+        Reason.ONE_PLAYER: _("No judged comparison is between responses of two different models."),
+        Reason.SIDE_UNKNOWN: _("Of none of these judgments is it known on which side the responses stood."),
     }

@@ -8,6 +8,9 @@ from annotate.models import Assignment, GuidelineVersion
 from annotate.views.difference import passages
 from annotate.workflow.progress import Progress
 
+# What the right wing says beside an empty queue, if it is there: samples may be on their way.
+COMING = ["training/_samples_coming.html", "components/nothing.html"]
+
 
 def card_of(lease: Assignment, progress: Progress) -> dict[str, Any]:
     """A comparison to judge, its responses in the order drawn for this assignment and without their source."""
@@ -33,7 +36,7 @@ def start_card(progress: Progress) -> dict[str, Any]:
 
 
 def all_done(progress: Progress) -> dict[str, Any]:
-    return {"kind": "done", "progress": progress}
+    return {"kind": "done", "progress": progress, "coming": COMING}
 
 
 def nothing_to_judge_under() -> dict[str, Any]:

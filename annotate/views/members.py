@@ -9,14 +9,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate.access import in_project, require_role
 from annotate.forms import MemberForm, RoleForm
-from annotate.models import Membership, Project, Role
+from annotate.models import IMPORTED, Membership, Project, Role
 from annotate.workflow.projects import remove_member, set_member
 
 
 @require_http_methods(["GET", "POST"])
 @require_role(Role.MANAGER)
 def manage_members(request: HttpRequest, project: Project) -> HttpResponse:
-    """The list, and adding a person by user name."""
+    """The list, and adding a person by user name. Annotators known from imports only are counted: nobody signs in."""
     form = MemberForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         user, role = form.cleaned_data["username"], Role(form.cleaned_data["role"])
@@ -28,7 +28,11 @@ def manage_members(request: HttpRequest, project: Project) -> HttpResponse:
             return redirect("members", project.slug)
     mine = Q(user__judgments__comparison__project=project, user__judgments__is_current=True)
     rows = project.memberships.select_related("user").annotate(judged=Count("user__judgments", filter=mine))
-    context = {"project": project, "form": form, "members": rows, "roles": Role}
+    imported = Q(user__username__startswith=IMPORTED)
+    context = {
+        "project": project, "form": form, "members": rows.exclude(imported), "roles": Role,
+        "imported": project.memberships.filter(imported).count(),
+    }  # fmt: skip
     return render(request, "annotate/members.html", context, status=400 if form.errors else 200)
 
 

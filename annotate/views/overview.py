@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from annotate.access import require_role
-from annotate.models import Judgment, Project, Role
+from annotate.models import Judgment, Project, Role, shown_name
 from annotate.views.next_steps import next_steps
 from annotate.workflow.guidelines import current_version, unread_version
 from annotate.workflow.progress import progress_of
@@ -51,7 +51,10 @@ def _days(project: Project) -> list[dict[str, Any]]:
 
 def _people(project: Project) -> list[dict[str, Any]]:
     rows = Judgment.objects.current().filter(comparison__project=project).order_by()
-    by_person = rows.values("annotator__username").annotate(
+    by_person = rows.values("annotator__username", "annotator__first_name").annotate(
         n=Count("id"), mean_seconds=Avg("seconds"), last=Max("created_at")
     )
-    return list(by_person.order_by("-n")[:50])
+    return [
+        {**person, "name": shown_name(person["annotator__username"], person["annotator__first_name"])}
+        for person in by_person.order_by("-n")[:50]
+    ]

@@ -8,7 +8,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.access import in_project, require_role
 from annotate.forms import FreezeForm
-from annotate.models import Project, Role, Snapshot, Split
+from annotate.models import Aggregation, Project, Role, Snapshot, Split
+from annotate.workflow.exceptions import NothingToInferFrom
 from annotate.workflow.export import export_lines
 from annotate.workflow.snapshots import freeze, parquet_path, select
 
@@ -34,9 +35,18 @@ def create_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
         said = _("Snapshot %(n)s is frozen.") if created else _("Nothing has changed since snapshot %(n)s: this is it.")
         messages.success(request, said % {"n": snapshot.number})
         return redirect("snapshot", project.slug, snapshot.number)
-    query = {name: form.cleaned_data[name] for name in ("test_share", "seed")} if valid else {}
-    context = {"project": project, "form": form, "counts": select(project=project, **query).counts if valid else None}
-    return render(request, "annotate/snapshot_create.html", context, status=200 if valid else 400)
+    counts = _counts(project, form) if valid else None
+    context = {"project": project, "form": form, "counts": counts, "aggregations": list(Aggregation)}
+    return render(request, "annotate/snapshot_create.html", context, status=400 if form.errors else 200)
+
+
+def _counts(project: Project, form: FreezeForm) -> dict[str, int] | None:
+    """What a freeze would hold, or an error at the field that asks for too much."""
+    try:
+        return select(project=project, **form.cleaned_data).counts
+    except NothingToInferFrom as problem:
+        form.add_error("aggregation", f"{problem.message} {problem.hint}")
+        return None
 
 
 @require_safe

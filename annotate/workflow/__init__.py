@@ -1,1 +1,2 @@
-"""One verb file a step of the flow: intake, assignment, judging, guidelines, agreement, snapshots, export."""
+"""One verb file a step of the flow: intake, demonstrations, assignment, judging, guidelines, agreement, snapshots,
+export."""

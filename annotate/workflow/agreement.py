@@ -1,73 +1,91 @@
 """Agreement of a project: reads the counted judgments and asks `annotate/statistics/`."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
+from annotate.models import Project, User, shown_name
+from annotate.statistics.against_reference import AgainstReference
+from annotate.statistics.judgments import Judgments
+from annotate.statistics.kappa_of_pairs import LEAST_COMMON, PairKappa
+from annotate.statistics.leave_one_out import leave_one_out
+from annotate.statistics.suite import AgreementSuite, agreement_suite
+from annotate.workflow.agreement_groups import groups_of
+from annotate.workflow.judgment_columns import JudgmentColumns, read_columns
 
-from annotate.models import Judgment, Project, User
-from annotate.statistics.counts import count_matrix
-from annotate.statistics.estimate import Outcome
-from annotate.statistics.judgments import TIE, A, B, Judgments
-from annotate.statistics.krippendorff_alpha import krippendorff_alpha
-from annotate.statistics.pairs_of_annotators import AnnotatorPair, pairs_of_annotators
-from annotate.statistics.raw_agreement import TIE_RULES, raw_agreement
-
-CODES = {"a": A, "tie": TIE, "b": B}
 BOOTSTRAP = 1000
+# Up to so many people every two of them are listed, however little they have in common.
+FEW_ANNOTATORS = 30
+# Each pair has a bootstrap of its own: seconds for so many, minutes for all pairs of a crowd.
+MOST_PAIRS = 2000
 
 
 @dataclass(frozen=True)
 class AgreementReport:
-    """Every coefficient is an `Estimate` with interval and n (items), or `Undefined` with its reason."""
+    """The whole project, and its groups if a breakdown was asked for: suites, or by annotator each against the others.
 
-    n_items: int
-    n_judgments: int
-    n_annotators: int
-    raw_agreement: dict[str, Outcome]
-    krippendorff_alpha: dict[str, Outcome]
-    pairs: list[AnnotatorPair]
+    Every coefficient is an `Estimate` with interval and n (items), or `Undefined` with its reason.
+    """
+
+    suite: AgreementSuite
     names: dict[int, str]
+    by: str = ""
+    groups: list[tuple[str | None, AgreementSuite]] = field(default_factory=list)
+    annotators: list[AgainstReference] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
+        whole = self._suite_json(self.suite)
+        if not self.by:
+            return whole
+        groups = [{"group": name, **self._suite_json(suite)} for name, suite in self.groups]
+        people = [self._annotator_json(each) for each in self.annotators]
+        return {**whole, "by": self.by, "groups": groups or people}
+
+    def _suite_json(self, suite: AgreementSuite) -> dict[str, Any]:
+        return {**suite.as_json(), "cohen_kappa": [self._pair_json(pair) for pair in suite.pairs]}
+
+    def _pair_json(self, pair: PairKappa) -> dict[str, Any]:
+        return {**pair.as_json(), "annotators": [self.names[pair.first], self.names[pair.second]]}
+
+    def _annotator_json(self, each: AgainstReference) -> dict[str, Any]:
+        """`leave_one_out`: how often this person said what most of the others said."""
         return {
-            "n_items": self.n_items,
-            "n_judgments": self.n_judgments,
-            "n_annotators": self.n_annotators,
-            "raw_agreement": {name: outcome.as_json() for name, outcome in self.raw_agreement.items()},
-            "krippendorff_alpha": {name: outcome.as_json() for name, outcome in self.krippendorff_alpha.items()},
-            "annotator_pairs": [self._pair_json(pair) for pair in self.pairs],
+            "group": self.names[each.annotator],
+            "n_judgments": each.n_judgments,
+            "leave_one_out": each.raw_agreement.as_json(),
+            "cohen_kappa_with_others": each.kappa.as_json(),
         }
 
-    def _pair_json(self, pair: AnnotatorPair) -> dict[str, Any]:
-        return {
-            "annotators": [self.names[int(pair.first)], self.names[int(pair.second)]],
-            "n_common": pair.n_common,
-            "raw_agreement": pair.raw_agreement.as_json(),
-            "krippendorff_alpha": pair.alpha.as_json(),
-        }
+
+def agreement_of(*, project: Project, by: str = "", bootstrap: int = BOOTSTRAP) -> AgreementReport:
+    """Project-wide, for every two annotators, and by one of BREAKDOWNS, without surplus and retracted judgments."""
+    columns = read_columns(project, weeks=by == "week")
+    judgments = columns.judgments()
+    suite, names = suite_of(judgments, bootstrap), names_of(judgments)
+    if by == "annotator":
+        people = leave_one_out(judgments, replicates=bootstrap).annotators
+        return AgreementReport(suite, names, by, annotators=people)
+    groups = breakdown(project, columns, by, bootstrap) if by else []
+    return AgreementReport(suite, names, by, groups)
 
 
-def agreement_of(*, project: Project, bootstrap: int = BOOTSTRAP) -> AgreementReport:
-    """Project-wide and per pair of annotators, from the judgments that count (surplus and retracted ones left out)."""
-    judgments = _judgments(project)
-    counts = count_matrix(judgments)
-    names = dict(User.objects.filter(pk__in=judgments.annotators.tolist()).values_list("pk", "username"))
-    return AgreementReport(
-        n_items=judgments.items.size,
-        n_judgments=len(judgments),
-        n_annotators=judgments.annotators.size,
-        raw_agreement={rule: raw_agreement(counts, rule, replicates=bootstrap) for rule in TIE_RULES},
-        krippendorff_alpha={"nominal": krippendorff_alpha(counts, metric="nominal", replicates=bootstrap)},
-        pairs=pairs_of_annotators(judgments, replicates=bootstrap),
-        names=names,
-    )
+def breakdown(
+    project: Project, columns: JudgmentColumns, by: str, bootstrap: int = BOOTSTRAP
+) -> list[tuple[str | None, AgreementSuite]]:
+    return [
+        (name, suite_of(columns.where(mask).judgments(), bootstrap)) for name, mask in groups_of(project, columns, by)
+    ]
 
 
-def _judgments(project: Project) -> Judgments:
-    rows = Judgment.objects.counted().filter(comparison__project=project)
-    triples = list(rows.order_by().values_list("comparison_id", "annotator_id", "choice").iterator(chunk_size=10000))
-    items = np.array([item for item, _annotator, _choice in triples], dtype=np.int64)
-    annotators = np.array([annotator for _item, annotator, _choice in triples], dtype=np.int64)
-    labels = np.array([CODES[choice] for _item, _annotator, choice in triples], dtype=np.int64)
-    return Judgments.from_arrays(items, annotators, labels)
+def suite_of(judgments: Judgments, bootstrap: int = BOOTSTRAP) -> AgreementSuite:
+    few = judgments.annotators.size <= FEW_ANNOTATORS
+    least = 1 if few else LEAST_COMMON
+    return agreement_suite(judgments, least_common=least, most_pairs=MOST_PAIRS, replicates=bootstrap)
+
+
+def names_of(judgments: Judgments) -> dict[int, str]:
+    """As shown; somebody whose shown name another one has too goes by the user name, which is nobody else's."""
+    rows = User.objects.in_bulk(judgments.annotators.tolist())
+    names = {pk: shown_name(user.username, user.first_name) for pk, user in rows.items()}
+    times = Counter(names.values())
+    return {pk: name if times[name] == 1 else rows[pk].username for pk, name in names.items()}

@@ -6,14 +6,15 @@ from django.utils.translation import gettext as _
 
 
 class WorkflowError(Exception):
-    """The message is for the person; `status` is the HTTP status it becomes."""
+    """The message is for the person; `status` is the HTTP status it becomes, `where` is the input at fault, if any."""
 
     status = 409
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", where: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.where = where
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,16 @@ class EmptyGuideline(WorkflowError):
     status = 400
 
 
+class NothingToInferFrom(WorkflowError):
+    """An aggregation that learns how far people can be relied on needs comparisons that two of them judged."""
+
+
 class EmptySnapshot(WorkflowError):
     """No comparison has a majority: there is nothing to freeze."""
+
+
+class NameTaken(WorkflowError):
+    """Another set of the project has this name."""
 
 
 class TooFewLabels(WorkflowError):

@@ -2,103 +2,68 @@
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.json
-import pyarrow.parquet as pq
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from annotate.models import Aggregation, Comparison, Judgment, Project, Snapshot, SnapshotItem, Split, User
-from annotate.statistics.judgments import TIE, A, B
-from annotate.statistics.majority import majority_votes
+from annotate.statistics.judgments import TIE, A
+from annotate.workflow.aggregation import Decision, decide
 from annotate.workflow.exceptions import EmptySnapshot, WorkflowError
+from annotate.workflow.parquet_folder import write_folder
+from annotate.workflow.snapshot_rows import SCHEMA, Row, Vote, pseudonym
 
-CODES = {"a": A, "tie": TIE, "b": B}
-MESSAGE = pa.struct([("role", pa.string()), ("content", pa.string())])
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("prompt", pa.list_(MESSAGE)),
-        ("chosen", pa.list_(MESSAGE)),
-        ("rejected", pa.list_(MESSAGE)),
-        ("weight", pa.float64()),
-        ("soft_label", pa.float64()),
-        ("n_votes", pa.int64()),
-    ]
-)
-
-
-@dataclass(frozen=True)
-class Row:
-    """One decided comparison."""
-
-    comparison: Comparison
-    a_wins: bool
-    soft_label: float
-    judgments: list[int]
-    split: Split
-
-    def canonical(self) -> dict[str, Any]:
-        """What is hashed and written; only content, no ids of this database."""
-        pair = (self.comparison.response_a.text, self.comparison.response_b.text)
-        chosen, rejected = pair if self.a_wins else pair[::-1]
-        return {
-            "id": self.comparison.key,
-            "prompt": self.comparison.prompt.messages,
-            "chosen": [{"role": "assistant", "content": chosen}],
-            "rejected": [{"role": "assistant", "content": rejected}],
-            "weight": 1.0,
-            "soft_label": self.soft_label,
-            "n_votes": len(self.judgments),
-        }
+FORMAT = 2  # of the hash: 1 had neither votes, annotators, tags and languages nor ties in it
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a freeze would hold, and what it would leave out, counted."""
+    """What a freeze would hold: pairs, beside them what a majority called a tie, and all that it would leave out,
+    counted."""
 
     rows: list[Row]
+    ties: list[Row]
     counts: dict[str, int]
     guideline_versions: list[int]
 
 
-def select(*, project: Project, test_share: float = 0.2, seed: int = 0) -> Selection:
-    """Majority votes of all judged comparisons; ties and splits are dropped and counted. Reads only."""
+def select(
+    *, project: Project, aggregation: str = Aggregation.MAJORITY, test_share: float = 0.2, seed: int = 0
+) -> Selection:
+    """One label for every judged comparison. Ties and splits are no pairs, and counted; ties stand apart. Reads only.
+
+    Raises NothingToInferFrom as `aggregation.decide` does.
+    """
     votes = _votes(project)
     comparisons = project.comparisons.filter(pk__in=votes).select_related("prompt", "response_a", "response_b")
     ordered = sorted(comparisons.iterator(chunk_size=2000), key=lambda comparison: comparison.key)
     rows: list[Row] = []
+    ties: list[Row] = []
     counts: Counter[str] = Counter(dict.fromkeys(("ties", "splits", "won_by_a", "won_by_b", "train", "test"), 0))
-    matrix = np.array([_count_row(votes[c.pk]) for c in ordered], dtype=np.int64).reshape(-1, 3)
-    for comparison, vote in zip(ordered, majority_votes(matrix), strict=True):
-        counts["judgments"] += vote.votes
-        if vote.label is None or vote.label == TIE:
-            counts["splits" if vote.label is None else "ties"] += 1
-            continue
-        a_wins = vote.label == A
-        row = Row(
-            comparison=comparison,
-            a_wins=a_wins,
-            soft_label=vote.probability_a if a_wins else 1 - vote.probability_a,
-            judgments=sorted(judgment for judgment, _choice in votes[comparison.pk]),
-            split=split_of(comparison.prompt.content_hash, test_share, seed),
-        )
-        rows.append(row)
-        counts["won_by_a" if a_wins else "won_by_b"] += 1
-        counts[row.split] += 1
+    decisions = decide(aggregation, ordered, [votes[comparison.pk] for comparison in ordered])
+    for comparison, decision in zip(ordered, decisions, strict=True):
+        counts["judgments"] += decision.votes
+        split = split_of(comparison.prompt.content_hash, test_share, seed)
+        if decision.label is None:
+            counts["splits"] += 1
+        elif decision.label != TIE and comparison.response_a.text == comparison.response_b.text:
+            # Imports may hold such; a pair of equal texts teaches nothing, whatever was said of it.
+            counts["identical"] += 1
+        elif decision.label == TIE:
+            counts["ties"] += 1
+            ties.append(Row(comparison, True, 0.5, votes[comparison.pk], split))
+        else:
+            rows.append(_decided(comparison, decision, votes[comparison.pk], split))
+            counts["won_by_a" if rows[-1].a_wins else "won_by_b"] += 1
+            counts[split] += 1
     counts["comparisons"], counts["pairs"] = len(ordered), len(rows)
-    return Selection(rows, dict(counts), _guideline_numbers(project))
+    return Selection(rows, ties, dict(counts), _guideline_numbers(project))
 
 
 def freeze(
@@ -113,6 +78,7 @@ def freeze(
 
     Raises:
         EmptySnapshot: no comparison is decided.
+        NothingToInferFrom: the aggregation asks for more than the judgments can tell.
         WorkflowError: an unknown aggregation, or a test share outside 0 to 0.9.
     """
     _check_query(aggregation, test_share)
@@ -120,10 +86,10 @@ def freeze(
     # One transaction, so that all rows are read from one state and two managers get one number each.
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
-        selection = select(project=project, test_share=test_share, seed=seed)
+        selection = select(project=project, aggregation=aggregation, test_share=test_share, seed=seed)
         if not selection.rows:
             raise EmptySnapshot(
-                _("There is nothing to freeze: of %(n)s judged comparison(s) none has a majority.")
+                _("There is nothing to freeze: of %(n)s judged comparison(s) none is decided.")
                 % {"n": selection.counts["comparisons"]},
                 _("Judge more comparisons; ties and split votes do not make a (chosen, rejected) pair."),
             )
@@ -154,20 +120,23 @@ def _check_query(aggregation: str, test_share: float) -> None:
         raise WorkflowError(_("The test share is %(x)s.") % {"x": test_share}, _("Use a number from 0 to 0.9."))
 
 
-def _votes(project: Project) -> dict[int, list[tuple[int, str]]]:
-    """Comparison id -> [(judgment id, choice)] of everything that counts."""
+def _decided(comparison: Comparison, decision: Decision, votes: list[Vote], split: Split) -> Row:
+    a_wins = decision.label == A
+    soft_label = decision.probability_a if a_wins else 1 - decision.probability_a
+    return Row(comparison, a_wins, soft_label, votes, split)
+
+
+def _votes(project: Project) -> dict[int, list[Vote]]:
+    """By comparison, everything that counts, in the order of the judgments."""
     rows = Judgment.objects.counted().filter(comparison__project=project)
-    votes: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    for comparison, judgment, choice in rows.values_list("comparison_id", "id", "choice").iterator(chunk_size=5000):
-        votes[comparison].append((judgment, choice))
+    columns = rows.values_list("comparison_id", "id", "choice", "annotator__username")
+    votes: dict[int, list[Vote]] = defaultdict(list)
+    known: dict[str, str] = {}
+    for comparison, judgment, choice, username in columns.iterator(chunk_size=5000):
+        if username not in known:
+            known[username] = pseudonym(project.slug, username)
+        votes[comparison].append(Vote(judgment, choice, known[username]))
     return votes
-
-
-def _count_row(votes: list[tuple[int, str]]) -> list[int]:
-    counts = [0, 0, 0]
-    for _judgment, choice in votes:
-        counts[CODES[choice]] += 1
-    return counts
 
 
 def _guideline_numbers(project: Project) -> list[int]:
@@ -177,41 +146,26 @@ def _guideline_numbers(project: Project) -> list[int]:
 
 def _content_hash(selection: Selection, query: dict[str, Any]) -> str:
     digest = hashlib.sha256()
-    head = {"format": 1, "query": query, "guideline_versions": selection.guideline_versions}
+    head = {"format": FORMAT, "query": query, "guideline_versions": selection.guideline_versions}
     digest.update(json.dumps(head, sort_keys=True).encode())
-    for row in selection.rows:
-        line = {"split": str(row.split), **row.canonical()}
-        digest.update(b"\n" + json.dumps(line, sort_keys=True, ensure_ascii=False).encode())
+    for name, rows in _files(selection).items():
+        for row in rows:
+            line = {"file": name, **row.canonical()}
+            digest.update(b"\n" + json.dumps(line, sort_keys=True, ensure_ascii=False).encode())
     return digest.hexdigest()
 
 
+def _files(selection: Selection) -> dict[str, list[Row]]:
+    """What each file of the folder holds; both splits are always there, ties where there are any."""
+    files = {str(split): [row for row in selection.rows if row.split == split] for split in Split}
+    ties = {f"ties_{split}": [row for row in selection.ties if row.split == split] for split in Split}
+    return {**files, **{name: rows for name, rows in ties.items() if rows}}
+
+
 def _write_files(digest: str, selection: Selection) -> Path:
-    """Both splits into a temporary folder that is renamed into place: a snapshot is whole or not there."""
-    final = Path(settings.SNAPSHOTS_DIR) / digest
-    if final.exists():
-        return final
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f"{digest[:12]}.", dir=final.parent))
-    try:
-        for split in Split:
-            rows = [row.canonical() for row in selection.rows if row.split == split]
-            pq.write_table(_table(rows), temporary / f"{split}.parquet")
-        os.chmod(temporary, 0o755)
-        os.rename(temporary, final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return final
-
-
-def _table(rows: list[dict[str, Any]]) -> pa.Table:
-    """The rows in SCHEMA, by way of JSON: `Table.from_pylist` would load pandas, 45 MB, into the web process."""
-    if not rows:
-        return SCHEMA.empty_table()
-    lines = [json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows]
-    # A row has to fit into a block of the reader.
-    reading = pyarrow.json.ReadOptions(block_size=max(2**20, 2 * max(map(len, lines))))
-    parsing = pyarrow.json.ParseOptions(explicit_schema=SCHEMA, unexpected_field_behavior="error")
-    return pyarrow.json.read_json(pa.BufferReader(b"".join(lines)), reading, parsing)
+    """A snapshot's folder is whole or not there."""
+    files = {name: [row.canonical() for row in rows] for name, rows in _files(selection).items()}
+    return write_folder(Path(settings.SNAPSHOTS_DIR) / digest, files, SCHEMA)
 
 
 def _store(
@@ -234,8 +188,7 @@ def _store(
 
 
 def _item(snapshot: Snapshot, row: Row) -> SnapshotItem:
-    pair = (row.comparison.response_a, row.comparison.response_b)
-    chosen, rejected = pair if row.a_wins else pair[::-1]
+    chosen, rejected = row.responses
     return SnapshotItem(
         snapshot=snapshot,
         comparison=row.comparison,
@@ -243,5 +196,5 @@ def _item(snapshot: Snapshot, row: Row) -> SnapshotItem:
         rejected=rejected,
         split=row.split,
         soft_label=row.soft_label,
-        judgments=row.judgments,
+        judgments=sorted(vote.judgment for vote in row.votes),
     )

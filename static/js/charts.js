@@ -1,160 +1,144 @@
-// Draws the curves of a run and keeps them up to date while it goes on.
+// Reads what runs have written, draws their curves and keeps them up to date while a run goes on.
 "use strict";
 
 (() => {
   const section = document.getElementById("curves");
   if (!section || !window.Plotly) return;
 
-  const url = section.dataset.progressUrl;
+  const { GIB, traces, coloursOf, colourOfLine, layout, download } = window.plumblineDrawing;
   const PAUSE = 2000;
   const PAUSE_WHEN_WAITING = 6000;
   const LONGEST_PAUSE = 60000;
   const figures = [...section.querySelectorAll("figure[data-metric]")];
   const words = { train: section.dataset.train, mean: section.dataset.mean, test: section.dataset.test, step: section.dataset.step };
-  const state = { offset: 0, file: "", over: false, timer: 0, failures: 0, asking: false, lastStep: 0 };
-  let curves = {};
+  const smoothing = document.getElementById("smoothing");
 
-  function forget() {
-    state.offset = 0;
-    state.lastStep = 0;
-    curves = Object.fromEntries(
-      figures.map((figure) => [figure.dataset.metric, { train: { x: [], y: [] }, test: { x: [], y: [] } }]),
-    );
-  }
+  const empty = () => ({ x: [], y: [] });
 
-  function take(row) {
-    const isTest = row.kind === "eval";
-    if (row.kind !== "step" && !isTest) return;
-    if (typeof row.step === "number") state.lastStep = row.step;
-    const values = { ...row.metrics, tokens_per_second: row.tokens_per_second };
-    for (const [metric, curve] of Object.entries(curves)) {
-      if (!Number.isFinite(values[metric])) continue;
-      const line = isTest ? curve.test : curve.train;
-      line.x.push(state.lastStep);
-      line.y.push(values[metric]);
+  // One run: how far its file has been read, and its numbers by figure. Two figures may show the same metric, one over
+  // the steps and one against another metric.
+  class Line {
+    constructor({ url, name, line }) {
+      Object.assign(this, { url, name, short: `#${line}`, failures: 0, asking: false, over: false, timer: 0 });
+      this.forget();
+    }
+
+    forget() {
+      Object.assign(this, { offset: 0, file: "", lastStep: 0 });
+      this.curves = new Map(figures.map((figure) => [figure, { train: empty(), test: empty(), second: empty(), steps: [] }]));
+    }
+
+    take(row) {
+      const isTest = row.kind === "eval";
+      if (row.kind !== "step" && !isTest) return;
+      if (typeof row.step === "number") this.lastStep = row.step;
+      const values = { ...row.metrics, tokens_per_second: row.tokens_per_second };
+      for (const name of ["memory_bytes", "gpu_memory_bytes"]) values[name] = Number.isFinite(row[name]) ? row[name] / GIB : undefined;
+      for (const [figure, curve] of this.curves) this.takeOne(figure.dataset, curve, values, isTest);
+    }
+
+    takeOne({ metric, against, second }, curve, values, isTest) {
+      const x = against ? values[against] : this.lastStep;
+      if (second && Number.isFinite(values[second])) put(curve.second, x, values[second]);
+      if (!Number.isFinite(values[metric]) || !Number.isFinite(x) || (against && isTest)) return;
+      put(isTest ? curve.test : curve.train, x, values[metric]);
+      if (against) curve.steps.push(this.lastStep);
+    }
+
+    // Returns the milliseconds until the next question; null when there is nothing more to come.
+    update(answer) {
+      if (answer.restarted) this.forget();
+      Object.assign(this, { offset: answer.offset, file: answer.file });
+      answer.rows.forEach((row) => this.take(row));
+      if (answer.rows.length || answer.restarted) draw();
+      if (answer.more) return 0;
+      this.over = answer.over;
+      section.dataset.over = String(lines.every((line) => line.over));
+      if (answer.over) return null;
+      return answer.state === "running" || answer.state === "cancelling" ? PAUSE : PAUSE_WHEN_WAITING;
+    }
+
+    async ask() {
+      if (this.asking || document.hidden) return;
+      this.asking = true;
+      let pause = LONGEST_PAUSE;
+      try {
+        const answer = await fetch(`${this.url}?after=${this.offset}&file=${this.file}`, { headers: { Accept: "application/json" } });
+        if (answer.status === 401 || answer.status === 403 || answer.status === 404 || answer.redirected) return;
+        if (!answer.ok) throw new Error(String(answer.status));
+        pause = this.update(await answer.json());
+        this.failures = 0;
+      } catch {
+        // The server may be restarting: ask again, ever less often.
+        this.failures += 1;
+        pause = Math.min(LONGEST_PAUSE, PAUSE * 2 ** this.failures);
+      } finally {
+        this.asking = false;
+      }
+      if (pause !== null) this.timer = setTimeout(() => this.ask(), pause);
     }
   }
 
-  // Single steps jump about; the mean over a twentieth of the run shows where they go. Both are drawn.
-  function runningMean(values) {
-    const window = Math.max(5, Math.round(values.length / 20));
-    let sum = 0;
-    return values.map((value, index) => {
-      sum += value;
-      if (index >= window) sum -= values[index - window];
-      return sum / Math.min(index + 1, window);
-    });
+  const lines = [...section.querySelectorAll("[data-line]")].map(({ dataset }) => new Line(dataset));
+
+  function put(line, x, y) {
+    line.x.push(x);
+    line.y.push(y);
   }
 
-  function traces(curve, colours) {
-    const noisy = curve.train.x.length >= 10;
-    const found = [];
-    if (curve.train.x.length) {
-      found.push({
-        ...curve.train, name: words.train, mode: noisy ? "lines" : "lines+markers", opacity: noisy ? 0.4 : 1,
-        line: { color: colours.train, width: noisy ? 1 : 2 }, marker: { size: 6 },
-      });
-    }
-    if (noisy) {
-      found.push({
-        x: curve.train.x, y: runningMean(curve.train.y), name: words.mean, mode: "lines",
-        line: { color: colours.train, width: 2.5 },
-      });
-    }
-    if (curve.test.x.length) {
-      found.push({
-        ...curve.test, name: words.test, mode: "lines+markers",
-        line: { color: colours.test, width: 2, dash: "dot" }, marker: { symbol: "diamond", size: 9 },
-      });
-    }
-    return found;
-  }
-
-  // A custom property is read as it was written; a real property is read as the colour it came to in this theme.
-  function colour(name, inside) {
-    const probe = document.createElement("i");
-    probe.style.color = `var(${name})`;
-    inside.append(probe);
-    const found = getComputedStyle(probe).color;
-    probe.remove();
-    return found;
-  }
-
-  function coloursOf(figure) {
-    const names = { text: "--text", grid: "--line", surface: "--surface", train: "--chart-train", test: "--chart-test" };
-    return Object.fromEntries(Object.entries(names).map(([use, name]) => [use, colour(name, figure)]));
-  }
-
-  function layout(figure, colours) {
-    const axis = { gridcolor: colours.grid, zerolinecolor: colours.grid, linecolor: colours.grid, fixedrange: true };
-    const family = getComputedStyle(figure).fontFamily;
-    return {
-      height: 260, margin: { l: 52, r: 12, t: 8, b: 40 }, paper_bgcolor: "transparent", plot_bgcolor: "transparent",
-      font: { color: colours.text, family, size: 12 }, hovermode: "x unified",
-      hoverlabel: { bgcolor: colours.surface, bordercolor: colours.grid, font: { color: colours.text } },
-      showlegend: true, legend: { orientation: "h", y: -0.22, x: 0 },
-      xaxis: { ...axis, title: { text: words.step, standoff: 4 }, rangemode: "tozero" },
-      yaxis: { ...axis, automargin: true, rangemode: figure.dataset.metric === "tokens_per_second" ? "tozero" : "normal" },
-    };
+  function tracesOf(figure) {
+    const look = { words, colours: coloursOf(figure), share: smoothing ? Number(smoothing.value) / 100 : 0.05, names: lines.map((line) => line.name) };
+    return lines.flatMap((line, number) =>
+      traces(figure, line.curves.get(figure), { ...look, name: line.name, short: line.short, colour: colourOfLine(figure, number) }));
   }
 
   // All figures are shown before the first is drawn: how wide each is depends on how many stand in the row.
   function draw() {
-    const drawn = new Map(figures.map((figure) => [figure, traces(curves[figure.dataset.metric], coloursOf(figure))]));
+    const drawn = new Map(figures.map((figure) => [figure, tracesOf(figure)]));
     for (const [figure, found] of drawn) figure.hidden = !found.length;
     for (const [figure, found] of drawn) {
       if (found.length) drawOne(figure, found);
     }
+    section.querySelector("[data-tools]").hidden = figures.every((figure) => figure.hidden);
   }
 
   function drawOne(figure, found) {
     const plot = figure.querySelector(".plot");
-    Plotly.react(plot, found, layout(figure, coloursOf(figure)), { responsive: true, displayModeBar: false });
-    const values = found[found.length - 1].y;
+    Plotly.react(plot, found, layout(figure, coloursOf(figure), words, lines.length), { responsive: true, displayModeBar: false });
+    const values = (found.findLast((trace) => !trace.yaxis) || found[0]).y;
     plot.setAttribute("aria-label", `${figure.dataset.title}: ${Number(values[values.length - 1].toPrecision(4))}`);
   }
 
-  async function ask() {
-    if (state.asking || document.hidden) return;
-    state.asking = true;
-    let pause = LONGEST_PAUSE;
+  // The browser keeps how much is smoothed; a page without storage begins with a twentieth of the run.
+  function rememberSmoothing() {
+    const shown = document.getElementById("smoothing_shown");
+    const show = () => { shown.textContent = `${smoothing.value} %`; };
     try {
-      const answer = await fetch(`${url}?after=${state.offset}&file=${state.file}`, { headers: { Accept: "application/json" } });
-      if (answer.status === 401 || answer.status === 403 || answer.status === 404 || answer.redirected) return;
-      if (!answer.ok) throw new Error(String(answer.status));
-      pause = update(await answer.json());
-      state.failures = 0;
-    } catch {
-      // The server may be restarting: ask again, ever less often.
-      state.failures += 1;
-      pause = Math.min(LONGEST_PAUSE, PAUSE * 2 ** state.failures);
-    } finally {
-      state.asking = false;
-    }
-    if (pause !== null) state.timer = setTimeout(ask, pause);
+      smoothing.value = localStorage.getItem("smoothing") ?? smoothing.value;
+    } catch { /* forbidden: nothing is remembered */ }
+    show();
+    smoothing.addEventListener("input", () => {
+      show();
+      draw();
+      try {
+        localStorage.setItem("smoothing", smoothing.value);
+      } catch { /* as above */ }
+    });
   }
 
-  // Returns the milliseconds until the next question; null when there is nothing more to come.
-  function update(answer) {
-    if (answer.restarted) forget();
-    state.offset = answer.offset;
-    state.file = answer.file;
-    answer.rows.forEach(take);
-    if (answer.rows.length || answer.restarted) draw();
-    if (answer.more) return 0;
-    state.over = answer.over;
-    section.dataset.over = String(answer.over);
-    if (answer.over) return null;
-    return answer.state === "running" || answer.state === "cancelling" ? PAUSE : PAUSE_WHEN_WAITING;
-  }
-
+  section.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-picture]");
+    if (button) download(button.closest("figure"), button.dataset.picture);
+  });
   document.addEventListener("visibilitychange", () => {
-    if (document.hidden || state.over) return;
-    clearTimeout(state.timer);
-    ask();
+    if (document.hidden) return;
+    for (const line of lines.filter(({ over }) => !over)) {
+      clearTimeout(line.timer);
+      line.ask();
+    }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   document.addEventListener("themechange", draw);
-  forget();
-  ask();
+  if (smoothing) rememberSmoothing();
+  lines.forEach((line) => line.ask());
 })();

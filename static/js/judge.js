@@ -67,9 +67,16 @@
 
   document.addEventListener("outbox:discarded", () => location.reload());
 
+  // Nobody looks: a comparison must not be leased to a tab in the background.
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (document.hidden && event.target.closest("[data-live]")) event.preventDefault();
+  });
+
   document.addEventListener("htmx:afterSettle", (event) => {
     if (!document.getElementById("card")) return;
     if (event.target.id === "guideline-text") return;
+    // The page has looked again by itself, and there is still nothing to judge.
+    if (event.detail.requestConfig?.elt?.matches("[data-live]") && card().dataset.kind === "done") return;
     restart();
     window.scrollTo({ top: 0 });
   });

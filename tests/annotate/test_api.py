@@ -107,3 +107,24 @@ def test_pages_of_lists_are_bounded_in_queries(
     judge_all(project, ann, ["a"] * 20)
     with django_assert_max_num_queries(10):
         assert len(_client(reviewer).get(BASE + "comparisons/").json()["results"]) == 20
+
+
+def test_comparisons_judged_elsewhere_are_imported(project: Project, lead: User, reviewer: User) -> None:
+    record = {"id": "c1", "prompt": "Why?", "response_a": "A\u2028", "response_b": "B"}
+    lines = json.dumps({**record, "annotations": [{"annotator": "w1", "choice": "b"}]}, ensure_ascii=False)
+    assert _client(reviewer).post(BASE + "comparisons/", {"content": lines}, format="json").status_code == 403
+    response = _client(lead).post(BASE + "comparisons/", {"content": lines}, format="json")
+    assert (response.status_code, response.json()["judgments"]) == (201, 1)
+    [row] = _client(reviewer).get(BASE + "comparisons/").json()["results"]
+    assert (row["response_a"], row["judgments"][0]["annotator"]) == ("A\u2028", "w1")
+    bad = _client(lead).post(BASE + "comparisons/", {"content": lines + "\n{}"}, format="json")
+    assert (bad.status_code, bad.json()["errors"][0]["line"]) == (400, 2)
+
+
+def test_agreement_is_that_of_the_command_and_is_broken_down(project: Project, reviewer: User, ann: User) -> None:
+    make_comparisons(project, 3)
+    judge_all(project, ann, ["a", "b", "tie"])
+    report = _client(reviewer).get(BASE + "agreement/?by=guideline&bootstrap=10").json()
+    assert report["groups"][0]["group"] == "v1"
+    assert report["fleiss_kappa"] == {"value": None, "reason": "no item was judged by two annotators"}
+    assert _client(reviewer).get(BASE + "agreement/?by=colour").json()["field"] == "by"

@@ -8,8 +8,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from annotate.models import Project, User
+from annotate.workflow.agreement_groups import BREAKDOWNS
 from tests.factories import judge_all, make_comparisons
 
+RAW = {"ties_excluded", "ties_as_class", "ties_half"}
 pytestmark = pytest.mark.django_db
 
 
@@ -58,7 +60,48 @@ def test_agreement_prints_the_coefficients(judged: Project) -> None:
     report = _json("agreement", "garden")
     assert (report["n_items"], report["n_judgments"], report["n_annotators"]) == (4, 8, 2)
     assert report["raw_agreement"]["ties_as_class"]["value"] == 0.75
-    assert report["annotator_pairs"][0]["annotators"] == ["ann", "ben"]
+    [pair] = report["cohen_kappa"]
+    assert (pair["annotators"], pair["n"], pair["raw_agreement"]["value"]) == (["ann", "ben"], 4, 0.75)
+    for family, names in (("raw_agreement", RAW), ("krippendorff_alpha", {"nominal", "ordinal"})):
+        assert set(report[family]) == names
+        assert all({"value", "low", "high", "n"} <= outcome.keys() for outcome in report[family].values())
+    assert report["fleiss_kappa"]["value"] and report["gwet_ac1"]["value"]
+
+
+@pytest.mark.parametrize("by", BREAKDOWNS)
+def test_agreement_is_broken_down(judged: Project, by: str) -> None:
+    groups = _json("agreement", "garden", "--by", by, "--bootstrap", 10)["groups"]
+    expected = {"guideline": ["v1"], "criterion": ["overall"], "annotator": ["ann", "ben"]}
+    names = [group["group"] for group in groups]
+    assert names == expected.get(by, names) and groups
+    assert sum(group["n_judgments"] for group in groups) == 8
+
+
+def test_groups_are_parts_of_the_project(project: Project, tmp_path: Path) -> None:
+    first = '{"annotator": "x", "choice": "a", "submitted_at": "2026-01-0%s"}'
+    vote = f'"annotations": [{first}, {{"annotator": "y", "choice": "%s"}}]'
+    text = (
+        '{"id": "%s", "prompt": "P%s", "response_a": "A", "response_b": "B", "tags": %s, "language": "%s", '
+        + vote
+        + "}\n"
+    )
+    file = tmp_path / "pairs.jsonl"
+    rows = [
+        (n, n, '["x", "y"]' if n % 2 else "[]", "en" if n < 4 else "", 1 + 4 * (n % 2), "ab"[n % 2]) for n in range(8)
+    ]
+    file.write_text("".join(text % row for row in rows))
+    call_command("import_comparisons", "garden", str(file))
+    found = {
+        by: {
+            group["group"]: (group["n_items"], group["raw_agreement"]["ties_as_class"].get("value"))
+            for group in _json("agreement", "garden", "--by", by, "--bootstrap", 10)["groups"]
+        }
+        for by in ("tag", "language", "round", "guideline", "week")
+    }
+    assert found["tag"] == {"x": (4, 0.0), "y": (4, 0.0), None: (4, 1.0)}
+    assert found["language"] == {"en": (4, 0.5), None: (4, 0.5)}
+    assert found["round"] == found["guideline"] == {None: (8, 0.5)}
+    assert {"2026-W01", "2026-W02"} < found["week"].keys() and len(found["week"]) == 3
 
 
 def test_agreement_of_nothing_says_why_it_is_not_defined(project: Project, capsys: pytest.CaptureFixture) -> None:

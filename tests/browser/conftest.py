@@ -1,4 +1,4 @@
-"""A real Chromium, and a real workbench (web, worker, broker) in a folder of its own."""
+"""A real Chromium: with the tests' own server, or with a workbench (web, worker, broker) in a folder of its own."""
 
 import os
 import shutil
@@ -9,17 +9,36 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from django.conf import settings
 from playwright.sync_api import Browser, Error, Page, sync_playwright
+from pytest_django.live_server_helper import LiveServer
+
+from annotate.models import Project, Role
+from annotate.workflow.demonstrations import import_demonstrations
+from annotate.workflow.guidelines import current_version, mark_read
+from annotate.workflow.projects import create_project, set_member
+from annotate.workflow.snapshots import freeze
+from tests.factories import PASSWORD, judge, make_comparisons, make_prompts, make_user
+from training.models import Artifact
 
 SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+Open = Callable[..., Page]
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _database_beside_the_browser() -> Iterator[None]:
+    """Playwright's event loop runs in this thread, and Django would take that for asynchronous code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +54,50 @@ def browser() -> Iterator[Browser]:
             pytest.skip("There is neither a system Chromium nor Playwright's own")
         yield started
         started.close()
+
+
+@pytest.fixture
+def garden(transactional_db: None) -> Project:
+    """Thirty judged comparisons, frozen; a model, and a set of demonstrations."""
+    project = create_project(
+        slug="garden", name="Garden", manager=make_user("lead"), overlap=1, guideline="Help.", summary="First"
+    )
+    ann = make_user("ann")
+    set_member(project=project, user=ann, role=Role.ANNOTATOR)
+    mark_read(version=current_version(project), user=ann)
+    make_comparisons(project, 30)
+    for number in range(30):
+        judge(project, ann, "b" if number % 3 else "a")
+    make_prompts(project, 10, start=100)
+    freeze(project=project)
+    Artifact.objects.create(project=project, name="base", location="owner/base")
+    lines = [f'{{"prompt": "How {n}?", "response": "So."}}\n' for n in range(8)]
+    import_demonstrations(project=project, name="manners", lines=lines)
+    return project
+
+
+@pytest.fixture
+def open_as(browser: Browser, live_server: LiveServer, garden: Project) -> Iterator[Open]:
+    """A page of somebody who has signed in; errors of its scripts fail the test."""
+    pages: list[tuple[Page, list[str]]] = []
+
+    def opened(username: str, path: str, **context: Any) -> Page:
+        page = browser.new_context(base_url=live_server.url, **context).new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        pages.append((page, errors))
+        page.set_default_timeout(10_000)
+        page.goto(f"/accounts/login/?next={path}")
+        page.fill("[name=username]", username)
+        page.fill("[name=password]", PASSWORD)
+        page.click("main button.btn-primary")
+        page.wait_for_url(f"**{path}")
+        return page
+
+    yield opened
+    for page, errors in pages:
+        page.context.close()
+        assert errors == []
 
 
 @dataclass(frozen=True)

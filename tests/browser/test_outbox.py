@@ -24,14 +24,6 @@ def _sign_in(page: Page) -> None:
     page.click("main button.btn-primary")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _database_beside_the_browser() -> Iterator[None]:
-    """Playwright's event loop runs in this thread, and Django would take that for asynchronous code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        yield
-
-
 @pytest.fixture
 def judging(browser: Browser, live_server: LiveServer, transactional_db: None) -> Iterator[Page]:
     """Ann, with the first of five cards before her."""

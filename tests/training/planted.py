@@ -58,6 +58,18 @@ def row(name: str, question: str, chosen: str, rejected: str) -> dict[str, Any]:
     }
 
 
+# A file has those of them that its rows have.
+OPTIONAL = [
+    ("votes_chosen", pyarrow.int64()),
+    ("votes_tie", pyarrow.int64()),
+    ("votes_rejected", pyarrow.int64()),
+    ("annotators", pyarrow.list_(pyarrow.string())),
+    ("tags", pyarrow.list_(pyarrow.string())),
+    ("language", pyarrow.string()),
+    ("strength", pyarrow.float64()),
+]
+
+
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     message = pyarrow.list_(pyarrow.struct([("role", pyarrow.string()), ("content", pyarrow.string())]))
     schema = pyarrow.schema(
@@ -69,6 +81,7 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
             ("weight", pyarrow.float64()),
             ("soft_label", pyarrow.float64()),
             ("n_votes", pyarrow.int64()),
+            *(column for column in OPTIONAL if any(column[0] in row for row in rows)),
         ]
     )
     path.parent.mkdir(parents=True, exist_ok=True)

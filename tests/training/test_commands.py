@@ -6,9 +6,11 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 
-from annotate.models import Project
+from annotate.models import DemonstrationSet, Project, Snapshot
+from annotate.workflow.demonstrations import import_demonstrations
 from tests.factories import make_comparisons, make_prompts
 from training.models import Artifact, Round, Run, RunState
+from training.workflow import starting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -74,3 +76,57 @@ def test_training_needs_a_snapshot(project: Project, policy: Artifact, command: 
     with pytest.raises(CommandError, match=r"manage\.py snapshot garden"):
         call_command(*command)
     assert not Round.objects.exists()
+
+
+def _snapshot(project: Project) -> Snapshot:
+    counts = {"won_by_a": 5, "won_by_b": 5, "train": 8, "test": 2}
+    rest = {"content_hash": "x", "query": {}, "guideline_versions": [], "folder": "/x"}
+    return Snapshot.objects.create(project=project, number=1, counts=counts, **rest)
+
+
+def _demonstrations(project: Project) -> DemonstrationSet:
+    lines = [f'{{"prompt": "How {n}?", "response": "So."}}\n' for n in range(8)]
+    return import_demonstrations(project=project, name="manners", lines=lines)[0]
+
+
+def test_train_starts_every_recipe_with_the_newest_of_what_it_needs(project: Project, policy: Artifact) -> None:
+    snapshot, demonstrations = _snapshot(project), _demonstrations(project)
+    scorer = Artifact.objects.create(project=project, name="scorer", task="reward", location="/scorer", parent=policy)
+    for recipe in starting.TRAINED:
+        call_command("train", "garden", "--recipe", recipe, "--set", "adapter=bias", stdout=StringIO())
+        run = Run.objects.first()
+        assert (run.recipe, run.config["adapter"], run.model) == (recipe, "bias", policy)
+        assert run.snapshot == (None if recipe == "sft" else snapshot)
+        assert run.demonstrations == (demonstrations if recipe == "sft" else None)
+        assert run.reward_model == (scorer if recipe in starting.REWARDED else None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--recipe", "ppo"], "no reward model yet"),
+        (["--recipe", "ppo", "--reward-model", "nope"], "no reward model called “nope”"),
+        (["--recipe", "sft", "--demonstrations", "nope"], "no demonstrations called “nope”"),
+        (["--recipe", "sft", "--snapshot", "1"], "not from a snapshot"),
+        (["--recipe", "sample"], "invalid choice"),
+    ],
+)
+def test_train_says_what_is_missing(project: Project, policy: Artifact, arguments: list[str], words: str) -> None:
+    _snapshot(project)
+    _demonstrations(project)
+    with pytest.raises(CommandError, match=words):
+        call_command("train", "garden", *arguments)
+    assert not Run.objects.exists()
+
+
+def test_a_round_of_any_method_after_demonstrations(project: Project, policy: Artifact) -> None:
+    _snapshot(project)
+    _demonstrations(project)
+    make_prompts(project, 3)
+    asked = ["--policy", "rloo", "--demonstrations", "manners", "--set", "rloo.epochs=2"]
+    call_command("round", "garden", *asked, stdout=StringIO())
+    stages = list(Round.objects.get().runs.order_by("stage"))
+    assert [stage.recipe for stage in stages] == ["sft", "reward", "rloo", "sample"]
+    assert stages[2].config["epochs"] == 2
+    with pytest.raises(CommandError, match="no stage “dpo”"):
+        call_command("round", "garden", "--policy", "kto", "--set", "dpo.epochs=2")

@@ -11,6 +11,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("workbench.E002", {"CELERY_BROKER_URL": "carrier-pigeon://roof"}),
     ("workbench.E003", {"DEVICE_SLOTS": ["gpu0", "gpu0"]}),
     ("workbench.E003", {"DEVICE_SLOTS": []}),
+    ("workbench.E003", {"DEVICE_SLOTS": ["gpu0+1", "gpu1"]}),
+    ("workbench.E003", {"DEVICE_SLOTS": ["gpu0+0"]}),
     ("workbench.E004", {"HEARTBEAT_TIMEOUT": 5}),
     ("workbench.E005", {"SECRET_KEY": "short"}),
     ("workbench.W001", {"HTTPS": True, "CSRF_TRUSTED_ORIGINS": []}),

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 
 from annotate.models import Project, Role, User
 from annotate.workflow.guidelines import current_version
+from tests.workbench.server import ROOT
 from training.management.commands import demo
 from training.models import Artifact, Run
 from training.workflow import demo_project
@@ -51,6 +52,11 @@ def test_the_demo_brings_accounts_project_prompts_and_guideline(home: Path) -> N
     assert project.prompts.filter(language__startswith="zh").count() >= 20
     assert current_version(project).number == 1
     assert "  lead " in said and "lead" in (home / "accounts.txt").read_text()
+
+
+def test_before_up_the_accounts_are_left_to_it_to_list(home: Path) -> None:
+    assert "  lead " not in load("--no-sampling", "--before-up")
+    assert "manage.py demo --before-up" in (ROOT / "Makefile").read_text()
 
 
 def test_the_passwords_work_and_only_their_owner_can_read_the_file(home: Path) -> None:

@@ -1,5 +1,8 @@
 """Runs, rounds and models over the API."""
 
+from typing import Any, TypeVar
+
+from django.db.models import Model
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -7,30 +10,90 @@ from rest_framework.response import Response
 
 from annotate.access import in_project
 from annotate.api.door import page_of, project_api
-from annotate.models import Project, Role, Snapshot
+from annotate.models import DemonstrationSet, Project, Role, Snapshot, User
 from training.api.serializers import (
     ArtifactSerializer,
+    PinSerializer,
+    PrioritySerializer,
     RegisterSerializer,
     RoundSerializer,
     RunSerializer,
     StartRoundSerializer,
+    StartRunSerializer,
 )
+from training.forms import FindRunsForm
 from training.models import Artifact, Round, Run
+from training.tasks import dispatch, dispatch_queued
 from training.workflow import runs
 from training.workflow.artifacts import register_base
+from training.workflow.cloning import clone
+from training.workflow.finding import find, set_pinned
+from training.workflow.queueing import set_priority
 from training.workflow.rounds import start_round
+from training.workflow.starting import start_training
+
+# What is told about the runs of a round.
+STAGES = tuple(f"runs__{name}" for name in ("artifact", "snapshot", "model", "reward_model", "demonstrations"))
+Row = TypeVar("Row", bound=Model)
 
 
-@extend_schema(responses=RunSerializer(many=True))
-@project_api({"GET": Role.REVIEWER})
+@extend_schema(request=StartRunSerializer, responses={200: RunSerializer(many=True), 201: RunSerializer})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
 def run_list(request: Request, project: Project) -> Response:
-    return page_of(request, project.runs.select_related("snapshot", "model", "round", "artifact"), RunSerializer)
+    """GET takes what the list's page takes (q, recipe, state, model, snapshot, round, pinned, sort). POST starts one
+    training run of any recipe, or one like an earlier run."""
+    if request.method == "GET":
+        related = ("snapshot", "model", "reward_model", "demonstrations", "round", "artifact")
+        find_form = FindRunsForm(project, request.query_params)
+        if not find_form.is_valid():
+            return Response(find_form.errors, status=status.HTTP_400_BAD_REQUEST)
+        return page_of(request, find(project.runs.select_related(*related), find_form.wanted), RunSerializer)
+    form = StartRunSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    run = _start(project, form.validated_data, request.user)
+    dispatch(run)
+    return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
+
+
+def _start(project: Project, asked: dict[str, Any], actor: User) -> Run:
+    source = _given(Run, project, pk=asked["from"])
+    inputs = {
+        "snapshot": _given(Snapshot, project, number=asked["snapshot"]),
+        "model": _given(Artifact, project, pk=asked.get("model")),
+        "reward_model": _given(Artifact, project, pk=asked["reward_model"]),
+        "demonstrations": _given(DemonstrationSet, project, pk=asked["demonstrations"]),
+        **{name: asked[name] for name in ("seed", "priority", "device") if asked[name] is not None},
+    }
+    more = {"config": asked["config"], "name": asked["name"], "actor": actor}
+    if source is not None:
+        return clone(source, recipe=asked.get("recipe", ""), **inputs, **more)
+    return start_training(project, asked["recipe"], **inputs, **more)
 
 
 @extend_schema(responses=RunSerializer)
 @project_api({"GET": Role.REVIEWER})
 def run_detail(request: Request, project: Project, run_id: int) -> Response:
     return Response(RunSerializer(in_project(Run, project, pk=run_id)).data)
+
+
+@extend_schema(request=PinSerializer, responses=RunSerializer)
+@project_api({"POST": Role.MANAGER})
+def pin(request: Request, project: Project, run_id: int) -> Response:
+    form = PinSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    run = set_pinned(in_project(Run, project, pk=run_id), form.validated_data["pinned"])
+    return Response(RunSerializer(run).data)
+
+
+@extend_schema(request=PrioritySerializer, responses=RunSerializer)
+@project_api({"POST": Role.MANAGER})
+def change_priority(request: Request, project: Project, run_id: int) -> Response:
+    """Only while the run waits."""
+    form = PrioritySerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    run = set_priority(in_project(Run, project, pk=run_id), form.validated_data["priority"], actor=request.user)
+    dispatch_queued()
+    return Response(RunSerializer(run).data)
 
 
 @extend_schema(request=None, responses=RunSerializer)
@@ -52,9 +115,9 @@ def resume(request: Request, project: Project, run_id: int) -> Response:
 @extend_schema(request=StartRoundSerializer, responses={200: RoundSerializer(many=True), 201: RoundSerializer})
 @project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
 def round_list(request: Request, project: Project) -> Response:
-    """POST starts a round: snapshot, reward model, policy, samples, comparisons."""
+    """POST starts a round: demonstrations (if given), reward model, policy, samples, comparisons."""
     if request.method == "GET":
-        rows = project.rounds.select_related("snapshot", "base_policy", "batch").prefetch_related("runs__artifact")
+        rows = project.rounds.select_related("snapshot", "base_policy", "batch").prefetch_related(*STAGES)
         return page_of(request, rows, RoundSerializer)
     form = StartRoundSerializer(data=request.data)
     form.is_valid(raise_exception=True)
@@ -64,10 +127,13 @@ def round_list(request: Request, project: Project) -> Response:
         in_project(Snapshot, project, number=asked["snapshot"]),
         in_project(Artifact, project, pk=asked["base_policy"]),
         asked["configs"],
+        policy=asked["policy"],
+        demonstrations=_given(DemonstrationSet, project, pk=asked["demonstrations"]),
         prompts=asked["prompts"],
         seed=asked["seed"],
         actor=request.user,
     )
+    dispatch_queued()
     return Response(RoundSerializer(round).data, status=status.HTTP_201_CREATED)
 
 
@@ -87,3 +153,8 @@ def model_list(request: Request, project: Project) -> Response:
     form.is_valid(raise_exception=True)
     artifact = register_base(project, **form.validated_data, actor=request.user)
     return Response(ArtifactSerializer(artifact).data, status=status.HTTP_201_CREATED)
+
+
+def _given(kind: type[Row], project: Project, **key: int | None) -> Row | None:
+    """The project's row; None where none was named."""
+    return None if None in key.values() else in_project(kind, project, **key)

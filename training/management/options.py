@@ -9,20 +9,48 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
-from annotate.models import Project, Snapshot
+from annotate.models import DemonstrationSet, Project, Snapshot
 from annotate.workflow.exceptions import WorkflowError
-from training.models import Run, RunState
+from training.models import DeviceWish, Priority, Run, RunState
 from training.tasks import dispatch
 from training.workflow import runner
+from training.workflow.runs import hint_of, reason_of
 
 
-def add_common_arguments(parser: CommandParser) -> None:
+def add_common_arguments(parser: CommandParser, seed: int | None = 0) -> None:
     parser.add_argument("project", help="Short name of the project.")
-    parser.add_argument("--model", default="", help="Name of the policy to begin with (default: the newest).")
-    parser.add_argument("--seed", type=int, default=0, help="Seed of all random numbers (default: 0).")
+    parser.add_argument("--model", default="", help="Name of the model to begin with (default: the newest policy).")
+    parser.add_argument("--seed", type=int, default=seed, help="Seed of all random numbers (default: 0).")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="A setting; repeatable.")
     parser.add_argument("--wait", action="store_true", help="Carry it out here instead of leaving it to the worker.")
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+
+def add_model_arguments(parser: CommandParser) -> None:
+    """Of a command about one model."""
+    parser.add_argument("project", help="Short name of the project.")
+    parser.add_argument("--model", required=True, help="Name of the model.")
+    parser.add_argument("--by", default="", help="Account that is written down.")
+    parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+
+def add_queue_arguments(parser: CommandParser) -> None:
+    names = [name.lower() for name in Priority.names]
+    parser.add_argument("--priority", choices=names, default=None, help="Whose turn it is (default: normal).")
+    parser.add_argument("--device", choices=DeviceWish.values, default=None, help="What it waits for (default: any).")
+
+
+def waits_as(given: dict[str, Any]) -> dict[str, Any]:
+    """What was said of --priority and --device."""
+    said = {"priority": Priority[given["priority"].upper()] if given["priority"] else None, "device": given["device"]}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def run_numbered(project: Project, number: int) -> Run:
+    found = project.runs.filter(pk=number).first()
+    if found:
+        return found
+    raise CommandError(_("The project “%(slug)s” has no run %(number)s.") % {"slug": project.slug, "number": number})
 
 
 @contextmanager
@@ -41,6 +69,24 @@ def snapshot_numbered(project: Project, number: int | None) -> Snapshot:
         return found
     what = _("There is no snapshot %(number)s.") % {"number": number} if number else _("There is no snapshot yet.")
     raise CommandError(what + " " + _("Make one with: manage.py snapshot %(slug)s") % {"slug": project.slug})
+
+
+def demonstrations_named(project: Project, name: str = "") -> DemonstrationSet:
+    """The newest without a name."""
+    sets = project.demonstration_sets.all()
+    found = sets.filter(name=name).first() if name else sets.first()
+    if found:
+        return found
+    if name:
+        known = ", ".join(f"“{one}”" for one in sets[:10]) or _("none")
+        what = _("There are no demonstrations called “%(name)s”. There are: %(known)s.") % {
+            "name": name,
+            "known": known,
+        }
+    else:
+        what = _("There are no demonstrations yet.")
+    advice = _("Upload some with: manage.py import_demonstrations %(slug)s FILE") % {"slug": project.slug}
+    raise CommandError(f"{what} {advice}")
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:
@@ -66,7 +112,7 @@ def carry_out(run: Run) -> Run:
             time.sleep(runner.POLL_SECONDS)
         run.refresh_from_db()
     if run.state != RunState.SUCCEEDED:
-        raise CommandError(f"{run.name}: {run.get_state_display()}. {run.reason} {run.hint}".strip())
+        raise CommandError(f"{run.name}: {run.get_state_display()}. {reason_of(run)} {hint_of(run)}".strip())
     return run
 
 

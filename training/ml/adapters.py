@@ -1,4 +1,4 @@
-"""Makes a loaded model trainable, all of it or a LoRA beside it, and proves afterwards that it has been trained."""
+"""Makes a loaded model trainable by any of the adapter methods, and proves afterwards that it has been trained."""
 
 from __future__ import annotations
 
@@ -8,71 +8,83 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.utils.constants import SEQ_CLS_HEAD_NAMES
+from peft import PeftModel, get_peft_model
+from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.pytorch_utils import Conv1D
 
+from training.ml.adapter_files import base_facts, save_adapter
+from training.ml.adapter_settings import peft_settings, require_place
 from training.ml.checkpoint import trainable_tensors
 from training.ml.errors import ModelError
-from training.recipes.adapters import AdapterConfig
-
-TASK_TYPES = {"policy": "CAUSAL_LM", "reward": "SEQ_CLS"}  # SEQ_CLS also trains and saves the score head
+from training.ml.first_prefix import begin_as_words
+from training.ml.quantised import is_quantised, numel, quantise
+from training.ml.selective import select
+from training.recipes.adapters import OWN_WEIGHTS, AdapterConfig
+from training.recipes.words import gettext_noop
 
 
 def apply_adapter(model: PreTrainedModel, config: AdapterConfig, task: str) -> nn.Module:
     """The model with what `config` trains requiring a gradient, and nothing else; `task` is "policy" or "reward".
 
-    Raises ModelError: "bad_config" for targets that the model does not have, "nothing_trained" if nothing is trainable.
+    Raises ModelError: "bad_config" for targets that the model does not have, "unsupported_model" and "no_biases" for a
+    method that has no place in it, "nothing_trained" if nothing is trainable.
     """
+    require_place(model, config)
     model.config.use_cache = False  # training never reads it, and it costs memory
+    facts = base_facts(model, config.adapter)
     if config.adapter == "full":
         model.requires_grad_(True)
+    elif config.adapter in OWN_WEIGHTS:
+        model = select(model, config)
     else:
-        model = _lora(model, config, task)
+        if config.adapter == "qlora" and not is_quantised(model):
+            quantise(model)
+        model = get_peft_model(model, peft_settings(model, config, task))
+        if config.adapter == "p_tuning_v2":
+            begin_as_words(model)
+    model.made_for = facts
     if parameter_counts(model)["trainable"] == 0:
-        raise ModelError("nothing_trained", "No parameter of the model is trainable.", "Choose other target layers.")
+        raise ModelError(
+            "nothing_trained",
+            gettext_noop("No parameter of the model is trainable."),
+            gettext_noop("Choose other target layers."),
+        )
     return model
 
 
-def _lora(model: PreTrainedModel, config: AdapterConfig, task: str) -> PeftModel:
-    names = config.target_names()
-    if names:
-        _require_targets(model, names)
-    settings = LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=list(names) if names else "all-linear",
-        task_type=TASK_TYPES[task],
-    )
-    return get_peft_model(model, settings)
-
-
-def _require_targets(model: PreTrainedModel, names: tuple[str, ...]) -> None:
-    heads = [model.get_output_embeddings(), *(getattr(model, head, None) for head in SEQ_CLS_HEAD_NAMES)]
-    inner = [name for name, part in model.named_modules() if isinstance(part, nn.Linear | Conv1D) and part not in heads]
-    linear = {name.rpartition(".")[2] for name in inner}
-    unknown = [name for name in names if name.rpartition(".")[2] not in linear]
-    if unknown:
-        raise ModelError(
-            "bad_config",
-            f"targets: the model has no linear layer named {', '.join(unknown)}.",
-            f"Its linear layers are: {', '.join(sorted(linear))}.",
-        )
+@contextmanager
+def adapter_off(model: nn.Module) -> Iterator[nn.Module]:
+    """The model as it was before the adapter: the frozen reference, without a second copy in memory."""
+    if not isinstance(model, PeftModel):
+        off = model.selection.off()
+    elif model.active_peft_config.is_prompt_learning:
+        off = _virtual_tokens_off(model)
+    else:
+        off = model.disable_adapter()
+    with off:
+        yield model
 
 
 @contextmanager
-def adapter_off(model: PeftModel) -> Iterator[PeftModel]:
-    """The model as it was before the adapter: the frozen reference, without a second copy in memory."""
-    with model.disable_adapter():
-        yield model
+def _virtual_tokens_off(model: PeftModel) -> Iterator[None]:
+    """PEFT's own way fails for a classifier, and would leave a trained head where it is; `forward.inputs` asks the
+    flag."""
+    heads = [part for part in model.modules() if isinstance(part, ModulesToSaveWrapper) and not part.disable_adapters]
+    model._adapters_disabled = True
+    for head in heads:
+        head.enable_adapters(False)
+    try:
+        yield
+    finally:
+        model._adapters_disabled = False
+        for head in heads:
+            head.enable_adapters(True)
 
 
 def parameter_counts(model: nn.Module) -> dict[str, int]:
     """{"total", "trainable"}; tied weights are counted once."""
-    sizes = [(weight.numel(), weight.requires_grad) for weight in model.parameters()]
+    sizes = [(numel(weight), weight.requires_grad) for weight in model.parameters()]
     return {"total": sum(n for n, _ in sizes), "trainable": sum(n for n, trained in sizes if trained)}
 
 
@@ -90,16 +102,16 @@ def require_change(model: nn.Module, before: str) -> None:
     if trainable_hash(model) == before:
         raise ModelError(
             "nothing_trained",
-            "The run ended with the weights it started with: not one of them has changed.",
-            "Raise the learning rate or the number of epochs.",
+            gettext_noop("The run ended with the weights it started with: not one of them has changed."),
+            gettext_noop("Raise the learning rate or the number of epochs."),
         )
 
 
 def save_weights(model: nn.Module, tokenizer: PreTrainedTokenizerBase, directory: Path) -> None:
-    """Write tokenizer and weights as safetensors: the adapter in PEFT's format, or the whole model as a directory."""
+    """Write tokenizer and weights as safetensors: the adapter alone, or the whole model as a directory."""
     tokenizer.save_pretrained(directory)
-    if isinstance(model, PeftModel):
-        model.save_pretrained(directory, save_embedding_layers=False)
+    if isinstance(model, PeftModel) or hasattr(model, "selection"):
+        save_adapter(model, directory)
         return
     model.config.use_cache = True
     model.save_pretrained(directory)

@@ -11,7 +11,9 @@ from typing import Any
 
 from training.ml.durable import fresh, swap_in
 from training.ml.errors import ModelError
+from training.ml.fallbacks import fallbacks
 from training.ml.job import Job
+from training.recipes.words import gettext_noop
 
 FORMAT = 1
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy")
@@ -24,7 +26,12 @@ def write_artifact(job: Job, save: Callable[[Path], None], facts: dict[str, Any]
     temporary = fresh(target)
     save(temporary)
     if not weight_files(temporary):
-        raise ModelError("no_weights", f"The {job.recipe} run saved no safetensors weights.", "Report this defect.")
+        raise ModelError(
+            "no_weights",
+            gettext_noop("The %(recipe)s run saved no safetensors weights."),
+            gettext_noop("Report this defect."),
+            recipe=job.recipe,
+        )
     manifest = {**_manifest(job), **facts, "weights_sha256": weights_sha256(temporary)}
     text = json.dumps(manifest, ensure_ascii=False, indent=1)
     (temporary / "manifest.json").write_text(text + "\n", encoding="utf-8")
@@ -38,9 +45,11 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise _broken(directory, f"its manifest cannot be read ({error})") from error
+        said = gettext_noop("The artifact %(directory)s cannot be used: its manifest cannot be read (%(error)s).")
+        raise _broken(directory, said, error=error) from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise _broken(directory, f"its manifest is not of format {FORMAT}")
+        said = gettext_noop("The artifact %(directory)s cannot be used: its manifest is not of format %(format)s.")
+        raise _broken(directory, said, format=FORMAT)
     return manifest
 
 
@@ -48,7 +57,10 @@ def verify_artifact(directory: Path) -> dict[str, Any]:
     """The manifest, after comparing the weights with the hash in it; raises ModelError("broken_artifact")."""
     manifest = read_manifest(directory)
     if weights_sha256(directory) != manifest.get("weights_sha256"):
-        raise _broken(directory, "its weights are not the ones its manifest was written for")
+        said = gettext_noop(
+            "The artifact %(directory)s cannot be used: its weights are not the ones its manifest was written for."
+        )
+        raise _broken(directory, said)
     return manifest
 
 
@@ -79,12 +91,10 @@ def _manifest(job: Job) -> dict[str, Any]:
         "snapshot_hash": job.data.snapshot_hash if job.data else None,
         "lineage": job.lineage,
         "packages": package_versions(),
+        "fallbacks": fallbacks(job.config),
     }
 
 
-def _broken(directory: Path, why: str) -> ModelError:
-    return ModelError(
-        "broken_artifact",
-        f"The artifact {directory} cannot be used: {why}.",
-        "Run its training again, or choose another model.",
-    )
+def _broken(directory: Path, message: str, **values: object) -> ModelError:
+    hint = gettext_noop("Run its training again, or choose another model.")
+    return ModelError("broken_artifact", message, hint, directory=directory, **values)

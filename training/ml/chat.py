@@ -9,6 +9,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from training.ml.errors import ModelError
+from training.recipes.words import gettext_noop
 
 Messages = list[dict[str, Any]]
 
@@ -35,8 +36,11 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[i
     except TemplateError as error:
         raise ModelError(
             "bad_prompt",
-            f"The model's chat template does not take this prompt: {error}",
-            "Most templates want user and assistant turns that alternate, and some take no system message.",
+            gettext_noop("The model's chat template does not take this prompt: %(error)s"),
+            gettext_noop(
+                "Most templates want user and assistant turns that alternate, and some take no system message."
+            ),
+            error=error,
         ) from error
 
 
@@ -58,8 +62,10 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: Messages, text: str, ma
     if len(prompt) >= max_length:
         raise ModelError(
             "prompt_too_long",
-            f"A prompt of {len(prompt)} tokens leaves no room for a response in {max_length} tokens.",
-            "Raise the maximum length, or take the prompt out.",
+            gettext_noop("A prompt of %(tokens)s tokens leaves no room for a response in %(most)s tokens."),
+            gettext_noop("Raise the maximum length, or take the prompt out."),
+            tokens=len(prompt),
+            most=max_length,
         )
     return Encoded(ids[:max_length], len(prompt), truncated=True)
 
@@ -69,8 +75,11 @@ def require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
     if not tokenizer.chat_template:
         raise ModelError(
             "no_chat_template",
-            f"The tokenizer of {tokenizer.name_or_path} has no chat template, so chat messages cannot be put to it.",
-            "Choose an instruction-tuned (chat) model, or add chat_template.jinja to the model's directory.",
+            gettext_noop("The tokenizer of %(model)s has no chat template, so chat messages cannot be put to it."),
+            gettext_noop(
+                "Choose an instruction-tuned (chat) model, or add chat_template.jinja to the model's directory."
+            ),
+            model=tokenizer.name_or_path,
         )
 
 

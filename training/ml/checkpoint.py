@@ -3,33 +3,45 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim import Optimizer
 
+from training.ml import launched, together
 from training.ml.durable import fresh, settle, swap_in
 from training.ml.errors import ModelError
+from training.ml.sharded import parted, whole
+from training.recipes.words import gettext_noop
 
 
 @dataclass(frozen=True)
 class Position:
-    """`step` steps are done; `fingerprint` names settings, seed and data, which a resumed run must share."""
+    """`step` steps are done; `fingerprint` names settings, seed and data, which a resumed run must share. `state` is
+    what else a recipe carries from step to step, as JSON (PPO: its KL coefficient, the scale of the reward)."""
 
     fingerprint: str
     step: int = 0
     seconds: float = 0.0
+    state: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, position: Position) -> None:
-    """Write `directory/checkpoint`; the old one is there until the new one is whole."""
+    """Write `directory/checkpoint`; the old one is there until the new one is whole. All processes of a run call this,
+    and the first one writes: the same files as one process would."""
+    weights, state = trainable_tensors(model), optimizer.state_dict()
+    state["state"] = {key: _each(whole, values) for key, values in state["state"].items()}
+    if not launched.is_first():
+        return
     target = directory / "checkpoint"
     temporary = fresh(target)
-    save_file(trainable_tensors(model), temporary / "weights.safetensors")
-    torch.save({"optimizer": optimizer.state_dict(), "random": _random_state()}, temporary / "optimizer.pt")
+    save_file(weights, temporary / "weights.safetensors")
+    torch.save({"optimizer": state, "random": _random_state()}, temporary / "optimizer.pt")
     (temporary / "position.json").write_text(json.dumps(asdict(position)), encoding="utf-8")
     swap_in(temporary, target)
 
@@ -40,18 +52,25 @@ def load_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, fin
     Raises ModelError("foreign_checkpoint") if it was written with other settings or data.
     """
     target = directory / "checkpoint"
-    if not settle(target):
+    with together.first_goes_first():
+        found = settle(target)
+    if not found:
         return Position(fingerprint)
     position = Position(**json.loads((target / "position.json").read_text(encoding="utf-8")))
     if position.fingerprint != fingerprint:
         raise ModelError(
             "foreign_checkpoint",
-            f"The checkpoint in {target} was written with other settings, another seed or other data.",
-            "Start a new run instead of resuming this one, or restore the run's job.json.",
+            gettext_noop("The checkpoint in %(path)s was written with other settings, another seed or other data."),
+            gettext_noop("Start a new run instead of resuming this one, or restore the run's job.json."),
+            path=target,
         )
     _restore_weights(model, load_file(target / "weights.safetensors"))
     # Only tensors and plain values: a file put here by somebody else cannot run code.
     state = torch.load(target / "optimizer.pt", map_location="cpu", weights_only=True)
+    places = [weight for group in optimizer.param_groups for weight in group["params"]]
+    moments = state["optimizer"]["state"]
+    for key, values in moments.items():
+        moments[key] = {name: _as_placed(value, places[key]) for name, value in values.items()}
     optimizer.load_state_dict(state["optimizer"])
     _set_random_state(state["random"])
     return position
@@ -60,7 +79,7 @@ def load_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, fin
 def trainable_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
     """The weights being trained, by name, on the CPU: whatever the adapter method is, nothing of it is lost."""
     named = model.named_parameters()
-    return {name: weight.detach().cpu().contiguous() for name, weight in named if weight.requires_grad}
+    return {name: whole(weight) for name, weight in named if weight.requires_grad}
 
 
 @torch.no_grad()
@@ -68,9 +87,19 @@ def _restore_weights(model: nn.Module, saved: dict[str, torch.Tensor]) -> None:
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     if weights.keys() != saved.keys():
         odd = sorted(weights.keys() ^ saved.keys())[0]
-        raise ModelError("foreign_checkpoint", f"The checkpoint does not fit the model: {odd} is in one of them only.")
+        said = gettext_noop("The checkpoint does not fit the model: %(name)s is in one of them only.")
+        raise ModelError("foreign_checkpoint", said, name=odd)
     for name, weight in weights.items():
-        weight.copy_(saved[name])
+        weight.copy_(parted(saved[name], weight))
+
+
+def _as_placed(value: Any, like: torch.Tensor) -> Any:
+    """A moment lies as its weight does; a count of steps, which some optimizers keep as a number, lies nowhere."""
+    return parted(value, like) if getattr(value, "shape", None) == like.shape else value
+
+
+def _each(change: Callable[[Any], Any], values: dict[str, Any]) -> dict[str, Any]:
+    return {name: change(value) for name, value in values.items()}
 
 
 def _random_state() -> dict[str, object]:

@@ -16,6 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from training.ml.durable import fresh, settle, swap_in
 from training.ml.errors import ModelError
+from training.recipes.words import gettext_noop
 
 BYTES_PER_WEIGHT = 4
 # Tokenizer and configuration come to a few megabytes beside the weights.
@@ -85,9 +86,14 @@ def _require_space(gguf: Path, cache: Path) -> None:
     if free < needed:
         raise ModelError(
             "disk_full",
-            f"The safetensors copy of {gguf.name} needs {needed / 1e9:.1f} GB in {cache}, "
-            f"where {free / 1e9:.1f} GB are free.",
-            "Make room on that disk and start the run again.",
+            gettext_noop(
+                "The safetensors copy of %(name)s needs %(needed)s GB in %(cache)s, where %(free)s GB are free."
+            ),
+            gettext_noop("Make room on that disk and start the run again."),
+            name=gguf.name,
+            needed=f"{needed / 1e9:.1f}",
+            cache=cache,
+            free=f"{free / 1e9:.1f}",
         )
 
 
@@ -101,8 +107,10 @@ def _weights(gguf: Path) -> int:
 def _unsupported(gguf: Path, why: str) -> ModelError:
     return ModelError(
         "unsupported_gguf",
-        f"{gguf} cannot be read as a GGUF language model: {why}",
-        "Check that the file is whole and its architecture is one that transformers can convert.",
+        gettext_noop("%(path)s cannot be read as a GGUF language model: %(why)s"),
+        gettext_noop("Check that the file is whole and its architecture is one that transformers can convert."),
+        path=gguf,
+        why=why,
     )
 
 

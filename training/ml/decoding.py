@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import DynamicCache, PreTrainedModel
+from torch import nn
+from transformers import Cache, DynamicCache, PreTrainedModel
 
 from training.ml import cancel
 from training.ml.batching import pad
+from training.ml.forward import inputs
 
 # The tokens that together make up top_p mostly stand among the first few hundred; where not, all are sorted.
 HEAD = 256
@@ -49,10 +51,13 @@ def complete(
     """
     copies = len(seeds[0])
     batch = pad(prompts, pad_id, side="left").to(model.device)
-    cache = DynamicCache(config=model.config)
-    logits = _step(model, cache, batch.input_ids, batch.attention_mask, batch.position_ids)
+    read = inputs(model, batch)
+    body, cache = read.body, read.arguments.pop("past_key_values", None)
+    if cache is None:
+        cache = DynamicCache(config=model.config)
+    logits = _step(body, cache, **read.arguments)
     cache.batch_repeat_interleave(copies)
-    logits, mask = (part.repeat_interleave(copies, dim=0) for part in (logits, batch.attention_mask))
+    logits, mask = (part.repeat_interleave(copies, dim=0) for part in (logits, read.mask))
     generators = [torch.Generator().manual_seed(seed) for row in seeds for seed in row]
     ids: list[list[int]] = [[] for _ in generators]
     live, drawn = list(range(len(generators))), 0
@@ -74,7 +79,8 @@ def complete(
             cache.batch_select_indices(kept)
             live, tokens, mask = [live[index] for index in keep], tokens[kept], mask[kept]
         mask = torch.cat([mask, mask.new_ones(len(live), 1)], dim=1)
-        logits = _step(model, cache, tokens[:, None], mask, mask.sum(dim=1, keepdim=True) - 1)
+        positions = mask.sum(dim=1, keepdim=True) - 1
+        logits = _step(body, cache, input_ids=tokens[:, None], attention_mask=mask, position_ids=positions)
 
 
 def draw(logits: torch.Tensor, generators: Sequence[torch.Generator], drawing: Drawing) -> torch.Tensor:
@@ -96,16 +102,6 @@ def draw(logits: torch.Tensor, generators: Sequence[torch.Generator], drawing: D
     return tokens.gather(1, place.minimum(kept - 1)).squeeze(1)
 
 
-def _step(
-    model: PreTrainedModel, cache: DynamicCache, ids: torch.Tensor, mask: torch.Tensor, positions: torch.Tensor
-) -> torch.Tensor:
+def _step(body: nn.Module, cache: Cache, **arguments: torch.Tensor | None) -> torch.Tensor:
     """Logits of the last position, shape (rows, vocabulary)."""
-    output = model(
-        input_ids=ids,
-        attention_mask=mask,
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return output.logits[:, -1]
+    return body(**arguments, past_key_values=cache, use_cache=True, logits_to_keep=1).logits[:, -1]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
+from training.recipes.words import gettext_noop
+
 
 @dataclass(frozen=True)
 class Device:
@@ -19,6 +21,17 @@ class Device:
     @property
     def precision(self) -> str:
         return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
+    @property
+    def reason(self) -> str:
+        """Why this precision, for the page."""
+        if self.torch_device.type == "cpu":
+            return gettext_noop("A CPU is many times slower in bf16.")
+        if self.dtype == torch.bfloat16:
+            return gettext_noop("The GPU computes in bf16.")
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return gettext_noop("The model's own weights are trained: in bf16 a small step would vanish.")
+        return gettext_noop("The GPU does not compute in bf16.")
 
 
 def choose_device() -> Device:

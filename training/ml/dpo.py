@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
 
-from training.ml.adapters import (
-    adapter_off,
-    apply_adapter,
-    parameter_counts,
-    require_change,
-    save_weights,
-    trainable_hash,
-)
+from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
 from training.ml.artifact import write_artifact
 from training.ml.device import choose_device
-from training.ml.evaluate import LogRatios, evaluate_policy, headline
+from training.ml.evaluate import headline
 from training.ml.job import Job
 from training.ml.load import load_policy, load_tokenizer
-from training.ml.logprobs import completion_logps
 from training.ml.loop import Objective, Outcome, train
+from training.ml.machine import settle
 from training.ml.pairs import Pair, load_pairs
+from training.ml.policy_figures import preference_figures
 from training.ml.precision import for_training
+from training.ml.preference_losses import hinge, logistic, robust, smoothed, squared
 from training.ml.progress import Progress
-from training.ml.reference import stored_reference
+from training.ml.reference import Reference, frozen_start, model_key, untouched
 from training.ml.side_by_side import old_and_new
+from training.ml.token_logps import Tokens, batch_nll, both_sides, desensitised, lengths, token_logps
 from training.recipes.dpo import DPOConfig
 
 
@@ -44,64 +39,72 @@ def run(job: Job) -> None:
     tokenizer = load_tokenizer(job.model, **source)
     model = load_policy(job.model, device=device, **source)
     data = load_pairs(job.data, tokenizer, model, config.max_length)
-    progress.status("evaluating", what="reference")
-    reference = stored_reference(job.directory, model, data.train, config.batch_size)
+    reference = Reference(job.cache, model_key(model, tokenizer, config))
     torch.manual_seed(job.seed)  # draws the adapter
     model = apply_adapter(model, config, "policy")
+    machine = settle(model, config, device, data.train, rows=2)
     untrained = trainable_hash(model)
+    with untouched(model, config) as frozen:
+        reference.prepare(frozen, both_sides(data.train + data.test), config.batch_size, progress)
 
-    progress.status("training", data=data.counts())
+    progress.status("training", data=data.counts(), **machine)
     objective = direct_preference(model, reference, config)
-    end = train(model, data.train, objective, config, seed=job.seed, directory=job.directory, progress=progress)
+    where = {"seed": job.seed, "directory": job.directory, "progress": progress}
+    end = train(model, data.train, objective, config, **where, by_item=config.by_item)
     require_change(model, untrained)
 
     progress.status("evaluating")
     start = frozen_start(model, config, lambda: load_policy(job.model, device=device, **source))
-    metrics = evaluate_policy(model, start, data.test, beta=config.beta, batch_size=config.batch_size)
+    metrics = preference_figures(model, start, objective, data.test, config.batch_size)
     progress.evaluation(metrics=headline(metrics), step=end.step)
     metrics["samples"] = old_and_new(model, start, tokenizer, data.test, seed=job.seed)
 
     progress.status("saving")
     facts: dict[str, Any] = {
-        "kind": "adapter" if config.adapter == "lora" else "full",
+        "kind": config.artifact_kind,
         "task": "policy",
         "config": asdict(config),
         "parameters": parameter_counts(model),
         "metrics": metrics,
         "data": data.facts(),
+        "reference": reference.facts(config),
         "seconds": end.seconds,
-        "device": device.name,
-        "precision": device.precision,
+        **machine,
     }
     write_artifact(job, lambda directory: save_weights(model, tokenizer, directory), facts)
 
 
-def direct_preference(model: nn.Module, reference: LogRatios, config: DPOConfig) -> Objective:
-    """The sigmoid DPO loss with label smoothing (cDPO), times the pair's weight; the margin logged is the reward's."""
+def direct_preference(model: nn.Module, reference: Reference, config: DPOConfig) -> Objective:
+    """The configured loss of the margin, and the chosen response's own likelihood where `sft_weight` asks for it, times
+    the pair's weight. The margin logged is the one of the implicit rewards, whatever the loss."""
 
     def objective(batch: Sequence[Pair]) -> Outcome:
-        sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in batch]
-        sequences += [(pair.prompt_ids, pair.rejected_ids) for pair in batch]
-        chosen, rejected = completion_logps(model, sequences).chunk(2)
-        start = torch.tensor([reference[pair.id] for pair in batch], device=chosen.device)
-        margin = config.beta * ((chosen - start[:, 0]) - (rejected - start[:, 1]))
-        weights = torch.tensor([pair.weight for pair in batch], device=margin.device)
-        losses = dpo_loss(margin, config.label_smoothing) * weights
-        return Outcome(losses, {"accuracy": (margin > 0).float(), "margin": margin})
+        sequences = both_sides(batch)
+        now = token_logps(model, sequences)
+        then = reference.of(sequences, now[0].device)
+        ratios = [new - old for new, old in zip(now, then, strict=True)]
+        labels = [pair.soft_label if config.soft_labels else 1.0 for pair in batch]
+        losses, margin = judge(ratios[: len(batch)], ratios[len(batch) :], labels, config)
+        if config.sft_weight:
+            losses = losses + config.sft_weight * batch_nll(now[: len(batch)])
+        weights = torch.tensor([pair.weight for pair in batch], device=losses.device)
+        return Outcome(losses * weights, {"accuracy": (margin > 0).float(), "margin": margin})
 
     return objective
 
 
-def dpo_loss(margin: Tensor, label_smoothing: float) -> Tensor:
-    """-(1 - e) log sigmoid(m) - e log sigmoid(-m) for margins m: Rafailov et al. 2023, eq. 7; Mitchell 2023, eq. 3."""
-    return -(1 - label_smoothing) * logsigmoid(margin) - label_smoothing * logsigmoid(-margin)
+def judge(chosen: Tokens, rejected: Tokens, labels: Sequence[float], config: DPOConfig) -> tuple[Tensor, Tensor]:
+    """Losses and implicit reward margins, each [pairs], from the log-ratios of each response's tokens.
 
-
-def frozen_start(
-    model: nn.Module, config: DPOConfig, load: Callable[[], nn.Module]
-) -> Callable[[], AbstractContextManager[nn.Module]]:
-    """The reference: the adapter switched off, or, where every weight was trained, the model loaded once more."""
-    if config.adapter == "lora":
-        return lambda: adapter_off(model)
-    start = load()
-    return lambda: nullcontext(start)
+    `labels` [pairs] are the probabilities that the chosen response is the better one.
+    """
+    won, lost = (
+        desensitised(chosen, rejected, config.length_alpha),
+        desensitised(rejected, chosen, config.length_alpha),
+    )
+    margin = config.beta * (won - lost)
+    value, plain = margin, {"hinge": hinge}.get(config.loss, logistic)
+    if config.loss == "ipo":
+        value, plain = won / lengths(chosen) - lost / lengths(rejected), partial(squared, beta=config.beta)
+    noisy = partial(robust if config.loss == "robust" else smoothed, plain, flipped=config.label_smoothing)
+    return smoothed(noisy, value, 1 - torch.tensor(labels, device=margin.device)), margin

@@ -1,16 +1,49 @@
 """The error of this room that is told to people, and what the system's own errors mean."""
 
 import errno
+import json
+import os
+import sys
+from pathlib import Path
 
 
 class ModelError(Exception):
-    """A known failure. `code` is stable (the web side keys on it); `message` says what and where, `hint` what to do."""
+    """A known failure. `code` is stable (the web side keys on it); `message` says what and where, `hint` what to do.
 
-    def __init__(self, code: str, message: str, hint: str = "") -> None:
-        super().__init__(message)
+    Both are templates in English, marked with `gettext_noop`, and `values` fills their %(name)s: whoever shows them
+    translates the template first."""
+
+    def __init__(self, code: str, message: str, hint: str = "", **values: object) -> None:
         self.code = code
-        self.message = message
-        self.hint = hint
+        self.template = message
+        self.hint_template = hint
+        self.values = {name: value if isinstance(value, int | float) else str(value) for name, value in values.items()}
+        self.message = message % self.values if values else message
+        self.hint = hint % self.values if values else hint
+        super().__init__(self.message)
+
+    def told(self) -> dict[str, object]:
+        """What error.json holds: the words in English, and what a translator needs."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "template": self.template if self.values else "",
+            "hint_template": self.hint_template if self.values else "",
+            "values": self.values,
+        }
+
+
+def tell(directory: Path, error: ModelError) -> None:
+    """Write `error` into error.json, whole or not at all: several processes may fail of the same cause at once."""
+    print(f"{error.code}: {error.message} {error.hint}", file=sys.stderr)
+    temporary = directory / f"error.{os.getpid()}.tmp"
+    try:
+        temporary.write_text(json.dumps(error.told(), ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(temporary, directory / "error.json")
+    except OSError as failure:
+        # On a full disk there may be no room even for this; the log and the exit code still tell.
+        print(f"error.json could not be written: {failure}", file=sys.stderr)
 
 
 def is_disk_full(error: BaseException) -> bool:

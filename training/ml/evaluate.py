@@ -1,114 +1,64 @@
-"""Measures a trained model on held-out pairs; every figure comes with its 95 % interval and n."""
+"""Measures a reward model on held-out pairs; every figure comes with its 95 % interval and n."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from training.ml import cancel
 from training.ml.batching import sorted_batches
-from training.ml.intervals import mean, proportion
-from training.ml.logprobs import completion_logits, completion_logps
+from training.ml.calibration import calibration
+from training.ml.human_ceiling import human_ceiling
+from training.ml.intervals import mean, proportion, wins
 from training.ml.pairs import Pair
+from training.ml.reward_figures import accuracies_by_group, accuracies_by_length, accuracy_on_new_annotators
 
-KL_BATCH = 4  # both models' logits over the whole vocabulary are held at once
 Figures = dict[str, Any]
-LogRatios = dict[str, tuple[float, float]]  # pair id -> (chosen, rejected)
+Scores = Callable[[Sequence[Pair]], tuple[Tensor, Tensor]]
 
 
 @torch.inference_mode()
-def evaluate_reward(
-    scores: Callable[[Sequence[Pair]], tuple[Tensor, Tensor]], pairs: list[Pair], batch_size: int
-) -> Figures:
-    """Of a reward model: accuracy beside "the longer one wins" and a coin's, margin and Bradley-Terry loss.
+def evaluate_reward(scores: Scores, pairs: list[Pair], batch_size: int, trained_on: Sequence[Pair] = ()) -> Figures:
+    """Of a reward model: accuracy beside "the longer one wins", a coin's and the annotators' own; where it is right and
+    where not; margin, Bradley-Terry loss and calibration.
 
-    `scores` gives (chosen, rejected), each [pairs]. A tie counts half, so a constant score has accuracy 0.5.
+    `scores` gives (chosen, rejected), each [pairs], or [pairs, members] of an ensemble, whose margin is the mean of
+    its members'. A tie counts half, so a constant score has accuracy 0.5. `trained_on` is looked at for its annotators.
     """
-    margins: list[float] = []
-    for batch in _batches(pairs, batch_size):
-        chosen, rejected = scores(batch)
-        margins += (chosen - rejected).tolist()
-    longer = [float(len(pair.chosen) - len(pair.rejected)) for pair in pairs]
-    return {
+    of_members = member_margins(scores, pairs, batch_size)
+    margins = of_members.mean(dim=1).tolist()
+    figures = {
         "accuracy": wins(margins),
-        "accuracy_longer_wins": wins(longer),
+        "accuracy_longer_wins": wins([float(len(pair.chosen) - len(pair.rejected)) for pair in pairs]),
         "accuracy_chance": proportion(len(pairs) / 2, len(pairs)),
+        "human_ceiling": human_ceiling(pairs, margins),
+        **accuracies_by_length(pairs, margins),
+        "accuracy_new_annotators": accuracy_on_new_annotators(pairs, margins, trained_on),
+        **accuracies_by_group(pairs, margins),
         "margin": mean(margins),
         "loss": mean((-logsigmoid(torch.tensor(margins))).tolist()),
+        "calibration": calibration(margins),
     }
+    if of_members.shape[1] > 1:
+        figures["disagreement"] = mean(of_members.std(dim=1, unbiased=False).tolist())
+    return figures
 
 
-@torch.inference_mode()
-def evaluate_policy(
-    policy: nn.Module,
-    reference: Callable[[], AbstractContextManager[nn.Module]],
-    pairs: list[Pair],
-    *,
-    beta: float,
-    batch_size: int,
-) -> Figures:
-    """Of a policy against its reference: mean reward margin, preference accuracy, DPO loss and KL.
-
-    The reward of a response is beta * (log p(response) - log p_reference(response)) (Rafailov et al. 2023, eq. 5).
-    """
-    now = response_logps(policy, pairs, batch_size)
-    with reference() as frozen:
-        start = response_logps(frozen, pairs, batch_size)
-    margins = [beta * ((now[p.id][0] - start[p.id][0]) - (now[p.id][1] - start[p.id][1])) for p in pairs]
-    return {
-        "margin": mean(margins),
-        "accuracy": wins(margins),
-        "loss": mean((-logsigmoid(torch.tensor(margins))).tolist()),
-        "kl": mean(per_token_kl(policy, reference, pairs)),
-    }
-
-
-@torch.no_grad()
-def response_logps(model: nn.Module, pairs: Sequence[Pair], batch_size: int) -> LogRatios:
-    """Log-probability of both responses of every pair, by the pair's id."""
-    found: LogRatios = {}
-    for batch in _batches(pairs, batch_size):
-        sequences = [(p.prompt_ids, p.chosen_ids) for p in batch] + [(p.prompt_ids, p.rejected_ids) for p in batch]
-        chosen, rejected = completion_logps(model, sequences).chunk(2)
-        found |= {pair.id: both for pair, *both in zip(batch, chosen.tolist(), rejected.tolist(), strict=True)}
-    return found
-
-
-@torch.no_grad()
-def per_token_kl(
-    policy: nn.Module, reference: Callable[[], AbstractContextManager[nn.Module]], pairs: Sequence[Pair]
-) -> list[float]:
-    """KL(policy || reference) of the next token, in nats, exact over the vocabulary: for every pair the mean over the
-    tokens of its chosen response, shortest pair first. Pairs, not tokens, are the independent units."""
-    found: list[float] = []
-    for batch in _batches(pairs, KL_BATCH):
-        sequences = [(pair.prompt_ids, pair.chosen_ids) for pair in batch]
-        new, _, rows = completion_logits(policy, sequences)
-        with reference() as frozen:
-            old, _, _ = completion_logits(frozen, sequences)
-        new, old = new.log_softmax(dim=1), old.log_softmax(dim=1)
-        divergence = (new.exp() * (new - old)).sum(dim=1)
-        totals = torch.zeros(len(batch), device=new.device).index_add(0, rows, divergence)
-        found += (totals / torch.bincount(rows, minlength=len(batch))).tolist()
-    return found
-
-
-def wins(margins: Sequence[float]) -> Figures:
-    """The share of positive margins; a tie counts half."""
-    return proportion(sum((margin > 0) + 0.5 * (margin == 0) for margin in margins), len(margins))
+def member_margins(scores: Scores, pairs: Sequence[Pair], batch_size: int) -> Tensor:
+    """Score of the chosen less that of the rejected response by every member, [pairs, members], in the pairs' order."""
+    found: dict[int, Tensor] = {}
+    for positions in sorted_batches([pair.length for pair in pairs], batch_size):
+        cancel.check()
+        chosen, rejected = scores([pairs[position] for position in positions])
+        margins = (chosen - rejected).float().cpu().reshape(len(positions), -1)
+        found |= dict(zip(positions, margins, strict=True))
+    return torch.stack([found[position] for position in range(len(pairs))]) if pairs else torch.zeros(0, 1)
 
 
 def headline(figures: Figures) -> dict[str, float]:
     """The plain values, for the progress line."""
-    return {name: figure["value"] for name, figure in figures.items() if isinstance(figure, dict)}
-
-
-def _batches(pairs: Sequence[Pair], size: int) -> Iterator[list[Pair]]:
-    for positions in sorted_batches([pair.length for pair in pairs], size):
-        cancel.check()
-        yield [pairs[position] for position in positions]
+    return {name: figure["value"] for name, figure in figures.items() if isinstance(figure, dict) and "value" in figure}

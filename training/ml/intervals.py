@@ -20,7 +20,9 @@ def proportion(successes: float, n: int) -> dict[str, Any]:
     share = successes / n
     middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return {"value": share, "low": max(middle - half, 0.0), "high": min(middle + half, 1.0), "n": n}
+    # At 0 and 1 the bound is the share itself; rounding must not leave it on the wrong side.
+    low, high = max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0)
+    return {"value": share, "low": low, "high": high, "n": n}
 
 
 def mean(values: Sequence[float]) -> dict[str, Any]:
@@ -34,7 +36,67 @@ def mean(values: Sequence[float]) -> dict[str, Any]:
     return {"value": value, "low": value - half, "high": value + half, "n": n}
 
 
+def ratio(sums: Sequence[float], counts: Sequence[int]) -> dict[str, Any]:
+    """The mean over units that come in clusters, sum(sums) / sum(counts), with Student's t interval over the clusters
+    (Cochran 1977, Sampling Techniques, chapter 6: the linearised variance of a ratio). `n` counts clusters."""
+    n = len(sums)
+    if n < ENOUGH:
+        return too_few(n)
+    totals, sizes = numpy.asarray(sums, dtype=float), numpy.asarray(counts, dtype=float)
+    value = float(totals.sum() / sizes.sum())
+    residuals = totals - value * sizes
+    half = float(student.ppf(0.975, n - 1) * residuals.std(ddof=1) * math.sqrt(n) / sizes.sum())
+    return {"value": value, "low": value - half, "high": value + half, "n": n}
+
+
+def wins(margins: Sequence[float]) -> dict[str, Any]:
+    """The share of positive margins; a tie counts half."""
+    return proportion(sum((margin > 0) + 0.5 * (margin == 0) for margin in margins), len(margins))
+
+
+def mean_of_clusters(shares: Sequence[float]) -> dict[str, Any]:
+    """The mean of shares, one a cluster (all votes on an item): Student's t interval over the clusters, within 0 and 1.
+    Where all clusters are alike they show no spread, which does not prove that there is none: then Wilson's, with
+    one trial a cluster."""
+    found, n = mean(shares), len(shares)
+    if found["value"] is None:
+        return found
+    if max(shares) - min(shares) < 1e-12:
+        return proportion(found["value"] * n, n)
+    return {**found, "low": max(found["low"], 0.0), "high": min(found["high"], 1.0)}
+
+
+def mean_of_two(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
+    """(p + q) / 2 of two independent shares. By the delta method its variance is (var p + var q) / 4; the variances are
+    taken, for each side of its own, from the shares' own intervals, which holds near 0 and 1, where p(1-p)/n vanishes:
+
+        low = (p+q)/2 - sqrt((p - low_p)^2 + (q - low_q)^2) / 2,   high likewise
+
+    Newcombe 1998, Statistics in Medicine 17:873, method 10; Zou and Donner 2008, Statistics in Medicine 27:1693."""
+    value = (first["value"] + second["value"]) / 2
+    below = math.hypot(*(share["value"] - share["low"] for share in (first, second))) / 2
+    above = math.hypot(*(share["high"] - share["value"] for share in (first, second))) / 2
+    return {
+        "value": value,
+        "low": max(value - below, 0.0),
+        "high": min(value + above, 1.0),
+        "n": first["n"] + second["n"],
+    }
+
+
 def too_few(n: int) -> dict[str, Any]:
     """No figure, and why."""
     reason = f"Only {n} held-out pairs: at least {ENOUGH} are needed to say anything."
     return {"value": None, "low": None, "high": None, "n": n, "reason": reason}
+
+
+def undefined(n: int, template: str, **values: int) -> dict[str, Any]:
+    """No figure, and why in words of its own, marked with `gettext_noop`; `words` is what a translator needs."""
+    values = {"n": n, **values}
+    words = {"template": template, "values": values}
+    return {"value": None, "low": None, "high": None, "n": n, "reason": template % values, "words": words}
+
+
+def unless_too_few(figure: dict[str, Any], template: str) -> dict[str, Any]:
+    """The figure, or the reason why there is none in words that say of what there was too little."""
+    return figure if figure["value"] is not None else undefined(figure["n"], template, enough=ENOUGH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 from training import recipes
 from training.ml.errors import ModelError
+from training.recipes.words import gettext_noop
 
 FORMAT = 1
 
@@ -27,9 +29,13 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Data:
+    """The ties are pairs of the same shape in which neither response won; None where the snapshot keeps none."""
+
     train: Path
     test: Path
     snapshot_hash: str
+    ties_train: Path | None = None
+    ties_test: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,17 @@ class Job:
     config: Any
     model: ModelSpec
     reference_model: ModelSpec | None
+    reward_model: ModelSpec | None
     data: Data | None
     prompts: Path | None
     cache: Path
     lineage: dict[str, Any]
+
+    @property
+    def identity(self) -> str:
+        """The same for every start of this run, and of no other: a database made anew counts its runs from 1 again."""
+        created = self.lineage.get("created") or self.directory
+        return hashlib.sha256(f"{self.lineage.get('project')}:{self.run}:{created}".encode()).hexdigest()[:16]
 
 
 def read_job(directory: Path) -> Job:
@@ -55,23 +68,25 @@ def read_job(directory: Path) -> Job:
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise _bad(f"{path} does not exist.") from error
+        raise _bad(gettext_noop("%(path)s does not exist."), path=path) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise _bad(f"{path} is not valid JSON: {error}.") from error
+        raise _bad(gettext_noop("%(path)s is not valid JSON: %(error)s."), path=path, error=error) from error
     if not isinstance(raw, dict) or raw.get("format") != FORMAT:
-        raise _bad(f"{path} is not a job of format {FORMAT}.")
+        raise _bad(gettext_noop("%(path)s is not a job of format %(format)s."), path=path, format=FORMAT)
     try:
         return _job(directory, raw)
     except KeyError as error:
-        raise _bad(f"{path} lacks {error.args[0]!r}.") from error
+        raise _bad(gettext_noop("%(path)s lacks %(name)s."), path=path, name=repr(error.args[0])) from error
     except (TypeError, ValueError) as error:
         if isinstance(error, recipes.RecipeError):
             raise
-        raise _bad(f"{path} has a value of the wrong type: {error}.") from error
+        said = gettext_noop("%(path)s has a value of the wrong type: %(error)s.")
+        raise _bad(said, path=path, error=error) from error
 
 
 def _job(directory: Path, raw: dict[str, Any]) -> Job:
-    data, prompts, reference = raw.get("data"), raw.get("prompts"), raw.get("reference_model")
+    data, prompts = raw.get("data"), raw.get("prompts")
+    reference, reward = raw.get("reference_model"), raw.get("reward_model")
     return Job(
         directory=directory,
         run=int(raw["run"]),
@@ -80,16 +95,23 @@ def _job(directory: Path, raw: dict[str, Any]) -> Job:
         config=recipes.load(raw["recipe"], raw["config"]),
         model=_spec(raw["model"]),
         reference_model=_spec(reference) if reference else None,
-        data=Data(Path(data["train"]), Path(data["test"]), str(data["snapshot_hash"])) if data else None,
+        reward_model=_spec(reward) if reward else None,
+        data=_data(data) if data else None,
         prompts=Path(prompts) if prompts else None,
         cache=Path(raw["cache"]),
         lineage=dict(raw.get("lineage") or {}),
     )
 
 
+def _data(raw: dict[str, Any]) -> Data:
+    ties = {name: Path(raw[name]) for name in ("ties_train", "ties_test") if raw.get(name)}
+    return Data(Path(raw["train"]), Path(raw["test"]), str(raw["snapshot_hash"]), **ties)
+
+
 def _spec(raw: dict[str, Any]) -> ModelSpec:
     return ModelSpec(str(raw["base"]), tuple(str(adapter) for adapter in raw.get("adapters") or ()))
 
 
-def _bad(message: str) -> ModelError:
-    return ModelError("bad_job", message, "Start the run again from its page, which writes the job anew.")
+def _bad(message: str, **values: object) -> ModelError:
+    hint = gettext_noop("Start the run again from its page, which writes the job anew.")
+    return ModelError("bad_job", message, hint, **values)

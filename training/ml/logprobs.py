@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.ml.batching import pad
+from training.ml.forward import inputs
 
 PAD = 0  # padding is masked: its token does not matter
 Sequences = Sequence[tuple[list[int], list[int]]]  # (prompt tokens, completion tokens)
@@ -22,13 +23,8 @@ def completion_logits(model: nn.Module, sequences: Sequences) -> tuple[Tensor, T
     device = next(model.parameters()).device
     batch = pad([prompt + completion for prompt, completion in sequences], PAD, side="left").to(device)
     kept = max(len(completion) for _, completion in sequences)
-    output = model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        logits_to_keep=kept + 1,
-        use_cache=False,
-    )
+    read = inputs(model, batch)
+    output = read.body(**read.arguments, logits_to_keep=kept + 1, use_cache=False)
     lengths = torch.tensor([len(completion) for _, completion in sequences], device=device)
     completions = torch.arange(kept, device=device) >= kept - lengths[:, None]
     logits = output.logits[:, :-1][completions].float()  # the last position predicts what nobody wrote

@@ -8,18 +8,25 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
-from training.ml import cancel
+from training.ml import cancel, launched, together
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.errors import ModelError
+from training.ml.precision import is_paged
 from training.ml.progress import Progress
+from training.ml.quantised import bitsandbytes
+from training.ml.sharded import computed, is_sharded, length_of, shard, summed
+from training.ml.sharing import STAND_IN, shares
+from training.ml.zero import Zero, part
+from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
+from training.recipes.words import gettext_noop
 
 
 class Item(Protocol):
@@ -34,13 +41,15 @@ class Item(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an objective says about a batch: a loss per item (summed over its units) and metrics per item."""
+    """What an objective says about a batch: a loss per item (summed over its units) and metrics, each of as many values
+    as there were to be had: one per item, or of those items alone that it is defined for."""
 
     losses: Tensor
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
 
 Objective = Callable[[Sequence[Any]], Outcome]
+OF_THE_MACHINE = {setting.name for setting in fields(MachineConfig)}
 Step = list[list[int]]  # batches of positions in the data; their gradients are added up
 
 
@@ -53,22 +62,28 @@ def train(
     seed: int,
     directory: Path,
     progress: Progress,
+    by_item: bool = False,
 ) -> Position:
     """Train the parameters that require a gradient, from the last checkpoint in `directory` if there is one.
 
-    Raises Cancelled after SIGTERM, with a checkpoint written, and ModelError("nan_loss"), the last checkpoint kept.
+    Several processes do each step together (`sharing.py`); `by_item` says that an item's loss does not look at the rest
+    of its batch. From here on the first of them is alone.
+    Raises Cancelled after SIGTERM, with a checkpoint written, ModelError("nan_loss"), the last checkpoint kept, and
+    NotNeeded in the other processes.
     """
     steps = plan(items, config, seed)
+    shard(model, config)
     optimizer = adamw(model, config)
     torch.manual_seed(seed)
     position = load_checkpoint(directory, model, optimizer, fingerprint(items, config, seed))
+    optimizer = part(model, optimizer, config)
     progress.truncate_after(position.step)
     clock = Clock(items, steps, position)
     model.train()
     for number in range(position.step + 1, len(steps) + 1):
         rate = config.learning_rate * rate_factor(number, len(steps), config)
         batches = [[items[i] for i in batch] for batch in steps[number - 1]]
-        metrics = take_step(model, optimizer, batches, objective, config, rate)
+        metrics = take_step(model, optimizer, batches, objective, config, rate, f"{seed}:{number}", by_item)
         position = clock.after(number)
         progress.step(
             "training",
@@ -80,10 +95,18 @@ def train(
             eta_seconds=clock.eta_seconds(),
         )
         regular = config.checkpoint_every and number % config.checkpoint_every == 0
-        if regular or cancel.requested() or number == len(steps):
+        asked = together.any_of(cancel.requested())
+        if regular or asked or number == len(steps):
             save_checkpoint(directory, model, optimizer, position)
-        cancel.check()
+            together.meet()  # whoever ended before all is saved would have the launcher stop the others
+        if asked:
+            raise cancel.Cancelled
     model.eval()
+    together.end()
+    if not launched.is_first():
+        raise launched.NotNeeded
+    if is_sharded(model) or isinstance(optimizer, Zero):
+        raise launched.TrainedInParts
     return position
 
 
@@ -109,41 +132,82 @@ def take_step(
     objective: Objective,
     config: OptimizerConfig,
     rate: float,
+    draw: str = "",
+    by_item: bool = False,
 ) -> dict[str, float]:
     """One step over its batches. The loss is the mean over the units of the whole step, so splitting it into batches
     changes nothing. Returns loss, learning_rate, grad_norm and the mean of the objective's metrics."""
     items = [item for batch in batches for item in batch]
     units = sum(item.units for item in items)
-    sums: dict[str, float] = {}
-    loss = 0.0
-    for batch in batches:
-        outcome = objective(batch)
-        part = outcome.losses.sum() / units
-        loss += part.item()
-        if not math.isfinite(loss):
-            raise _nan_loss("loss", loss, batch)
-        part.backward()
-        for name, values in outcome.metrics.items():
+    sums: dict[str, float] = {"loss": 0.0}
+    counted: dict[str, float] = {}
+    zero = optimizer if isinstance(optimizer, Zero) else None
+    own = shares(batches, by_item, alike=is_sharded(model) or zero is not None)
+    for done, (position, batch) in enumerate(own, start=1):
+        # Dropout draws from this, so that it is the same whichever process the batch falls to.
+        torch.manual_seed(random.Random(f"{draw}:{position}").getrandbits(63))
+        losses, metrics = computed(model, _parts_of, objective, batch)
+        loss = losses.sum() / units if position != STAND_IN else 0 * losses.sum()
+        sums["loss"] += loss.item()
+        if not math.isfinite(sums["loss"]):
+            raise _nan_loss("loss", sums["loss"], batch)
+        if zero:
+            zero.backward(loss, last=done == len(own))
+        else:
+            summed(model, loss).backward()
+        if position == STAND_IN:
+            continue
+        for name, values in metrics.items():
             sums[name] = sums.get(name, 0.0) + values.detach().float().sum().item()
-    weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-    norm = nn.utils.clip_grad_norm_(weights, config.max_grad_norm).item()
+            counted[name] = counted.get(name, 0.0) + len(values)
+    sums, counted = together.totals(sums), together.totals(counted)
+    norm = _step(model, optimizer, config, rate, items)
+    # A metric may leave items out: a pair that nobody won has no accuracy.
+    means = {name: sums[name] / number for name, number in counted.items() if number}
+    return {"loss": sums["loss"], **means, "learning_rate": rate, "grad_norm": norm}
+
+
+def _step(
+    model: nn.Module, optimizer: torch.optim.Optimizer | Zero, config: OptimizerConfig, rate: float, items: list[Item]
+) -> float:
+    """Add up the gradients of all processes, shorten them, take the step. Returns their norm before."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("factor", 1.0)
+    if isinstance(optimizer, Zero):
+        norm = optimizer.step()
+    else:
+        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
+        if not is_sharded(model):
+            together.add_up_gradients(weights)
+        norm = length_of(nn.utils.clip_grad_norm_(weights, config.max_grad_norm))
     if not math.isfinite(norm):
         raise _nan_loss("gradient", norm, items)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    means = {name: total / len(items) for name, total in sums.items()}
-    return {"loss": loss, **means, "learning_rate": rate, "grad_norm": norm}
+    if not isinstance(optimizer, Zero):
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+    return norm
 
 
-def adamw(model: nn.Module, config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW over the trainable weights; only matrices decay (biases and norms have one dimension)."""
+def _parts_of(objective: Objective, batch: Sequence[Item]) -> tuple[Tensor, dict[str, Tensor]]:
+    outcome = objective(batch)
+    return outcome.losses, outcome.metrics
+
+
+def adamw(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """AdamW over the trainable weights; only matrices decay (biases and norms have one dimension). Beside 4-bit weights
+    on a GPU its state is paged out to the host's memory where the GPU's runs short. A weight that has a `rate_factor`
+    learns so many times as fast as the others."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
-    matrices = [weight for weight in weights if weight.dim() > 1]
-    rest = [weight for weight in weights if weight.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=config.learning_rate)
+    alike = [weight for weight in weights if not hasattr(weight, "rate_factor")]
+    groups = [
+        {"params": [weight for weight in alike if weight.dim() > 1], "weight_decay": config.weight_decay},
+        {"params": [weight for weight in alike if weight.dim() <= 1], "weight_decay": 0.0},
+    ]
+    for weight in weights:
+        if hasattr(weight, "rate_factor"):
+            groups.append({"params": [weight], "weight_decay": 0.0, "factor": weight.rate_factor})
+    kind = bitsandbytes().optim.PagedAdamW if is_paged(config) else torch.optim.AdamW
+    return kind([group for group in groups if group["params"]], lr=config.learning_rate)
 
 
 def rate_factor(number: int, steps: int, config: OptimizerConfig) -> float:
@@ -156,8 +220,10 @@ def rate_factor(number: int, steps: int, config: OptimizerConfig) -> float:
 
 
 def fingerprint(items: Sequence[Item], config: OptimizerConfig, seed: int) -> str:
-    """Names what the plan and the steps depend on: a checkpoint is continued only where this is equal."""
-    facts = [asdict(config), seed, [[item.id, item.length, item.tokens] for item in items]]
+    """Names what the plan and the steps depend on: a checkpoint is continued only where this is equal, on any machine
+    and in any number of processes."""
+    settings = {name: value for name, value in asdict(config).items() if name not in OF_THE_MACHINE}
+    facts = [settings, seed, [[item.id, item.length, item.tokens] for item in items]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
@@ -192,7 +258,12 @@ def _chunks(values: list[Any], size: int) -> list[list[Any]]:
 def _nan_loss(what: str, value: float, items: Sequence[Item]) -> ModelError:
     return ModelError(
         "nan_loss",
-        f"The {what} became {value} in a batch with the examples {', '.join(item.id for item in items[:8])}; "
-        "the weights of the last checkpoint are kept.",
-        "Start again with a smaller learning rate, or look at these examples.",
+        gettext_noop(
+            "The %(what)s became %(value)s in a batch with the examples %(examples)s; the weights of the last "
+            "checkpoint are kept."
+        ),
+        gettext_noop("Start again with a smaller learning rate, or look at these examples."),
+        what=what,
+        value=str(value),
+        examples=", ".join(item.id for item in items[:8]),
     )

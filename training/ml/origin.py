@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from transformers import PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from training.ml.errors import ModelError, is_disk_full
+from training.recipes.words import gettext_noop
 
 HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+# Of an adapter: its weights, PEFT's settings, and what we note about the model it was made for.
+WEIGHTS, SETTINGS, MADE_FOR = "adapter_model.safetensors", "adapter_config.json", "made_for.json"
 
 
 def require_safetensors(directory: Path) -> None:
@@ -22,8 +27,9 @@ def require_safetensors(directory: Path) -> None:
     if not (directory / "config.json").is_file():
         raise ModelError(
             "unknown_model",
-            f"The directory {directory} holds no model: it has no config.json.",
-            "Give the directory that holds config.json, the tokenizer and the *.safetensors files.",
+            gettext_noop("The directory %(directory)s holds no model: it has no config.json."),
+            gettext_noop("Give the directory that holds config.json, the tokenizer and the *.safetensors files."),
+            directory=directory,
         )
     if any(directory.glob("*.safetensors")):
         return
@@ -31,8 +37,9 @@ def require_safetensors(directory: Path) -> None:
         raise _pickle_only(str(directory))
     raise ModelError(
         "unknown_model",
-        f"The directory {directory} has no *.safetensors files.",
-        "Copy the model's weights there as well.",
+        gettext_noop("The directory %(directory)s has no *.safetensors files."),
+        gettext_noop("Copy the model's weights there as well."),
+        directory=directory,
     )
 
 
@@ -42,8 +49,12 @@ def require_hub_id(base: str) -> None:
     if path_like or not HUB_ID.fullmatch(base):
         raise ModelError(
             "unknown_model",
-            f"There is no model at {base!r}: no such directory or GGUF file.",
-            "Check the path, which must be readable on the machine that does the work; a hub id looks like owner/name.",
+            gettext_noop("There is no model at %(base)s: no such directory or GGUF file."),
+            gettext_noop(
+                "Check the path, which must be readable on the machine that does the work; a hub id looks like "
+                "owner/name."
+            ),
+            base=repr(base),
         )
 
 
@@ -55,21 +66,46 @@ def require_causal_lm(base: str, config: PretrainedConfig) -> None:
         found = ", ".join(names) or config.model_type
         raise ModelError(
             "not_causal_lm",
-            f"{base} is no causal language model but {found}, so it cannot write responses.",
-            "Choose a decoder-only chat model.",
+            gettext_noop("%(base)s is no causal language model but %(found)s, so it cannot write responses."),
+            gettext_noop("Choose a decoder-only chat model."),
+            base=base,
+            found=found,
         )
 
 
 def require_adapter(directory: Path) -> None:
     """Raises ModelError: "unknown_model" if there is no adapter, "pickle_only" if its weights are not safetensors."""
-    if not (directory / "adapter_config.json").is_file():
+    if not any((directory / name).is_file() for name in (SETTINGS, MADE_FOR)):
         raise ModelError(
             "unknown_model",
-            f"There is no adapter at {directory}.",
-            "Check that the model it belongs to has not been removed.",
+            gettext_noop("There is no adapter at %(directory)s."),
+            gettext_noop("Check that the model it belongs to has not been removed."),
+            directory=directory,
         )
-    if not (directory / "adapter_model.safetensors").is_file():
+    if not (directory / WEIGHTS).is_file():
         raise _pickle_only(str(directory))
+
+
+def made_for(directory: Path) -> dict[str, Any]:
+    """What an adapter of ours notes: its `method`, and the model it was made for; {} for one from elsewhere.
+
+    Raises ModelError("broken_artifact").
+    """
+    path = directory / MADE_FOR
+    if not path.is_file():
+        return {}
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _unreadable_note(path, error) from error
+    if not isinstance(facts, dict) or not isinstance(facts.get("method"), str):
+        raise _unreadable_note(path, "method")
+    return facts
+
+
+def method_of(directory: Path) -> str | None:
+    """The method by which an adapter of ours was trained, or None."""
+    return made_for(directory).get("method")
 
 
 @contextmanager
@@ -92,8 +128,19 @@ def load_errors(base: str) -> Iterator[None]:
 def _pickle_only(where: str) -> ModelError:
     return ModelError(
         "pickle_only",
-        f"{where} has its weights only as pickle files, which can run code when they are read.",
-        "Use a copy with *.safetensors files; most publishers offer one.",
+        gettext_noop("%(where)s has its weights only as pickle files, which can run code when they are read."),
+        gettext_noop("Use a copy with *.safetensors files; most publishers offer one."),
+        where=where,
+    )
+
+
+def _unreadable_note(path: Path, why: object) -> ModelError:
+    return ModelError(
+        "broken_artifact",
+        gettext_noop("%(path)s cannot be read (%(why)s)."),
+        gettext_noop("Run its training again, or choose another model."),
+        path=path,
+        why=why,
     )
 
 
@@ -101,6 +148,10 @@ def _unreadable(base: str, error: Exception) -> ModelError:
     first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return ModelError(
         "unknown_model",
-        f"The model {base!r} could not be loaded: {first}",
-        "Check the name. A hub model needs the network or a copy in the hub cache; a local one must be whole.",
+        gettext_noop("The model %(base)s could not be loaded: %(error)s"),
+        gettext_noop(
+            "Check the name. A hub model needs the network or a copy in the hub cache; a local one must be whole."
+        ),
+        base=repr(base),
+        error=first,
     )

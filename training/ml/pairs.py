@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml.chat import Messages, completion_ids, prompt_ids, require_chat_template
 from training.ml.errors import ModelError
+from training.ml.forward import context_of
 from training.ml.job import Data
+from training.ml.parquet_rows import read_rows
 
-COLUMNS = ("id", "prompt", "chosen", "rejected", "weight")
+COLUMNS = ("id", "prompt", "chosen", "rejected", "weight", "soft_label")
+VOTES = ("votes_chosen", "votes_tie", "votes_rejected")
+# Snapshots frozen by an earlier version do not have them.
+OPTIONAL = (*VOTES, "annotators", "tags", "language", "strength")
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One prompt with the chosen and the rejected response; the responses' tokens end with EOS."""
+    """One prompt with the chosen and the rejected response; the responses' tokens end with EOS. Of a `tie` they are
+    the responses A and B, neither of which won."""
 
     id: str
     prompt: Messages
@@ -30,7 +34,14 @@ class Pair:
     chosen_ids: list[int]
     rejected_ids: list[int]
     weight: float = 1.0
+    soft_label: float = 1.0  # the probability that the chosen response is the better one, from the votes
     units: int = 1  # the loss is a mean over pairs
+    votes: tuple[int, int, int] | None = None  # for the chosen response, for neither, for the rejected one
+    annotators: tuple[str, ...] = ()  # pseudonyms
+    tags: tuple[str, ...] = ()
+    language: str = ""
+    strength: float | None = None  # how much better the chosen response is, 0 to 1; None: as the votes say
+    tie: bool = False
 
     @property
     def length(self) -> int:
@@ -39,6 +50,16 @@ class Pair:
     @property
     def tokens(self) -> int:
         return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
+
+    @property
+    def degree(self) -> float:
+        """The preference's strength, 0 to 1: as it was given, or else how far the votes are from even, |2p - 1|."""
+        return abs(2 * self.soft_label - 1) if self.strength is None else self.strength
+
+    @property
+    def sequences(self) -> tuple[list[int], list[int]]:
+        """Prompt and chosen response, prompt and rejected response."""
+        return self.prompt_ids + self.chosen_ids, self.prompt_ids + self.rejected_ids
 
 
 @dataclass(frozen=True)
@@ -51,11 +72,12 @@ class Pairs:
 
 @dataclass(frozen=True)
 class PairData:
-    """What a run trains and is measured on, and what was left out of both."""
+    """What a run trains and is measured on, and what was left out of both; `ties` are for training as well."""
 
     train: list[Pair]
     test: list[Pair]
     dropped: list[dict[str, str]]
+    ties: list[Pair] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         return {"train": len(self.train), "test": len(self.test), "dropped": len(self.dropped)}
@@ -70,21 +92,29 @@ class Unusable(ValueError):
 
 
 def load_pairs(
-    data: Data | None, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, max_length: int
+    data: Data | None,
+    tokenizer: PreTrainedTokenizerBase,
+    model: PreTrainedModel,
+    max_length: int,
+    *,
+    with_ties: bool = False,
 ) -> PairData:
-    """Both files of a job, no pair longer than `max_length` or the model's context.
+    """Both files of a job, no pair longer than `max_length` or the model's context; ties only where they are asked for.
 
     Raises ModelError: "empty_data" if nothing is left to train on, "bad_data", "no_chat_template".
     """
     if data is None:
         raise ModelError("empty_data", "The job names no data to train on.", "Choose a snapshot for the run.")
-    limit = min(max_length, getattr(model.config, "max_position_embeddings", None) or max_length)
+    limit = min(max_length, context_of(model) or max_length)
     train, test = read_pairs(data.train, tokenizer, limit), read_pairs(data.test, tokenizer, limit)
     require_pairs(train, data.train)
-    return PairData(train.kept, test.kept, train.dropped + test.dropped)
+    ties = Pairs([], [])
+    if with_ties and data.ties_train is not None:
+        ties = read_pairs(data.ties_train, tokenizer, limit, tie=True)
+    return PairData(train.kept, test.kept, train.dropped + ties.dropped + test.dropped, ties.kept)
 
 
-def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Pairs:
+def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, *, tie: bool = False) -> Pairs:
     """All usable pairs of a Parquet file (one row may be bad, the rest is used); `split` is the file's name.
 
     Raises ModelError: "bad_data" for a file of another shape, "no_chat_template".
@@ -93,12 +123,12 @@ def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) 
     kept: list[Pair] = []
     dropped: list[dict[str, str]] = []
     seen: set[str] = set()
-    for row in _rows(path):
+    for row in read_rows(path, COLUMNS, OPTIONAL):
         try:
             if row["id"] in seen:
                 raise Unusable("an earlier row has the same id")
             seen.add(row["id"])
-            kept.append(_pair(row, tokenizer, max_length))
+            kept.append(_pair(row, tokenizer, max_length, tie))
         except Unusable as why:
             dropped.append({"id": str(row["id"]), "why": str(why), "split": path.stem})
     return Pairs(kept, dropped)
@@ -117,18 +147,7 @@ def require_pairs(pairs: Pairs, path: Path) -> None:
     )
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowException) as error:
-        raise _bad_data(f"{path} cannot be read as Parquet: {error}") from error
-    missing = [name for name in COLUMNS if name not in table.column_names]
-    if missing:
-        raise _bad_data(f"{path} has no column {', '.join(missing)}; it has {', '.join(table.column_names) or 'none'}.")
-    return table.select(list(COLUMNS)).to_pylist()
-
-
-def _pair(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Pair:
+def _pair(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int, tie: bool) -> Pair:
     prompt, chosen, rejected = row["prompt"] or [], _response(row, "chosen"), _response(row, "rejected")
     if not prompt:
         raise Unusable("the prompt is empty")
@@ -137,6 +156,8 @@ def _pair(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: i
     weight = row["weight"]
     if weight is None or not math.isfinite(weight) or weight <= 0:
         raise Unusable(f"its weight is {weight}")
+    if row["soft_label"] is None or not 0 <= row["soft_label"] <= 1:
+        raise Unusable(f"its soft label is {row['soft_label']}")
     try:
         ids = prompt_ids(tokenizer, prompt)
     except ModelError as error:
@@ -152,10 +173,31 @@ def _pair(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: i
         chosen_ids=completion_ids(tokenizer, chosen),
         rejected_ids=completion_ids(tokenizer, rejected),
         weight=float(weight),
+        soft_label=float(row["soft_label"]),
+        tie=tie,
+        **_known_besides(row),
     )
     if pair.length > max_length:
         raise Unusable(f"too long: {pair.length} tokens, at most {max_length} are allowed")
     return pair
+
+
+def _known_besides(row: dict[str, Any]) -> dict[str, Any]:
+    """What the optional columns say; the field's default where there is no column or no value."""
+    votes, strength = tuple(row.get(name) for name in VOTES), row.get("strength")
+    if None in votes:
+        votes = None
+    elif min(votes) < 0 or not any(votes):
+        raise Unusable(f"its votes are {', '.join(map(str, votes))}")
+    if strength is not None and not 0 <= strength <= 1:
+        raise Unusable(f"its strength is {strength}")
+    return {
+        "votes": votes,
+        "annotators": tuple(row.get("annotators") or ()),
+        "tags": tuple(row.get("tags") or ()),
+        "language": row.get("language") or "",
+        "strength": strength,
+    }
 
 
 def _response(row: dict[str, Any], side: str) -> str:
@@ -166,7 +208,3 @@ def _response(row: dict[str, Any], side: str) -> str:
     if not text.strip():
         raise Unusable(f"the {side} response is empty")
     return text
-
-
-def _bad_data(message: str) -> ModelError:
-    return ModelError("bad_data", message, "Freeze the snapshot again.")

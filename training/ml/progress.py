@@ -10,33 +10,47 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from training.ml import launched
+from training.ml.memory import memory_in_use
+
 
 class Progress:
-    """Appends to `directory/progress.jsonl`; every line is flushed, and has time, kind and stage."""
+    """Appends to `directory/progress.jsonl`; every line is flushed, and has time, kind and stage. Of several processes
+    the first one tells, the others keep silent."""
 
     def __init__(self, directory: Path) -> None:
         self.path = directory / "progress.jsonl"
-        drop_torn_line(self.path)
+        self.tells = launched.is_first()
+        if self.tells:
+            drop_torn_line(self.path)
 
     def status(self, stage: str, **more: Any) -> None:
         """A new stage has begun: loading, converting, sampling, training, evaluating or saving."""
         self._write("status", stage, more)
 
     def step(self, stage: str, *, step: int, steps: int, **more: Any) -> None:
-        """`more`: epoch, metrics, tokens_per_second (real tokens, without padding), eta_seconds."""
-        self._write("step", stage, {"step": step, "steps": steps, **more})
+        """`more`: epoch, metrics, tokens_per_second (real tokens, without padding), eta_seconds. The memory in use
+        is written beside them."""
+        self._write("step", stage, {"step": step, "steps": steps, **more, **memory_in_use()})
 
     def evaluation(self, *, metrics: dict[str, Any], stage: str = "evaluating", **more: Any) -> None:
         """A line of kind "eval": metrics on held-out data; `more`: step, epoch."""
         self._write("eval", stage, {"metrics": metrics, **more})
 
+    def samples(self, step: int, rows: list[dict[str, Any]], stage: str = "training") -> None:
+        """A line of kind "samples": what the policy writes by now; rows of {"prompt": messages, "text", "reward"}."""
+        self._write("samples", stage, {"step": step, "samples": rows})
+
     def truncate_after(self, step: int, stage: str = "training") -> None:
         """Drop the stage's lines after `step`: a resumed run writes them again, and the curve has no doubles."""
+        if not self.tells:
+            return
         kept = [line for line in read_lines(self.path) if not (line["stage"] == stage and line.get("step", 0) > step)]
         rewrite(self.path, kept)
 
     def _write(self, kind: str, stage: str, more: dict[str, Any]) -> None:
-        append(self.path, [{"time": time.time(), "kind": kind, "stage": stage, **more}])
+        if self.tells:
+            append(self.path, [{"time": time.time(), "kind": kind, "stage": stage, **more}])
 
 
 def append(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from training.ml.chat import Messages
 from training.ml.errors import ModelError
+from training.recipes.words import gettext_noop
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,23 @@ def read_prompts(path: Path) -> list[Prompt]:
         # Not splitlines: it also splits at U+2028 and the like, which stand unescaped inside JSON strings.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise _bad(f"The prompts in {path} cannot be read: {error}.") from error
+        said = gettext_noop("The prompts in %(path)s cannot be read: %(error)s.")
+        raise _bad(said, path=path, error=error) from error
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         prompt = _prompt(path, number, line)
         if prompt.id in prompts:
-            raise _bad(f"Line {number} of {path} repeats the prompt {prompt.id!r}.")
+            said = gettext_noop("Line %(line)s of %(path)s repeats the prompt %(prompt)s.")
+            raise _bad(said, line=number, path=path, prompt=repr(prompt.id))
         prompts[prompt.id] = prompt
     if not prompts:
-        raise ModelError("empty_data", f"There are no prompts in {path}.", "Choose at least one prompt to sample.")
+        raise ModelError(
+            "empty_data",
+            gettext_noop("There are no prompts in %(path)s."),
+            gettext_noop("Choose at least one prompt to sample."),
+            path=path,
+        )
     return list(prompts.values())
 
 
@@ -41,9 +49,13 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
     try:
         raw = json.loads(line)
     except json.JSONDecodeError as error:
-        raise _bad(f"Line {number} of {path} is not valid JSON: {error}.") from error
+        said = gettext_noop("Line %(line)s of %(path)s is not valid JSON: %(error)s.")
+        raise _bad(said, line=number, path=path, error=error) from error
     if not isinstance(raw, dict) or not isinstance(raw.get("id"), (int, str)) or not _chat(raw.get("messages")):
-        raise _bad(f'Line {number} of {path} is not {{"id": ..., "messages": [{{"role": ..., "content": ...}}, ...]}}.')
+        said = gettext_noop(
+            'Line %(line)s of %(path)s is not {"id": ..., "messages": [{"role": ..., "content": ...}, ...]}.'
+        )
+        raise _bad(said, line=number, path=path)
     return Prompt(raw["id"], raw["messages"])
 
 
@@ -60,5 +72,6 @@ def _chat(messages: Any) -> bool:
     )
 
 
-def _bad(message: str) -> ModelError:
-    return ModelError("bad_prompts", message, "Start the run again from its page, which writes the prompts anew.")
+def _bad(message: str, **values: object) -> ModelError:
+    hint = gettext_noop("Start the run again from its page, which writes the prompts anew.")
+    return ModelError("bad_prompts", message, hint, **values)

@@ -1,28 +1,48 @@
-"""Recipe "reward": trains a model that scores responses, from pairs, by the Bradley-Terry likelihood."""
+"""Recipe "reward": trains a model that scores responses, from pairs, by the likelihood of their judgments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
+from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
 from training.ml.artifact import write_artifact
-from training.ml.batching import pad
+from training.ml.checkpoint import Position
 from training.ml.device import choose_device
 from training.ml.evaluate import evaluate_reward, headline
+from training.ml.features import Features, StandardisedHead, for_head, penalised
 from training.ml.job import Job
 from training.ml.load import load_reward_base, load_tokenizer
-from training.ml.loop import Objective, Outcome, train
-from training.ml.pairs import Pair, load_pairs
+from training.ml.loop import Objective, train
+from training.ml.machine import settle
+from training.ml.pairs import PairData, load_pairs
 from training.ml.precision import for_training
 from training.ml.progress import Progress
-from training.ml.scoring import rewards
+from training.ml.prompt_groups import by_prompt
+from training.ml.reference import model_key
+from training.ml.reward_objective import Scorer, both_sides, by_model, preference_likelihood
+from training.ml.tie_parameter import TieParameter
+from training.recipes.adapters import HEAD
+from training.recipes.reward import RewardConfig
+
+
+@dataclass(frozen=True)
+class Learner:
+    """What is trained and how it scores; `finish` brings what was learned into the model, `facts` go into the
+    manifest."""
+
+    trained: nn.Module
+    scores: Scorer
+    config: RewardConfig
+    penalty: Callable[[Objective], Objective] = lambda objective: objective
+    finish: Callable[[], None] = lambda: None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 def run(job: Job) -> None:
@@ -34,51 +54,77 @@ def run(job: Job) -> None:
     progress.status("loading")
     torch.manual_seed(job.seed)  # draws the new head
     tokenizer = load_tokenizer(job.model, **source)
-    model = load_reward_base(job.model, device=device, **source)
-    data = load_pairs(job.data, tokenizer, model, config.max_length)
+    model = load_reward_base(job.model, device=device, members=config.members, **source)
+    data = load_pairs(job.data, tokenizer, model, config.max_length, with_ties=config.ties != "drop")
     model = apply_adapter(model, config, "reward")
-    untrained = trainable_hash(model)
+    machine = settle(model, config, device, data.train, rows=2)
+    learner = (on_features if config.adapter == HEAD else on_texts)(model, tokenizer, data, job, progress)
 
-    progress.status("training", data=data.counts())
-    objective = bradley_terry(model, tokenizer.pad_token_id)
-    end = train(model, data.train, objective, config, seed=job.seed, directory=job.directory, progress=progress)
-    require_change(model, untrained)
+    untrained = trainable_hash(learner.trained)
+    progress.status("training", data=data.counts(), **machine)
+    end, ties = learn(learner, data, job, progress)
+    require_change(learner.trained, untrained)
+    learner.finish()
 
     progress.status("evaluating")
-    scores = partial(score_pairs, model, tokenizer.pad_token_id)
-    metrics = evaluate_reward(scores, data.test, config.batch_size)
+    scores = partial(both_sides, learner.scores)
+    metrics = evaluate_reward(scores, data.test, config.batch_size, data.train)
     progress.evaluation(metrics=headline(metrics), step=end.step)
 
     progress.status("saving")
     facts: dict[str, Any] = {
-        "kind": "adapter" if config.adapter == "lora" else "full",
+        "kind": config.artifact_kind,
         "task": "reward",
         "config": asdict(config),
         "parameters": parameter_counts(model),
         "metrics": metrics,
         "data": data.facts(),
         "seconds": end.seconds,
-        "device": device.name,
-        "precision": device.precision,
+        **machine,
+        **learner.facts,
+        **ties,
     }
     write_artifact(job, lambda directory: save_weights(model, tokenizer, directory), facts)
 
 
-def bradley_terry(model: nn.Module, pad_id: int) -> Objective:
-    """Loss -log sigmoid(score of chosen - score of rejected) (Ouyang et al. 2022, eq. 1), times the pair's weight."""
+def learn(learner: Learner, data: PairData, job: Job, progress: Progress) -> tuple[Position, dict[str, Any]]:
+    """Train by the likelihood that the settings ask for; where the run ended, and the manifest's `ties` if there are
+    any."""
+    config, pairs = job.config, data.train + data.ties
+    ties = None if config.ties == "drop" else TieParameter(pairs, learner.config)
+    trained = learner.trained
+    if ties is not None:
+        trained = nn.ModuleDict({"model": trained, "ties": ties.to(next(trained.parameters()).device)})
+    objective = learner.penalty(preference_likelihood(learner.scores, config, job.seed, ties))
+    items = by_prompt(pairs) if config.group_by_prompt else pairs
+    where = {"seed": job.seed, "directory": job.directory, "progress": progress}
+    end = train(trained, items, objective, learner.config, **where)
+    return end, {} if ties is None else {"ties": {**ties.facts(), "train": len(data.ties)}}
 
-    def objective(batch: Sequence[Pair]) -> Outcome:
-        chosen, rejected = score_pairs(model, pad_id, batch)
-        margin = chosen - rejected
-        weights = torch.tensor([pair.weight for pair in batch], device=margin.device)
-        return Outcome(-logsigmoid(margin) * weights, {"accuracy": (margin > 0).float(), "margin": margin})
 
-    return objective
+def on_texts(
+    model: nn.Module, tokenizer: PreTrainedTokenizerBase, data: PairData, job: Job, progress: Progress
+) -> Learner:
+    """Every step reads the texts."""
+    return Learner(model, by_model(model, tokenizer.pad_token_id), job.config)
 
 
-def score_pairs(model: nn.Module, pad_id: int, batch: Sequence[Pair]) -> tuple[Tensor, Tensor]:
-    """Scores of the chosen and of the rejected responses, each [pairs], in one forward pass."""
-    sequences = [pair.prompt_ids + pair.chosen_ids for pair in batch]
-    sequences += [pair.prompt_ids + pair.rejected_ids for pair in batch]
-    chosen, rejected = rewards(model, pad(sequences, pad_id).to(next(model.parameters()).device)).chunk(2)
-    return chosen, rejected
+def on_features(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, data: PairData, job: Job, progress: Progress
+) -> Learner:
+    """The body reads every text once, if no run before has made it; what is trained is a head on what it has found."""
+    config = job.config
+    known = Features(job.cache, model_key(model.base_model, tokenizer, config))
+    learned_from = [ids for pair in data.train + data.ties for ids in pair.sequences]
+    pairs = data.train + data.ties + data.test
+    texts = [(pair.prompt_ids, response) for pair in pairs for response in (pair.chosen_ids, pair.rejected_ids)]
+    known.prepare(model, tokenizer.pad_token_id, texts, config.batch_size, progress)
+    head = StandardisedHead(model.score, known.of(learned_from))
+    return Learner(
+        trained=head,
+        scores=lambda sequences: head(known.of(sequences)),
+        config=for_head(config),
+        penalty=lambda objective: penalised(objective, head, config.head_l2),
+        finish=lambda: head.fold_into(model.score),
+        facts={"features": known.counts},
+    )

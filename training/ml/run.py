@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
-import json
 import os
 import sys
 from pathlib import Path
 
 from safetensors import SafetensorError
 
-from training.ml import cancel, parent
-from training.ml.errors import ModelError, is_disk_full, is_out_of_memory
+from training.ml import cancel, launched, parent
+from training.ml.errors import ModelError, is_disk_full, is_out_of_memory, tell
 from training.ml.job import Job, read_job
+from training.ml.progress import Progress
+from training.ml.tracking import tracked
 from training.recipes.errors import RecipeError
+from training.recipes.words import gettext_noop
 
 DONE, FAILED, CANCELLED = 0, 2, 4
+PEER_LOST = 6  # of one of several processes; the launcher looks for the one that failed first
 
 # By name, because each costs seconds of imports that the others' jobs need not pay.
-MODULES = {"sample": "training.ml.sampling", "reward": "training.ml.reward", "dpo": "training.ml.dpo"}
+MODULES = {
+    "sample": "training.ml.sampling",
+    "sft": "training.ml.sft",
+    "reward": "training.ml.reward",
+    "dpo": "training.ml.dpo",
+    "kto": "training.ml.kto",
+    "orpo": "training.ml.orpo",
+    "simpo": "training.ml.simpo",
+    "ppo": "training.ml.ppo",
+    "rloo": "training.ml.rloo",
+    "grpo": "training.ml.grpo",
+    "merge": "training.ml.merge",
+    "export": "training.ml.export",
+}
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0 done, 2 failed for a reason told in error.json, 4 cancelled; a defect is raised."""
+    """The exit code: 0 done, 2 failed for a reason told in error.json, 4 cancelled; a defect is raised. One of several
+    processes ends with 6 when it can go no further because another one is gone."""
     cancel.install()
     parent.watch()
     if len(arguments) != 1:
@@ -35,16 +53,24 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TQDM_DISABLE", "1")
     directory = Path(arguments[0]).resolve()
-    (directory / "error.json").unlink(missing_ok=True)
+    if launched.processes() == 1:  # of several, one may have written its own before another comes here
+        (directory / "error.json").unlink(missing_ok=True)
     try:
-        perform(read_job(directory))
+        job = read_job(directory)
+        with tracked(job):
+            perform(job)
+    except launched.NotNeeded:
+        return DONE
     except cancel.Cancelled:
         return CANCELLED
-    except (ModelError, RecipeError, MemoryError, RuntimeError, OSError, SafetensorError) as error:
+    except (launched.PeerLost, ModelError, RecipeError, MemoryError, RuntimeError, OSError, SafetensorError) as error:
+        if launched.is_loss(error):
+            print(f"Another process of this run is gone: {_first_line(error)}", file=sys.stderr)
+            return CANCELLED if cancel.requested() else PEER_LOST
         told = explain(error, directory)
         if told is None:
             raise
-        _tell(directory, told)
+        tell(directory, told)
         return FAILED
     return DONE
 
@@ -55,9 +81,25 @@ def perform(job: Job) -> None:
         return
     if job.recipe not in MODULES:
         raise ModelError(
-            "bad_config", f"The recipe {job.recipe!r} cannot be run.", f"Choose one of {', '.join(MODULES)}."
+            "bad_config",
+            gettext_noop("The recipe %(recipe)s cannot be run."),
+            gettext_noop("Choose one of %(names)s."),
+            recipe=repr(job.recipe),
+            names=", ".join(MODULES),
         )
-    importlib.import_module(MODULES[job.recipe]).run(job)
+    if parallel := getattr(job.config, "parallel", None):
+        launched.require_installed(parallel)
+        importlib.import_module("training.ml.together").begin()
+    recipe = importlib.import_module(MODULES[job.recipe])
+    if told := importlib.import_module("training.ml.fallbacks").fallbacks(job.config):
+        Progress(job.directory).status("loading", fallbacks=told)
+    try:
+        recipe.run(job)
+        return
+    except launched.TrainedInParts:
+        pass  # and with the exception goes what still holds the parts
+    gc.collect()
+    recipe.run(job)
 
 
 def explain(error: Exception, directory: Path) -> ModelError | None:
@@ -65,30 +107,26 @@ def explain(error: Exception, directory: Path) -> ModelError | None:
     if isinstance(error, ModelError):
         return error
     if isinstance(error, RecipeError):
-        return ModelError("bad_config", str(error), "Change this setting and start a new run.")
+        hint = gettext_noop("Change this setting and start a new run.")
+        return ModelError("bad_config", f"{error.field}: {error.template}".lstrip(": "), hint, **error.values)
     if is_out_of_memory(error):
         return ModelError(
             "out_of_memory",
-            f"The memory did not suffice: {_first_line(error)}",
-            "Lower the batch size or the longest response, choose a smaller model, or use a machine with more memory.",
+            gettext_noop("The memory did not suffice: %(error)s"),
+            gettext_noop(
+                "Lower the batch size or the longest response, choose a smaller model, or use a machine with more "
+                "memory."
+            ),
+            error=_first_line(error),
         )
     if is_disk_full(error):
         return ModelError(
             "disk_full",
-            f"The disk that holds {directory} or the model cache is full.",
-            "Make room on it and resume the run.",
+            gettext_noop("The disk that holds %(directory)s or the model cache is full."),
+            gettext_noop("Make room on it and resume the run."),
+            directory=directory,
         )
     return None
-
-
-def _tell(directory: Path, error: ModelError) -> None:
-    print(f"{error.code}: {error.message} {error.hint}", file=sys.stderr)
-    told = {"code": error.code, "message": error.message, "hint": error.hint}
-    try:
-        (directory / "error.json").write_text(json.dumps(told, ensure_ascii=False) + "\n", encoding="utf-8")
-    except OSError as failure:
-        # On a full disk there may be no room even for this; the log and the exit code still tell.
-        print(f"error.json could not be written: {failure}", file=sys.stderr)
 
 
 def _first_line(error: Exception) -> str:

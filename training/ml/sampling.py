@@ -16,11 +16,12 @@ from training.ml.decoding import Completion, Drawing, complete
 from training.ml.device import Device, choose_device
 from training.ml.errors import ModelError
 from training.ml.job import Job, ModelSpec
-from training.ml.load import load_policy, load_tokenizer
+from training.ml.load import load_speaker, load_tokenizer
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompts import Prompt, read_prompts
 from training.ml.samples import Samples, sample_seed
 from training.recipes.sample import SampleConfig
+from training.recipes.words import gettext_noop
 
 # The first comparison should be there while the rest is drawn, so the first batch is a small one.
 FIRST_BATCH = 4
@@ -43,7 +44,8 @@ def run(job: Job) -> None:
     progress = Progress(job.directory)
     progress.status("loading")
     if job.prompts is None:
-        raise ModelError("empty_data", "The job names no prompts.", "Choose at least one prompt to sample.")
+        hint = gettext_noop("Choose at least one prompt to sample.")
+        raise ModelError("empty_data", gettext_noop("The job names no prompts."), hint)
     prompts = read_prompts(job.prompts)
     samples = Samples(job.directory, job.config.samples_per_prompt)
     device = choose_device()
@@ -53,8 +55,9 @@ def run(job: Job) -> None:
     if not asked:
         raise ModelError(
             "prompt_too_long",
-            f"No prompt can be put to the model. The first: {next(iter(skipped.values()))}",
-            "Lower the longest response, shorten the prompts, or choose another model.",
+            gettext_noop("No prompt can be put to the model. The first: %(why)s"),
+            gettext_noop("Lower the longest response, shorten the prompts, or choose another model."),
+            why=next(iter(skipped.values())),
         )
     progress.status("sampling", prompts=len(asked), skipped=len(skipped))
     pace = _Pace(progress, samples, total=len(asked) * len(voices))
@@ -88,7 +91,7 @@ def _voice(
     tokenizer = load_tokenizer(spec, cache=job.cache, on_convert=on_convert)
     # Asked before the weights are loaded: a missing template is told in seconds.
     ids = _token_ids(tokenizer, prompts, skipped)
-    model = load_policy(spec, cache=job.cache, device=device, on_convert=on_convert)
+    model = load_speaker(spec, cache=job.cache, device=device, on_convert=on_convert)
     _require_room(model, ids, job.config, skipped)
     return Voice(name, model, tokenizer, stop_ids(model, tokenizer), ids)
 

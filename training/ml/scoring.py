@@ -5,28 +5,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml import cancel
 from training.ml.batching import Padded, last_real, pad, sorted_batches
 from training.ml.chat import Messages, encode
+from training.ml.encoder import EncoderForReward
+from training.ml.forward import hidden_states
 
 
-def rewards(model: PreTrainedModel, batch: Padded) -> torch.Tensor:
-    """The score of each row, fp32, shape (rows,), with gradient.
+def rewards(model: nn.Module, batch: Padded) -> torch.Tensor:
+    """The score of each row, fp32, shape (rows,), with gradient; of an ensemble the mean of its members."""
+    return member_rewards(model, batch).mean(dim=1)
+
+
+def member_rewards(model: nn.Module, batch: Padded) -> torch.Tensor:
+    """The scores by every member of an ensemble, fp32, shape (rows, members); one member for a plain reward model."""
+    return inner(model).score(features(model, batch))
+
+
+def features(model: nn.Module, batch: Padded) -> torch.Tensor:
+    """What the head is put to, fp32, shape (rows, width): of a decoder the state of the last real token, which has read
+    all others; of an encoder, where each has, the mean over the text's tokens.
 
     transformers looks for the last token that is not padding, by its id: where pad is EOS that is one token too early
     (and wrong wherever embeddings are given instead of ids). Here the position comes from the mask.
     """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    hidden = inner.base_model(
-        input_ids=batch.input_ids,
-        attention_mask=batch.attention_mask,
-        position_ids=batch.position_ids,
-        use_cache=False,
-    ).last_hidden_state
+    hidden = hidden_states(model, batch)
+    if isinstance(inner(model), EncoderForReward):
+        mask = batch.attention_mask[:, :, None]
+        return (hidden.float() * mask).sum(dim=1) / mask.sum(dim=1)
     rows = torch.arange(hidden.shape[0], device=hidden.device)
-    return inner.score(hidden[rows, last_real(batch.attention_mask)].float()).squeeze(-1)
+    return hidden[rows, last_real(batch.attention_mask)].float()
+
+
+def inner(model: nn.Module) -> nn.Module:
+    """The model inside of PEFT's."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 @torch.inference_mode()

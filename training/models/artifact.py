@@ -1,5 +1,6 @@
 """Artifacts: models and adapters on disk, and what they were made from."""
 
+from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -9,10 +10,21 @@ from annotate.models import Project, Snapshot
 class Task(models.TextChoices):
     POLICY = "policy", _("Policy")
     REWARD = "reward", _("Reward model")
+    ENCODER = "encoder", _("Encoder")  # reads texts and writes none: reward models can be trained on it
+
+
+class PresentArtifacts(models.Manager["Artifact"]):
+    """Those that have not been deleted."""
+
+    def get_queryset(self) -> models.QuerySet["Artifact"]:
+        return super().get_queryset().filter(deleted_at__isnull=True)
 
 
 class Artifact(models.Model):
-    """A registered base model (no `run`), or the product of a run: a folder with a manifest."""
+    """A registered base model (no `run`), or the product of a run: a folder with a manifest.
+
+    A deleted one keeps its row, so that samples, judgments and later models still say what they came from: `objects`
+    leaves it out, `ever` does not."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
     name = models.CharField(_("name"), max_length=120)
@@ -28,10 +40,19 @@ class Artifact(models.Model):
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, null=True, blank=True, related_name="artifacts")
     manifest = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    deleted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+
+    objects = PresentArtifacts()
+    ever: models.Manager["Artifact"] = models.Manager()
 
     class Meta:
         ordering = ["-id"]
-        constraints = [models.UniqueConstraint(fields=["project", "name"], name="artifact_name_once")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "name"], condition=models.Q(deleted_at__isnull=True), name="artifact_name_once"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

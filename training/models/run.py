@@ -7,7 +7,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from annotate.models import Batch, Project, Snapshot
+from annotate.models import Batch, DemonstrationSet, Project, Snapshot
 
 
 class RunState(models.TextChoices):
@@ -20,7 +20,24 @@ class RunState(models.TextChoices):
     CANCELLED = "cancelled", _("Cancelled")
 
 
+class Priority(models.IntegerChoices):
+    """Whose turn it is among the queued runs: the highest first, and of equals the oldest."""
+
+    HIGH = 1, _("High")
+    NORMAL = 0, _("Normal")
+    LOW = -1, _("Low")
+
+
+class DeviceWish(models.TextChoices):
+    """What a run wants to be carried out on."""
+
+    ANY = "any", _("Any device")
+    GPU = "gpu", _("A GPU")
+    CPU = "cpu", _("The CPU")
+
+
 ACTIVE = (RunState.RUNNING, RunState.CANCELLING)
+NOT_BEGUN = (RunState.WAITING, RunState.QUEUED)
 
 
 class RunQuerySet(models.QuerySet["Run"]):
@@ -31,7 +48,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(state=RunState.QUEUED).order_by("-priority", "id")
 
     def unfinished(self) -> Self:
-        return self.filter(state__in=(RunState.WAITING, RunState.QUEUED, *ACTIVE))
+        return self.filter(state__in=(*NOT_BEGUN, *ACTIVE))
 
 
 class Run(models.Model):
@@ -43,10 +60,17 @@ class Run(models.Model):
     state = models.CharField(max_length=10, choices=RunState, default=RunState.QUEUED)
     config = models.JSONField(default=dict)
     seed = models.PositiveBigIntegerField(default=0)
-    priority = models.SmallIntegerField(default=0)
+    priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
+    device = models.CharField(max_length=3, choices=DeviceWish, default=DeviceWish.ANY)
+    # Kept at the top of the project's list.
+    pinned = models.BooleanField(default=False)
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, null=True, blank=True, related_name="runs")
     model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="used_by_runs")
     reference_model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="+")
+    # What PPO, RLOO and GRPO are rewarded by.
+    reward_model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="+")
+    # What supervised fine-tuning learns from, in place of a snapshot.
+    demonstrations = models.ForeignKey(DemonstrationSet, models.PROTECT, null=True, blank=True, related_name="runs")
     # A sampling run's prompts, in order; its samples become comparisons of the batch.
     prompt_ids = models.JSONField(default=list, blank=True)
     batch = models.ForeignKey(Batch, models.PROTECT, null=True, blank=True, related_name="runs")
@@ -61,6 +85,8 @@ class Run(models.Model):
     result = models.JSONField(default=dict, blank=True)
     reason = models.TextField(blank=True)
     hint = models.TextField(blank=True)
+    # The training process's own words for `reason` and `hint` as templates, so that each reader sees their language.
+    failure = models.JSONField(default=dict, blank=True)
     log_tail = models.TextField(blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -89,6 +115,10 @@ class Run(models.Model):
         return self.state in ACTIVE
 
     @property
+    def has_not_begun(self) -> bool:
+        return self.state in NOT_BEGUN
+
+    @property
     def is_over(self) -> bool:
         return self.state in (RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED)
 
@@ -103,6 +133,8 @@ class RunEvent(models.Model):
     run = models.ForeignKey(Run, models.CASCADE, related_name="events")
     state = models.CharField(max_length=10, choices=RunState)
     detail = models.TextField(blank=True)
+    # `detail` as a template with its values, so that each reader sees their language.
+    words = models.JSONField(default=dict, blank=True)
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     at = models.DateTimeField(auto_now_add=True)
 

@@ -6,24 +6,55 @@ from typing import Any
 
 from training.recipes.dpo import DPOConfig
 from training.recipes.errors import RecipeError
+from training.recipes.export import ExportConfig
 from training.recipes.fields import build
+from training.recipes.grpo import GRPOConfig
+from training.recipes.kto import KTOConfig
+from training.recipes.machine import MachineConfig
+from training.recipes.merge import MergeConfig
+from training.recipes.orpo import ORPOConfig
+from training.recipes.ppo import PPOConfig
 from training.recipes.reward import RewardConfig
+from training.recipes.rloo import RLOOConfig
 from training.recipes.sample import SampleConfig
+from training.recipes.sft import SFTConfig
+from training.recipes.simpo import SimPOConfig
+from training.recipes.words import gettext_noop
 
 RECIPES: dict[str, type] = {
     "sample": SampleConfig,
+    "sft": SFTConfig,
     "reward": RewardConfig,
     "dpo": DPOConfig,
+    "kto": KTOConfig,
+    "orpo": ORPOConfig,
+    "simpo": SimPOConfig,
+    "ppo": PPOConfig,
+    "rloo": RLOOConfig,
+    "grpo": GRPOConfig,
+    "merge": MergeConfig,
+    "export": ExportConfig,
 }
+# Those that train nothing.
+UNTRAINED = ("sample", "merge", "export")
+# Those that leave no model of the project, but `result.json`.
+WITHOUT_ARTIFACT = ("sample", "export")
 
 
 def load(recipe: str, config: dict[str, Any]) -> Any:
     """The recipe's settings, checked; raises RecipeError naming the field that is unknown, mistyped or out of range."""
     if recipe not in RECIPES:
-        raise RecipeError("", f"There is no recipe {recipe!r}. The recipes are: {', '.join(sorted(RECIPES))}.")
+        said = gettext_noop("There is no recipe %(recipe)s. The recipes are: %(names)s.")
+        raise RecipeError("", said, recipe=repr(recipe), names=", ".join(sorted(RECIPES)))
     if not isinstance(config, dict):
-        raise RecipeError("", f"The settings of {recipe!r} must be an object of names and values.")
+        said = gettext_noop("The settings of %(recipe)s must be an object of names and values.")
+        raise RecipeError("", said, recipe=repr(recipe))
     return build(RECIPES[recipe], config)
 
 
-__all__ = ["RECIPES", "RecipeError", "load"]
+def can_be_shared(recipe: str) -> bool:
+    """Whether several processes can compute a run of it: sampling, and what draws its own data, take one."""
+    return issubclass(RECIPES[recipe], MachineConfig)
+
+
+__all__ = ["RECIPES", "UNTRAINED", "WITHOUT_ARTIFACT", "RecipeError", "can_be_shared", "load"]

@@ -5,12 +5,19 @@ from __future__ import annotations
 import math
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
 from training.recipes.errors import RecipeError
+from training.recipes.words import gettext_noop
 
-TYPE_NAMES = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+MISTYPED = {
+    int: gettext_noop("This must be a whole number, not %(value)s."),
+    float: gettext_noop("This must be a number, not %(value)s."),
+    bool: gettext_noop("This must be true or false, not %(value)s."),
+    str: gettext_noop("This must be text, not %(value)s."),
+}
 
 
 def build(cls: type, config: dict[str, Any]) -> Any:
@@ -18,14 +25,15 @@ def build(cls: type, config: dict[str, Any]) -> Any:
     known = {field.name: field for field in fields(cls)}
     for name in config:
         if name not in known:
-            raise RecipeError(name, f"There is no such setting. The settings are: {', '.join(sorted(known))}.")
+            said = gettext_noop("There is no such setting. The settings are: %(names)s.")
+            raise RecipeError(name, said, names=", ".join(sorted(known)))
     hints = typing.get_type_hints(cls)
     values = {}
     for name, field in known.items():
         if name in config:
             values[name] = check(field, hints[name], config[name])
         elif field.default is MISSING and field.default_factory is MISSING:
-            raise RecipeError(name, "This setting is missing and has no default.")
+            raise RecipeError(name, gettext_noop("This setting is missing and has no default."))
     return cls(**values)
 
 
@@ -55,22 +63,38 @@ def _typed(name: str, allowed: list[Any], value: Any) -> Any:
             return int(value)
         if isinstance(value, member):
             return value
-    names = " or ".join(TYPE_NAMES.get(member, member.__name__) for member in allowed)
-    raise RecipeError(name, f"This must be {names}, not {value!r}.")
+    raise RecipeError(name, MISTYPED[allowed[0]], value=repr(value))
 
 
 def _within(field: Field, value: Any) -> None:
     choices = field.metadata.get("choices")
     if choices is not None and value not in choices:
-        raise RecipeError(field.name, f"This must be one of {', '.join(map(str, choices))}, not {value!r}.")
+        said = gettext_noop("This must be one of %(choices)s, not %(value)s.")
+        raise RecipeError(field.name, said, choices=", ".join(map(str, choices)), value=repr(value))
     if isinstance(value, float) and not math.isfinite(value):
-        raise RecipeError(field.name, f"This must be a finite number, not {value!r}.")
+        raise RecipeError(field.name, gettext_noop("This must be a finite number, not %(value)s."), value=repr(value))
     low, high = field.metadata.get("min"), field.metadata.get("max")
     if (low is not None and value < low) or (high is not None and value > high):
-        raise RecipeError(field.name, f"This must be {_range(low, high)}, not {value!r}.")
+        raise RecipeError(field.name, _range(low, high), low=str(low), high=str(high), value=repr(value))
 
 
 def _range(low: Any, high: Any) -> str:
     if low is None:
-        return f"at most {high}"
-    return f"at least {low}" if high is None else f"between {low} and {high}"
+        return gettext_noop("This must be at most %(high)s, not %(value)s.")
+    if high is None:
+        return gettext_noop("This must be at least %(low)s, not %(value)s.")
+    return gettext_noop("This must be between %(low)s and %(high)s, not %(value)s.")
+
+
+def counts(field: Field, config: Mapping[str, Any]) -> bool:
+    """Whether a setting is looked at, given the others: its "only" names the adapters for which it counts, its
+    "only_if" the values of other settings. What does not count may stand at any value."""
+    return all(config.get(name) in values for name, values in conditions(field).items())
+
+
+def conditions(field: Field) -> dict[str, tuple[Any, ...]]:
+    """{other setting: the values of it with which this one counts}; empty for one that always counts."""
+    found = {name: tuple(values) for name, values in field.metadata.get("only_if", {}).items()}
+    if "only" in field.metadata:
+        found["adapter"] = tuple(field.metadata["only"])
+    return found

@@ -1,18 +1,36 @@
-"""Settings of a reward-model run: a score for a response, learned from pairs by the Bradley-Terry likelihood."""
+"""Settings of a reward-model run: a score for a response, learned from pairs by the likelihood of their judgments."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from training.recipes.adapters import AdapterConfig
+from training.recipes import adapters
+from training.recipes.adapters import HEAD, AdapterConfig
+from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
 
+METHODS = (*adapters.METHODS, HEAD)
+
 
 @dataclass(frozen=True)
-class RewardConfig(AdapterConfig, OptimizerConfig):
-    """An example is a pair of responses to one prompt."""
+class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
+    """An example is a pair of responses to one prompt, or, grouped, a prompt with all of its pairs."""
 
+    adapter: str = field(
+        default="lora",
+        metadata={
+            **AdapterConfig.__dataclass_fields__["adapter"].metadata,
+            "help": gettext_noop(
+                "What is trained. As in every other recipe; or head: the score head alone, on features of the texts "
+                "that are computed once and kept."
+            ),
+            "choices": METHODS,
+        },
+    )
+    epochs: int = field(
+        default=1, metadata={**OptimizerConfig.__dataclass_fields__["epochs"].metadata, "only": adapters.METHODS}
+    )
     learning_rate: float = field(
         default=2e-4,
         metadata={
@@ -22,6 +40,143 @@ class RewardConfig(AdapterConfig, OptimizerConfig):
             ),
             "min": 1e-8,
             "max": 1.0,
+            "only": adapters.METHODS,
             "source": "low-rank adapters with a new score head; QLoRA (Dettmers et al. 2023) uses 2e-4 up to 13B",
         },
     )
+    gradient_accumulation: int = field(
+        default=2,
+        metadata={**OptimizerConfig.__dataclass_fields__["gradient_accumulation"].metadata, "only": adapters.METHODS},
+    )
+    head_epochs: int = field(
+        default=10,
+        metadata={
+            "label": gettext_noop("Epochs of the head"),
+            "help": gettext_noop("How often every example is seen. One costs next to nothing: the features are there."),
+            "min": 1,
+            "max": 10000,
+            "only": (HEAD,),
+            "source": "measured: MiniLM, 60 to 2,129 human-judged pairs; 5 to 20 did alike on 582 held-out ones",
+        },
+    )
+    head_learning_rate: float = field(
+        default=3e-3,
+        metadata={
+            "label": gettext_noop("Learning rate of the head"),
+            "help": gettext_noop("The highest step size of the head, whose features are scaled to a deviation of 1."),
+            "min": 1e-8,
+            "max": 1.0,
+            "only": (HEAD,),
+            "source": "measured: on the same pairs 0.001 to 0.003 did alike; 60 pairs want the larger one",
+        },
+    )
+    head_batch_size: int = field(
+        default=64,
+        metadata={
+            "label": gettext_noop("Batch size of the head"),
+            "help": gettext_noop("Examples a step. Memory is no matter: they are a row of numbers each."),
+            "min": 1,
+            "max": 65536,
+            "only": (HEAD,),
+            "source": "measured: 10 epochs of 2,129 pairs took 0.9 s on one core, the features being there",
+        },
+    )
+    head_l2: float = field(
+        default=0.1,
+        metadata={
+            "label": gettext_noop("Penalty on the head (L2)"),
+            "help": gettext_noop(
+                "So many times half the squared weights are added to the loss: more keeps the head simpler."
+            ),
+            "min": 0.0,
+            "max": 1000.0,
+            "only": (HEAD,),
+            "source": "measured: on the 2,129 pairs 20 epochs end at a held-out loss of 0.40, without it at 0.51",
+        },
+    )
+    ties: str = field(
+        default="drop",
+        metadata={
+            "label": gettext_noop("Ties"),
+            "help": gettext_noop(
+                "What becomes of pairs that nobody won. davidson and rao_kupper learn from them, with one more number "
+                "for how often there are any; drop leaves them out."
+            ),
+            "choices": ("drop", "davidson", "rao_kupper"),
+            "source": "Davidson 1970; Rao and Kupper 1967; without ties both are the Bradley-Terry likelihood",
+        },
+    )
+    margin: float = field(
+        default=0.0,
+        metadata={
+            "label": gettext_noop("Margin for strength"),
+            "help": gettext_noop(
+                "By how much the chosen response has to lead where the preference is as strong as can be; less where "
+                "it is weaker. 0 asks for no lead."
+            ),
+            "min": 0.0,
+            "max": 100.0,
+            "only_if": {"ties": ("drop",)},
+            "source": "Touvron et al. 2023 (Llama 2), equation 2: 1/3 to 3 by four degrees; 0 is plain Bradley-Terry",
+        },
+    )
+    soft_labels: bool = field(
+        default=False,
+        metadata={
+            "label": gettext_noop("Soft labels"),
+            "help": gettext_noop(
+                "A pair counts by the share of votes behind it, in both directions: 3 of 4 votes pull less than 4 of 4."
+            ),
+            "source": "the expected loss over the votes; off takes the majority for the truth",
+        },
+    )
+    label_smoothing: float = field(
+        default=0.0,
+        metadata={
+            "label": gettext_noop("Label smoothing"),
+            "help": gettext_noop("The share of the judgments taken to name the wrong response."),
+            "min": 0.0,
+            "max": 0.49,
+            "source": "Wang et al. 2024 (Secrets of RLHF II), section 3; 0 trusts every judgment",
+        },
+    )
+    centring: float = field(
+        default=0.0,
+        metadata={
+            "label": gettext_noop("Centring"),
+            "help": gettext_noop(
+                "Adds so many times the squared sum of both scores, which holds their mean at zero: differences alone "
+                "leave the level of a score open."
+            ),
+            "min": 0.0,
+            "max": 100.0,
+            "source": "Eisenstein et al. 2023, section 3; TRL recommends 0.01; 0 is off",
+        },
+    )
+    group_by_prompt: bool = field(
+        default=False,
+        metadata={
+            "label": gettext_noop("All pairs of a prompt together"),
+            "help": gettext_noop(
+                "An example is then a prompt with all of its pairs, and counts once; each response is read once."
+            ),
+            "source": "Ouyang et al. 2022 (InstructGPT), section 3.5: pairs of a prompt spread over batches over-fit",
+        },
+    )
+    members: int = field(
+        default=1,
+        metadata={
+            "label": gettext_noop("Members of the ensemble"),
+            "help": gettext_noop(
+                "So many heads on one model, each begun and weighted apart: where they disagree, the score is not to "
+                "be trusted. 1 is a single head."
+            ),
+            "min": 1,
+            "max": 64,
+            "source": "Osband et al. 2016 (Bootstrapped DQN): heads on a shared body; Coste et al. 2023 use 5 models",
+        },
+    )
+
+    @property
+    def by_item(self) -> bool:
+        return True

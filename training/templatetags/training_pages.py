@@ -1,7 +1,6 @@
 """How the pages of the right wing say states, times, sizes and figures; and the lineage of a judgment as a tag."""
 
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from django import template
@@ -10,23 +9,23 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from annotate.models import Judgment, Project
-from training.models import Artifact, Run, RunState
-from training.workflow.evaluation import Figure, figures_of
+from training.models import Artifact, Run, RunEvent, RunState
+from training.recipes.titles import ADAPTERS, METHODS, TITLES
+from training.workflow.disk_use import size_of
+from training.workflow.evaluation import Figure
+from training.workflow.headlines import headline_of
 from training.workflow.lineage import artifacts_of_judgment, snapshots_of_judgment
+from training.workflow.runs import detail_of, hint_of, reason_of
 
 register = template.Library()
 
+GIB = 2**30
 BADGES = {
     RunState.QUEUED: "info",
     RunState.RUNNING: "info",
     RunState.CANCELLING: "warn",
     RunState.SUCCEEDED: "ok",
     RunState.FAILED: "bad",
-}
-RECIPE_TITLES = {
-    "reward": gettext_lazy("Reward model"),
-    "dpo": gettext_lazy("Policy (DPO)"),
-    "sample": gettext_lazy("Samples"),
 }
 PHASES = {
     "loading": gettext_lazy("Loading the model"),
@@ -35,6 +34,7 @@ PHASES = {
     "evaluating": gettext_lazy("Evaluating"),
     "sampling": gettext_lazy("Sampling"),
     "saving": gettext_lazy("Saving"),
+    "pushing": gettext_lazy("Pushing to the hub"),
 }
 
 
@@ -46,7 +46,34 @@ def badge_kind(state: str) -> str:
 
 @register.filter
 def recipe_title(recipe: str) -> str:
-    return str(RECIPE_TITLES.get(recipe, recipe))
+    return _(TITLES[recipe]) if recipe in TITLES else recipe
+
+
+@register.filter
+def adapter_title(adapter: str) -> str:
+    return _(ADAPTERS[adapter]) if adapter in ADAPTERS else adapter
+
+
+@register.filter
+def method_name(recipe: str) -> str:
+    """A method of making a policy, as people call it."""
+    return _(METHODS[recipe]) if recipe in METHODS else recipe
+
+
+@register.filter
+def reason(run: Run) -> str:
+    """Why it ended, in the reader's language."""
+    return reason_of(run)
+
+
+@register.filter
+def hint(run: Run) -> str:
+    return hint_of(run)
+
+
+@register.filter
+def detail(event: RunEvent) -> str:
+    return detail_of(event)
 
 
 @register.filter
@@ -100,6 +127,16 @@ def as_percent(value: float) -> str:
 
 
 @register.filter
+def percent(value: float) -> str:
+    return as_percent(value)
+
+
+@register.filter
+def percents(low: float, high: float) -> str:
+    return f"{100 * low:.0f}–{100 * high:.0f} %"
+
+
+@register.filter
 def too_little(figures: list[Figure]) -> str:
     """Why not one of the figures has a value; "" if any has: the same sentence under each of them would say no more."""
     return "" if any(figure.value is not None for figure in figures) else next((f.note for f in figures), "")
@@ -117,14 +154,14 @@ def figure_interval(figure: Figure) -> str:
     if figure.low is None or figure.high is None:
         return ""
     if figure.is_share:
-        return f"{100 * figure.low:.0f}–{100 * figure.high:.0f} %"
+        return percents(figure.low, figure.high)
     return _("%(low)s to %(high)s") % {"low": number(figure.low), "high": number(figure.high)}
 
 
 @register.filter
 def headline(artifact: Artifact | None) -> str:
-    """The first figure of a model with its interval and n, on one line."""
-    figure = next(iter(figures_of(artifact)), None) if artifact else None
+    """The figure by which a model of its recipe is looked at, with its interval and n, on one line."""
+    figure = headline_of(artifact) if artifact else None
     if figure is None:
         return ""
     if figure.value is None:
@@ -145,17 +182,31 @@ def run_headline(run: Run) -> str:
 
 
 @register.filter
+def is_sampling(project: Project) -> bool:
+    """Whether comparisons are on their way."""
+    states = (RunState.QUEUED, RunState.RUNNING)
+    return Run.objects.filter(project=project, recipe="sample", state__in=states).exists()
+
+
+@register.filter
 def disk_size(artifact: Artifact) -> int | None:
-    """Bytes at the artifact's place, folders below left out; None for a hub id or a place on another host."""
-    place = Path(artifact.location)
-    if not place.is_absolute():
-        return None
-    try:
-        if place.is_file():
-            return place.stat().st_size
-        return sum(file.stat().st_size for file in place.iterdir() if file.is_file())
-    except OSError:
-        return None
+    """Bytes at the artifact's place, as last measured; None for a hub id or a place on another host."""
+    return size_of(artifact.location)
+
+
+@register.filter
+def metric(row: dict[str, Any], name: str) -> Any:
+    """A figure of a line of progress; speed and memory (in GiB) stand beside the metrics."""
+    if name.endswith("_bytes"):
+        return row[name] / GIB if isinstance(row.get(name), int) else None
+    return row.get(name) if name == "tokens_per_second" else (row.get("metrics") or {}).get(name)
+
+
+@register.filter
+def last_turn(messages: Any) -> str:
+    """What was said last in a prompt; it comes from a file, so it may be anything."""
+    last = messages[-1] if isinstance(messages, list) and messages else {}
+    return str(last.get("content", "")) if isinstance(last, dict) else ""
 
 
 @register.filter
@@ -172,3 +223,19 @@ def lineage_of_judgment(judgment: Judgment, project: Project) -> dict[str, Any]:
         "snapshots": snapshots_of_judgment(judgment),
         "models": artifacts_of_judgment(judgment),
     }
+
+
+@register.filter
+def of(mapping: dict[Any, Any], key: Any) -> Any:
+    """What a mapping says about this key; "" if nothing."""
+    return mapping.get(key, "")
+
+
+@register.filter
+def setting(value: Any) -> str:
+    """A value of a setting as it is written in a configuration: no digit is rounded away."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return str(value)

@@ -11,9 +11,13 @@ from annotate.access import in_project, require_role
 from annotate.models import Project, Role
 from training.forms import RegisterModelForm
 from training.models import Artifact
+from training.views.machine import told_by
 from training.views.problems import unless_refused
-from training.workflow.artifacts import register_base
-from training.workflow.evaluation import figures_of
+from training.workflow.artifacts import blocking_adapter, register_base
+from training.workflow.deletion import runs_with
+from training.workflow.disk_use import disk_use
+from training.workflow.evaluation import details_of, figures_of
+from training.workflow.exporting import exports_of
 from training.workflow.lineage import lineage_of
 
 
@@ -21,7 +25,8 @@ from training.workflow.lineage import lineage_of
 @require_role(Role.REVIEWER)
 def list_models(request: HttpRequest, project: Project) -> HttpResponse:
     rows = project.artifacts.select_related("parent", "snapshot", "run__round")
-    return render(request, "training/models.html", {"page": Paginator(rows, 30).get_page(request.GET.get("page"))})
+    context = {"page": Paginator(rows, 30).get_page(request.GET.get("page")), "use": disk_use(project)}
+    return render(request, "training/models.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -39,14 +44,19 @@ def register_model(request: HttpRequest, project: Project) -> HttpResponse:
 @require_safe
 @require_role(Role.REVIEWER)
 def show_model(request: HttpRequest, project: Project, artifact_id: int) -> HttpResponse:
-    rows = Artifact.objects.select_related("parent", "snapshot", "run__round")
+    made_by = ("run__round", "run__reward_model", "run__demonstrations")
+    rows = Artifact.ever.select_related("parent", "snapshot", "deleted_by", *made_by)
     artifact = in_project(rows, project, pk=artifact_id)
     context = {
         "artifact": artifact,
         "manifest": artifact.manifest,
+        "machine": told_by(artifact.manifest),
         "figures": figures_of(artifact),
+        "details": details_of(artifact),
         "lineage": lineage_of(artifact),
         "rounds": artifact.rounds_started.order_by("number"),
-        "uses": artifact.used_by_runs.exclude(pk=artifact.run_id).order_by("-id")[:20],
+        "uses": runs_with(artifact)[:20],
+        "exports": exports_of(artifact),
+        "unmergeable": blocking_adapter(artifact),
     }
     return render(request, "training/model.html", context)

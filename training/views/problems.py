@@ -1,6 +1,6 @@
 """Puts what a verb refused before the person: under the form, or as a message on the page they return to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from django import forms
@@ -9,6 +9,8 @@ from django.db import transaction
 from django.http import HttpRequest
 
 from annotate.workflow.exceptions import WorkflowError
+from training.forms import RecipeForm
+from training.workflow.exceptions import BadConfig
 
 Made = TypeVar("Made")
 
@@ -18,14 +20,25 @@ def words(error: WorkflowError) -> str:
     return f"{error.message} {error.hint}".strip()
 
 
-def unless_refused(form: forms.Form, verb: Callable[..., Made], *args: Any, **kwargs: Any) -> Made | None:
-    """The verb's result; None and an error on the form if it refused: then nothing was made."""
+def unless_refused(
+    form: forms.Form, verb: Callable[..., Made], *args: Any, stages: Sequence[RecipeForm] = (), **kwargs: Any
+) -> Made | None:
+    """The verb's result; None and an error at the field at fault if it refused: then nothing was made."""
     try:
         with transaction.atomic():
             return verb(*args, **kwargs)
     except WorkflowError as error:
-        form.add_error(None, words(error))
+        _put(error, form, stages)
         return None
+
+
+def _put(error: WorkflowError, form: forms.Form, stages: Sequence[RecipeForm]) -> None:
+    if isinstance(error, BadConfig):
+        for stage in stages:
+            if stage.recipe == error.recipe and error.field in stage.fields:
+                stage.add_error(error.field, f"{error.said} {error.hint}".strip())
+                return
+    form.add_error(error.where if error.where in form.fields else None, words(error))
 
 
 def tell(request: HttpRequest, error: WorkflowError) -> None:

@@ -1,6 +1,7 @@
 """Rounds: the list, the form that starts one, and the page that follows it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -13,14 +14,19 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django_htmx.http import HttpResponseClientRefresh
 
 from annotate.access import in_project, require_role
-from annotate.models import Project, Role
+from annotate.models import Project, Role, User
 from annotate.workflow import snapshots
 from training.forms import RecipeForm, RoundForm
 from training.models import Round, Run, RunState
 from training.tasks import dispatch_queued
+from training.views.estimates import estimate_context, is_asked
 from training.views.problems import unless_refused
+from training.views.rollout_samples import newest_samples
+from training.views.runs import curves_with_numbers
 from training.workflow.evaluation import Results, TextPair, results_of
-from training.workflow.rounds import default_configs, start_round
+from training.workflow.rounds import default_configs, stages_of, start_round
+from training.workflow.starting import POLICIES, REWARDED
+from training.workflow.waiting import waits_of
 
 # A round is in the first of these states that any of its stages is in.
 WEIGHTIEST = (
@@ -63,9 +69,21 @@ class RoundRow:
         return [(stage, results_of(stage)) for stage in self.stages if stage.is_over]
 
     @property
+    def has_plot(self) -> bool:
+        return any(results.details and results.details.bins for _stage, results in self.results)
+
+    @property
     def pairs(self) -> list[TextPair]:
         """The same texts are results of the policy and of the sampling: shown once."""
         return next((results.pairs for _stage, results in self.results if results.pairs), [])
+
+
+def learning_of(row: RoundRow) -> dict[str, Any]:
+    """The curves and the newest samples of a policy that writes its own responses: what its round is looked at for."""
+    run = next((stage for stage in row.stages if stage.recipe in REWARDED and stage.started_at), None)
+    if run is None:
+        return {}
+    return {"learning": run, "written": newest_samples(run), **curves_with_numbers(run)}
 
 
 def row_of(round: Round) -> RoundRow:
@@ -83,28 +101,64 @@ def list_rounds(request: HttpRequest, project: Project) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_role(Role.MANAGER)
 def create_round(request: HttpRequest, project: Project) -> HttpResponse:
-    """The settings of every stage are checked before anything is made."""
-    form = RoundForm(project, request.POST or None, initial=request.GET.dict())
-    stages = [RecipeForm(recipe, request.POST or None, initial=config) for recipe, config in default_configs().items()]
-    if request.method == "POST" and all([form.is_valid(), *(stage.is_valid() for stage in stages)]):
-        asked = form.cleaned_data
-        round = unless_refused(
-            form,
-            start_round,
-            project,
-            asked["snapshot"],
-            asked["base_policy"],
-            {stage.recipe: stage.config for stage in stages},
-            prompts=asked["fresh_prompts"],
-            seed=asked["seed"],
-            actor=request.user,
-        )
-        if round:
-            dispatch_queued()
-            messages.success(request, _("Round %(number)s has started.") % {"number": round.number}, extra_tags="ok")
-            return redirect("round", project.slug, round.number)
-    context = {"form": form, "stages": stages, "now": snapshots.select(project=project).counts}
-    return render(request, "training/round_create.html", context)
+    """The settings of every stage that the round will have are checked before anything is made."""
+    form, chosen = RoundForm(project, request.POST or None, initial=request.GET.dict()), []
+    if request.method == "POST":
+        entered = form.is_valid()
+        chosen = [stage for recipe in recipes_asked_for(form) if (stage := RecipeForm(recipe, request.POST)).was_sent]
+        if not is_asked(request) and all([entered, *(stage.is_valid() for stage in chosen)]):
+            round = unless_refused(form, start, project, form.cleaned_data, chosen, request.user, stages=chosen)
+            if round:
+                dispatch_queued()
+                said = _("Round %(number)s has started.") % {"number": round.number}
+                messages.success(request, said, extra_tags="ok")
+                return redirect("round", project.slug, round.number)
+    stages = {**stages_to_show(request), **{stage.recipe: stage for stage in chosen}}
+    context = {
+        "form": form,
+        "stages": stages,
+        "policies": [stages[recipe] for recipe in POLICIES],
+        "refused": [stage for stage in chosen if stage.errors],
+        "now": snapshots.select(project=project).counts,
+        **estimated(request, project, form, chosen),
+    }
+    part = "#estimate" if request.htmx and is_asked(request) else ""
+    return render(request, f"training/round_create.html{part}", context)
+
+
+def estimated(request: HttpRequest, project: Project, form: RoundForm, chosen: list[RecipeForm]) -> dict[str, Any]:
+    """A table for each stage that trains; all of them are taken to begin with the policy that is chosen."""
+    asked = getattr(form, "cleaned_data", {})
+    data = {name: asked.get(name) for name in ("snapshot", "demonstrations")}
+    stages = [stage for stage in chosen if stage.recipe != "sample"]
+    return estimate_context(request, project, asked.get("base_policy"), stages, **data)
+
+
+def recipes_asked_for(form: RoundForm) -> tuple[str, ...]:
+    entered = form.cleaned_data
+    return stages_of(entered.get("policy") or "dpo", entered.get("demonstrations") is not None)
+
+
+def stages_to_show(request: HttpRequest) -> dict[str, RecipeForm]:
+    """Every stage that a round can have, as it comes, or as it was sent: of what is not chosen nothing is checked."""
+    return {
+        recipe: RecipeForm(recipe, initial={**config, **RecipeForm(recipe, request.POST).entered})
+        for recipe, config in default_configs().items()
+    }
+
+
+def start(project: Project, asked: dict[str, Any], stages: list[RecipeForm], actor: User) -> Round:
+    return start_round(
+        project,
+        asked["snapshot"],
+        asked["base_policy"],
+        {stage.recipe: stage.config for stage in stages},
+        policy=asked["policy"],
+        demonstrations=asked["demonstrations"],
+        prompts=asked["fresh_prompts"],
+        seed=asked["seed"],
+        actor=actor,
+    )
 
 
 @require_safe
@@ -115,7 +169,10 @@ def show_round(request: HttpRequest, project: Project, number: int) -> HttpRespo
     rounds = Round.objects.select_related("snapshot", "base_policy", "batch", "created_by")
     row = row_of(in_project(rounds, project, number=number))
     if not request.htmx:
-        return render(request, "training/round.html", {"row": row, "round": row.round})
+        demonstrations = next((stage.demonstrations for stage in row.stages if stage.demonstrations_id), None)
+        context = {"row": row, "round": row.round, "waits": waits_of(row.stages), "demonstrations": demonstrations}
+        return render(request, "training/round.html", {**context, **learning_of(row)})
     if row.is_over or request.GET.get("done") != str(row.done):
         return HttpResponseClientRefresh()
-    return render(request, "training/round.html#stages", {"row": row, "round": row.round})
+    context = {"row": row, "round": row.round, "waits": waits_of(row.stages)}
+    return render(request, "training/round.html#stages", context)

@@ -1,11 +1,13 @@
-"""What a run has written so far, as the page asks for it: new lines of the curves, and the log."""
+"""What a run has written so far: new lines of the curves for its page, all of them as a file, and the log."""
 
+import csv
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse, StreamingHttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -64,6 +66,47 @@ def run_progress(request: HttpRequest, project: Project, run_id: int) -> HttpRes
         return JsonResponse({"detail": _("“after” must be a byte offset: a whole number from 0.")}, status=400)
     piece = read_rows(progress_of(run), int(after), request.GET.get("file", ""))
     return JsonResponse({"state": run.state, "over": run.is_over, "progress": run.progress, **piece})
+
+
+@require_safe
+@never_cache
+@require_role(Role.REVIEWER)
+def run_curves(request: HttpRequest, project: Project, run_id: int, kind: str) -> HttpResponse:
+    """Every step and evaluation so far, as CSV with a column for each figure, or as JSON."""
+    path = progress_of(in_project(Run, project, pk=run_id))
+    disposition = {"Content-Disposition": f'attachment; filename="run-{run_id}.{kind}"'}
+    if kind == "json":
+        return JsonResponse({"run": run_id, "rows": list(flat_rows(path))}, headers=disposition)
+    if kind != "csv":
+        raise Http404
+    columns = list(dict.fromkeys(name for row in flat_rows(path) for name in row))
+    return StreamingHttpResponse(as_csv(columns, flat_rows(path)), content_type="text/csv", headers=disposition)
+
+
+def flat_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """The lines with numbers, their metrics beside the rest."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            for row in parse(line):
+                if row.get("kind") in ("step", "eval"):
+                    metrics = row.pop("metrics", None)
+                    yield row | (metrics if isinstance(metrics, dict) else {})
+
+
+def as_csv(columns: list[str], rows: Iterator[dict[str, Any]]) -> Iterator[str]:
+    writer = csv.writer(Echo())
+    yield writer.writerow(columns)
+    for row in rows:
+        yield writer.writerow([row.get(name, "") for name in columns])
+
+
+class Echo:
+    """What the csv module writes to: the line goes on at once."""
+
+    def write(self, line: str) -> str:
+        return line
 
 
 @require_safe

@@ -1,9 +1,9 @@
-"""Runs: the list, the page of one, and the buttons that cancel and resume it."""
+"""The page of one run, and the buttons that cancel it, resume it and change its turn."""
 
 from dataclasses import fields
 from typing import Any
 
-from django.core.paginator import Paginator
+from django.db.models import Case, IntegerField, QuerySet, When
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext
@@ -14,27 +14,30 @@ from django_htmx.http import HttpResponseClientRefresh
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role
 from annotate.workflow.exceptions import WorkflowError
-from training.models import Artifact, Run, Sample
+from training.forms.recipe import choice_label
+from training.models import Artifact, Priority, Run, Sample
 from training.recipes import RECIPES
+from training.recipes.fields import counts
 from training.tasks import dispatch_queued
+from training.views.curves import columns_of, curves_of, line_of
+from training.views.differences import is_number
+from training.views.machine import machine_of
+from training.views.notices import notices_of
 from training.views.problems import tell
+from training.views.rollout_samples import samples_over_time
 from training.views.run_files import read_rows
 from training.workflow import runs
 from training.workflow.evaluation import results_of
 from training.workflow.folders import log_of, progress_of
+from training.workflow.queueing import priority_named, set_priority
 from training.workflow.tails import text_tail
+from training.workflow.waiting import waits_of
 
 SHOWN_DROPPED = 100
 SHOWN_SAMPLES = 3
 SHOWN_STEPS = 12
+SHOWN_OTHERS = 50
 PARTS = ("run_state", "run_log")
-
-
-@require_safe
-@require_role(Role.REVIEWER)
-def list_runs(request: HttpRequest, project: Project) -> HttpResponse:
-    rows = project.runs.select_related("snapshot", "model", "round", "artifact", "batch")
-    return render(request, "training/runs.html", {"page": Paginator(rows, 30).get_page(request.GET.get("page"))})
 
 
 @require_safe
@@ -42,15 +45,30 @@ def list_runs(request: HttpRequest, project: Project) -> HttpResponse:
 @require_role(Role.REVIEWER)
 def show_run(request: HttpRequest, project: Project, run_id: int) -> HttpResponse:
     """HTMX asks for the parts that change, by their element's id; a change of state loads the whole page anew."""
-    rows = Run.objects.select_related("snapshot", "model", "reference_model", "round", "batch", "created_by")
+    related = (
+        "project",
+        "snapshot",
+        "model",
+        "reference_model",
+        "reward_model",
+        "demonstrations",
+        "round",
+        "batch",
+        "created_by",
+    )
+    rows = Run.objects.select_related(*related)
     run = in_project(rows, project, pk=run_id)
-    context: dict[str, Any] = {"run": run, "log": text_tail(log_of(run)) or run.log_tail}
+    context: dict[str, Any] = {"run": run, "log": text_tail(log_of(run)) or run.log_tail, "waits": waits_of([run])}
     if request.htmx:
         if request.GET.get("state") != run.state:
             return HttpResponseClientRefresh()
         part = request.htmx.target if request.htmx.target in PARTS else PARTS[0]
         return render(request, f"training/run.html#{part}", context)
-    return render(request, "training/run.html", {**context, **whole_page(run)})
+    rollouts = samples_over_time(run, request.GET.get("page"))
+    beside = run_beside(project, request.GET.get("with", ""))
+    page = {**whole_page(run), **({"lines": [line_of(run), line_of(beside)]} if beside else {})}
+    more = {"rollouts": rollouts, "beside": beside, "others": others_of(run)}
+    return render(request, "training/run.html", {**context, **page, **more})
 
 
 @require_POST
@@ -76,6 +94,31 @@ def resume_run(request: HttpRequest, project: Project, run_id: int) -> HttpRespo
     return redirect("run", project.slug, run.pk)
 
 
+@require_POST
+@require_role(Role.MANAGER)
+def change_priority(request: HttpRequest, project: Project, run_id: int) -> HttpResponse:
+    run = in_project(Run, project, pk=run_id)
+    try:
+        set_priority(run, priority_named(request.POST.get("priority", "")), actor=request.user)
+        dispatch_queued()
+    except WorkflowError as error:
+        tell(request, error)
+    return redirect("run", project.slug, run.pk)
+
+
+def run_beside(project: Project, asked: str) -> Run | None:
+    """The run whose curves are drawn into the same pictures."""
+    rows = project.runs.select_related("project")
+    return rows.filter(pk=int(asked)).first() if is_number(asked) else None
+
+
+def others_of(run: Run) -> QuerySet[Run]:
+    """What one might look at beside it: runs of its project that have begun, those of its recipe first."""
+    same = Case(When(recipe=run.recipe, then=0), default=1, output_field=IntegerField())
+    rows = Run.objects.filter(project=run.project, started_at__isnull=False).exclude(pk=run.pk)
+    return rows.order_by(same, "-pinned", "-id")[:SHOWN_OTHERS]
+
+
 def whole_page(run: Run) -> dict[str, Any]:
     """What stands still between two changes of state."""
     artifact = Artifact.objects.filter(run=run).first()
@@ -94,16 +137,34 @@ def whole_page(run: Run) -> dict[str, Any]:
         "skipped": [(entry.get("prompt"), entry.get("why")) for entry in skipped[:SHOWN_DROPPED]],
         "skipped_total": len(skipped),
         "samples": [] if results.pairs else last_samples(run),
+        "machine": machine_of(run, manifest),
+        "notices": notices_of(run),
+        "priorities": [(priority.name.lower(), priority.label, priority) for priority in Priority],
+        **curves_with_numbers(run),
+    }
+
+
+def curves_with_numbers(run: Run) -> dict[str, Any]:
+    return {
+        "lines": [line_of(run)],
+        "curves": curves_of(run.recipe),
+        "columns": columns_of(run.recipe),
         "steps": last_steps(run),
     }
 
 
 def settings_of(run: Run) -> list[tuple[str, Any]]:
-    """(label, value) in the recipe's order, then whatever an older version of the recipe knew."""
+    """(label, value) in the recipe's order, without those that do not count with the others as they are; then
+    whatever an older version of the recipe knew."""
     known = fields(RECIPES[run.recipe]) if run.recipe in RECIPES else ()
     labels = {field.name: gettext(field.metadata.get("label", field.name)) for field in known}
-    names = [name for name in labels if name in run.config] + [name for name in run.config if name not in labels]
-    return [(labels.get(name, name), run.config[name]) for name in names]
+    looked_at = [field.name for field in known if field.name in run.config and counts(field, run.config)]
+    names = looked_at + [name for name in run.config if name not in labels]
+    return [(labels.get(name, name), setting_value(name, run.config[name])) for name in names]
+
+
+def setting_value(name: str, value: Any) -> Any:
+    return choice_label(name, value) if isinstance(value, str) else value
 
 
 def last_samples(run: Run) -> list[Sample]:

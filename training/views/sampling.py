@@ -15,28 +15,41 @@ from training.forms import RecipeForm, SamplingForm
 from training.models import Run
 from training.tasks import dispatch_queued
 from training.views.problems import unless_refused
+from training.views.training import source_of
+from training.workflow.cloning import known_settings
 from training.workflow.sampling import choose_prompts, start_sampling
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_role(Role.MANAGER)
 def create_sampling(request: HttpRequest, project: Project) -> HttpResponse:
-    form = SamplingForm(project, request.POST or None, initial=request.GET.dict())
-    settings = RecipeForm("sample", request.POST or None)
+    source = source_of(project, request, "sample")
+    form = SamplingForm(project, request.POST or None, initial={**request.GET.dict(), **as_before(source)})
+    settings = RecipeForm("sample", request.POST or None, initial=known_settings(source) if source else None)
     if request.method == "POST" and all([form.is_valid(), settings.is_valid()]):
         form.check_pairs(settings.config["samples_per_prompt"])
         run = form.is_valid() and unless_refused(
-            form, start, project, form.cleaned_data, settings.config, actor=request.user
+            form, start, project, form.cleaned_data, settings.config, form.waits_as, actor=request.user
         )
         if run:
             dispatch_queued()
             messages.success(request, _("Sampling is queued; comparisons appear while it goes on."), extra_tags="ok")
             return redirect("run", project.slug, run.pk)
     context = {"form": form, "settings": settings, "prompts": project.prompts.count(), "fresh": fresh_in(project)}
-    return render(request, "training/sampling_create.html", context)
+    return render(request, "training/sampling_create.html", {**context, "source": source})
 
 
-def start(project: Project, asked: dict[str, Any], config: dict[str, Any], actor: User) -> Run:
+def as_before(source: Run | None) -> dict[str, Any]:
+    """What the form begins with when an earlier sampling is done again: as many prompts, not the same ones."""
+    if source is None:
+        return {}
+    facts = {"model": source.model_id, "reference": source.reference_model_id, "prompts": len(source.prompt_ids)}
+    return {**facts, "seed": source.seed, "priority": source.priority, "device": source.device}
+
+
+def start(
+    project: Project, asked: dict[str, Any], config: dict[str, Any], waits_as: dict[str, Any], actor: User
+) -> Run:
     """The batch is made with the run or not at all: the caller's transaction holds both."""
     return start_sampling(
         project,
@@ -46,6 +59,7 @@ def start(project: Project, asked: dict[str, Any], config: dict[str, Any], actor
         batch=open_batch(project=project, name=asked["batch_name"]),
         reference=asked["reference"],
         seed=asked["seed"],
+        **waits_as,
         actor=actor,
     )
 

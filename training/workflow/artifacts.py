@@ -4,22 +4,32 @@ from itertools import count
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from annotate.models import Project, User
 from training.models import Artifact, Run, Task
+from training.recipes.adapters import MERGEABLE
 from training.workflow.exceptions import ModelNotFound, NameTaken
 from training.workflow.folders import artifact_folder
-from training.workflow.locations import checked_location
+from training.workflow.locations import checked_location, holds_encoder
 from training.workflow.manifests import verified_manifest
 
+# What a run of a recipe may begin with; everything else begins with a policy.
+STARTS = {"reward": (Task.POLICY, Task.ENCODER)}
 
-def register_base(project: Project, name: str, location: str, actor: User | None = None) -> Artifact:
-    """A base model of the project. Raises ModelNotFound, ModelRefused or NameTaken; nothing is loaded."""
+
+def register_base(
+    project: Project, name: str, location: str, actor: User | None = None, *, encoder: bool = False
+) -> Artifact:
+    """A base model of the project. Whether it is an encoder its folder tells; of a hub id, which is not looked at,
+    `encoder` does. Raises ModelNotFound, ModelRefused or NameTaken; nothing is loaded."""
     location = checked_location(location)
+    found = holds_encoder(location)
+    task = Task.ENCODER if (encoder if found is None else found) else Task.POLICY
     try:
         with transaction.atomic():
-            return Artifact.objects.create(project=project, name=name.strip(), task=Task.POLICY, location=location)
+            return Artifact.objects.create(project=project, name=name.strip(), task=task, location=location)
     except IntegrityError as error:
         raise NameTaken(
             _("The project has a model called “%(name)s” already.") % {"name": name}, _("Choose another name.")
@@ -28,7 +38,7 @@ def register_base(project: Project, name: str, location: str, actor: User | None
 
 def import_product(run: Run) -> Artifact:
     """The artifact that a finished run has written, listed once however often this is called. Raises BrokenArtifact."""
-    if known := Artifact.objects.filter(run=run).first():
+    if known := Artifact.ever.filter(run=run).first():
         return known
     folder = artifact_folder(run)
     manifest = verified_manifest(folder)
@@ -56,6 +66,33 @@ def model_spec(artifact: Artifact) -> dict[str, Any]:
     return {"base": node.location, "adapters": adapters}
 
 
+def adapter_of(artifact: Artifact) -> str:
+    """The adapter method that made it; "" for a registered model."""
+    config = artifact.manifest.get("config") or (artifact.run.config if artifact.run else {})
+    return str(config.get("adapter", ""))
+
+
+def blocking_adapter(artifact: Artifact) -> str:
+    """The adapter method, if there is one, that stays beside the model and keeps others from being trained on it."""
+    node: Artifact | None = artifact
+    while node is not None and node.is_adapter:
+        adapter = adapter_of(node)
+        if adapter and adapter not in MERGEABLE:
+            return adapter
+        node = node.parent
+    return ""
+
+
+def starts_of(project: Project, recipe: str) -> QuerySet[Artifact]:
+    """The models that a run of this recipe may begin with."""
+    return Artifact.objects.filter(project=project, task__in=STARTS.get(recipe, (Task.POLICY,)))
+
+
+def start_named(project: Project, recipe: str, name: str = "") -> Artifact:
+    """The start of this name for a recipe; without a name the newest policy. Raises ModelNotFound."""
+    return (starts_of(project, recipe).filter(name=name).first() if name else None) or policy_named(project, name)
+
+
 def policy_named(project: Project, name: str = "") -> Artifact:
     """The policy of this name; without a name the newest one. Raises ModelNotFound."""
     policies = Artifact.objects.filter(project=project, task=Task.POLICY)
@@ -68,6 +105,32 @@ def policy_named(project: Project, name: str = "") -> Artifact:
     else:
         message = _("The project has no model yet.")
     raise ModelNotFound(message, _("Register a base model on the page “Models” first."))
+
+
+def model_named(project: Project, name: str) -> Artifact:
+    """The policy or reward model of this name. Raises ModelNotFound."""
+    rows = Artifact.objects.filter(project=project)
+    if found := rows.filter(name=name).first():
+        return found
+    known = ", ".join(f"“{artifact}”" for artifact in rows[:10]) or _("none")
+    message = _("The project has no model called “%(name)s”. It has: %(known)s.") % {"name": name, "known": known}
+    raise ModelNotFound(message, _("Write the name as it stands on the page “Models”."))
+
+
+def reward_model_named(project: Project, name: str = "") -> Artifact:
+    """The reward model of this name; without a name the newest one. Raises ModelNotFound."""
+    rows = Artifact.objects.filter(project=project, task=Task.REWARD)
+    found = rows.filter(name=name).first() if name else rows.first()
+    if found:
+        return found
+    known = ", ".join(f"“{artifact}”" for artifact in rows[:10]) or _("none")
+    message = _("The project has no reward model called “%(name)s”. It has: %(known)s.") % {
+        "name": name,
+        "known": known,
+    }
+    raise ModelNotFound(
+        message if name else _("The project has no reward model yet."), _("Train one with the recipe “reward” first.")
+    )
 
 
 def _free_name(project: Project, wanted: str) -> str:

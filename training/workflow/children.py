@@ -2,16 +2,18 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 from django.conf import settings
+
+from training.workflow.devices import devices_of
 
 # Long enough for a slow step and a checkpoint; then the process is killed and goes on from the checkpoint before.
 GRACE_SECONDS = 60.0
@@ -20,16 +22,22 @@ OLD_CHILD_GRACE_SECONDS = 20.0
 PID_FILE = "child.pid"
 # The child watches this process and stops when it is gone (training/ml/parent.py).
 SUPERVISOR_VARIABLE = "PLUMBLINE_SUPERVISOR_PID"
+# `up` keeps web and worker small by giving every freed block back to the system at once. For a training step that is
+# half as much processor time again (15 and 23 s a step of the demo model, measured), so a child does without.
+OF_SMALL_PROCESSES = ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 
-def start(folder: Path, device: str, attempt: int) -> subprocess.Popen[bytes]:
-    """`python -m training.ml.run FOLDER`; its output goes to run.log. An older child of the folder is ended first."""
+def start(folder: Path, device: str, attempt: int, shared: bool = False) -> subprocess.Popen[bytes]:
+    """`python -m training.ml.run FOLDER`; its output goes to run.log. An older child of the folder is ended first.
+
+    A job that can be `shared` out and has several devices is started through `accelerate launch`, with the same exit
+    codes."""
     end_old_child(folder)
     with (folder / "run.log").open("ab") as log:
         log.write(f"--- start {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S %z')}\n".encode())
         log.flush()
         child = subprocess.Popen(
-            [sys.executable, "-m", "training.ml.run", str(folder)],
+            _command(folder, devices_of(device).processes if shared else 1),
             cwd=settings.BASE_DIR,
             env=_environment(device),
             stdin=subprocess.DEVNULL,
@@ -48,9 +56,13 @@ def ask_to_stop(child: subprocess.Popen[bytes]) -> None:
 
 
 def kill(child: subprocess.Popen[bytes]) -> None:
-    """SIGKILL to the child and whatever it started."""
+    """SIGKILL to the child and whatever it started: the processes of a launcher have sessions of their own."""
     if child.poll() is None:
+        started = _started_by(child.pid)
         os.killpg(child.pid, signal.SIGKILL)
+        for process in started:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     child.wait()
 
 
@@ -78,21 +90,43 @@ def end_old_child(folder: Path, grace: float = OLD_CHILD_GRACE_SECONDS) -> None:
 
 
 def _children_of(folder: Path) -> list[psutil.Process]:
-    """The process of child.pid if it is still ours: a process id is soon given to somebody else."""
+    """The process of child.pid if it is still ours, as a process id is soon given to somebody else; and, of several
+    that worked together, those that have outlived their launcher."""
     try:
         note = json.loads((folder / PID_FILE).read_text(encoding="utf-8"))
-        if note["host"] != socket.gethostname():
-            return []
-        process = psutil.Process(int(note["pid"]))
-        ours = str(folder) in process.cmdline() and process.status() != psutil.STATUS_ZOMBIE
-    except (OSError, ValueError, KeyError, psutil.NoSuchProcess, psutil.AccessDenied):
+        noted = int(note["pid"]) if note["host"] == socket.gethostname() else 0
+    except (OSError, ValueError, KeyError):
         return []
-    return [process] if ours else []
+    found = [process for process in psutil.process_iter() if _works_on(folder, process, noted)]
+    return sorted(found, key=lambda process: process.pid != noted)  # the launcher ends its own
+
+
+def _works_on(folder: Path, process: psutil.Process, noted: int) -> bool:
+    try:
+        words = process.cmdline()
+        ours = str(folder) in words and (process.pid == noted or "training.ml.run" in words)
+        return ours and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False
+
+
+def _started_by(number: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(number).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _command(folder: Path, processes: int) -> list[str]:
+    if processes == 1:
+        return [sys.executable, "-m", "training.ml.run", str(folder)]
+    return [sys.executable, "-m", "training.ml.launch", str(folder), str(processes)]
 
 
 def _environment(device: str) -> dict[str, str]:
-    """A slot called gpu0, gpu1 … sees that GPU only."""
+    """A slot called gpu0, gpu0+1 … sees those GPUs only, one called cpu … sees none."""
     more = {SUPERVISOR_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
-    if gpu := re.fullmatch(r"gpu(\d+)", device):
-        more["CUDA_VISIBLE_DEVICES"] = gpu[1]
-    return {**os.environ, **more}
+    visible = devices_of(device).visible
+    if visible is not None:
+        more["CUDA_VISIBLE_DEVICES"] = visible
+    return {**{name: value for name, value in os.environ.items() if name not in OF_SMALL_PROCESSES}, **more}

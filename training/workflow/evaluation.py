@@ -8,15 +8,28 @@ from django.utils.translation import gettext_lazy
 
 from annotate.models import Comparison
 from training.models import Artifact, Run
+from training.workflow.figures import ROLLOUTS, Figure, figure_of
+from training.workflow.reward_results import RewardDetails, reward_details
 
 SHOWN_PAIRS = 3
+# Of a policy that was trained on its own responses, before and after, on the same held-out prompts.
+ROLLOUT_LABELS = {
+    "reward_before": gettext_lazy("Mean score of the reward model, before"),
+    "reward_after": gettext_lazy("Mean score of the reward model, after"),
+    "reward_gain": gettext_lazy("Gain in score, prompt by prompt"),
+    "win_rate": gettext_lazy("Share of prompts on which the new response has the higher score"),
+    "kl": gettext_lazy("KL against the reference (nats per response)"),
+    "length_before": gettext_lazy("Length in tokens, before"),
+    "length_after": gettext_lazy("Length in tokens, after"),
+    "eos_rate_before": gettext_lazy("Share of responses that end by themselves, before"),
+    "eos_rate_after": gettext_lazy("Share of responses that end by themselves, after"),
+}
 LABELS = {
     "reward": {
         "accuracy": gettext_lazy("Held-out accuracy"),
         "accuracy_longer_wins": gettext_lazy("Accuracy of “the longer one wins”"),
         "accuracy_chance": gettext_lazy("Accuracy of chance"),
-        "margin": gettext_lazy("Margin between chosen and rejected"),
-        "loss": gettext_lazy("Held-out loss"),
+        "human_ceiling": gettext_lazy("Human ceiling: one annotator against the others"),
     },
     "dpo": {
         "margin": gettext_lazy("Reward margin against the reference"),
@@ -24,25 +37,50 @@ LABELS = {
         "kl": gettext_lazy("KL against the reference (nats per token)"),
         "loss": gettext_lazy("Held-out loss"),
     },
+    "sft": {
+        "loss": gettext_lazy("Held-out loss per token"),
+        "loss_before": gettext_lazy("Held-out loss per token, before"),
+        "perplexity": gettext_lazy("Perplexity"),
+        "perplexity_before": gettext_lazy("Perplexity, before"),
+        "token_accuracy": gettext_lazy("Share of tokens that were the likeliest"),
+        "token_accuracy_before": gettext_lazy("Share of tokens that were the likeliest, before"),
+        "kl": gettext_lazy("KL against the start (nats per token)"),
+    },
+    "kto": {
+        "margin": gettext_lazy("Reward margin against the reference"),
+        "accuracy": gettext_lazy("Share of held-out pairs with a positive margin"),
+        "kl": gettext_lazy("KL against the reference (nats per token)"),
+        "loss": gettext_lazy("Held-out loss"),
+    },
+    "orpo": {
+        "margin": gettext_lazy("Log odds ratio of chosen and rejected"),
+        "margin_before": gettext_lazy("Log odds ratio of chosen and rejected, before"),
+        "accuracy": gettext_lazy("Share of held-out pairs whose chosen response is likelier per token"),
+        "accuracy_before": gettext_lazy("Share of held-out pairs whose chosen response is likelier per token, before"),
+        "kl": gettext_lazy("KL against the start (nats per token)"),
+        "loss": gettext_lazy("Held-out loss"),
+    },
+    "simpo": {
+        "margin": gettext_lazy("Margin of the mean log-probabilities"),
+        "margin_before": gettext_lazy("Margin of the mean log-probabilities, before"),
+        "accuracy": gettext_lazy("Share of held-out pairs whose chosen response is likelier per token"),
+        "accuracy_before": gettext_lazy("Share of held-out pairs whose chosen response is likelier per token, before"),
+        "kl": gettext_lazy("KL against the start (nats per token)"),
+        "loss": gettext_lazy("Held-out loss"),
+    },
+    **dict.fromkeys(ROLLOUTS, ROLLOUT_LABELS),
 }
-SHARES = ("accuracy", "accuracy_longer_wins", "accuracy_chance")
-
-
-@dataclass(frozen=True)
-class Figure:
-    """`low` and `high` bound the 95 % interval; `value` is None and `note` says why where there is too little data."""
-
-    name: str
-    label: str
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int | None
-    note: str = ""
-
-    @property
-    def is_share(self) -> bool:
-        return self.name in SHARES
+# What an example of a recipe is, where it is no pair.
+TRAINED_ON = {
+    "sft": gettext_lazy("Trained on %(train)s demonstration(s), evaluated on %(test)s."),
+    "kto": gettext_lazy("Trained on %(train)s single response(s), evaluated on %(test)s."),
+    **dict.fromkeys(ROLLOUTS, gettext_lazy("Trained on %(train)s prompt(s); %(test)s were held out.")),
+}
+LEFT_OUT = {
+    "sft": gettext_lazy("%(n)s demonstration(s) were left out: %(reasons)s."),
+    "kto": gettext_lazy("%(n)s single response(s) were left out: %(reasons)s."),
+    **dict.fromkeys(ROLLOUTS, gettext_lazy("%(n)s prompt(s) were left out: %(reasons)s.")),
+}
 
 
 @dataclass(frozen=True)
@@ -56,46 +94,72 @@ class TextPair:
 
 @dataclass(frozen=True)
 class Results:
+    """`details` of a reward model: where it is right and where not."""
+
     figures: list[Figure]
     notes: list[str]
     pairs: list[TextPair]
+    details: RewardDetails | None = None
 
 
 def results_of(run: Run) -> Results:
     """Empty while the run has no product."""
     if run.recipe == "sample":
         return Results([], _notes_on_samples(run), _judged_pairs(run))
-    artifact = Artifact.objects.filter(run=run).first()
+    artifact = Artifact.ever.filter(run=run).first()
     if artifact is None:
         return Results([], [], [])
     manifest = artifact.manifest
-    return Results(figures_of(artifact), _notes_on_data(manifest), _held_out_pairs(manifest))
+    return Results(figures_of(artifact), _notes_on_data(manifest), _held_out_pairs(manifest), details_of(artifact))
 
 
 def figures_of(artifact: Artifact) -> list[Figure]:
     """The evaluation in the artifact's manifest, in the order in which it is read."""
     metrics = artifact.manifest.get("metrics") or {}
-    labels = LABELS.get(artifact.manifest.get("recipe", ""), {})
-    return [_figure(name, str(label), metrics[name]) for name, label in labels.items() if name in metrics]
+    recipe = artifact.manifest.get("recipe", "")
+    labels = LABELS.get(recipe, {})
+    return [figure_of(name, str(label), metrics[name], recipe) for name, label in labels.items() if name in metrics]
 
 
-def _figure(name: str, label: str, metric: Any) -> Figure:
-    if not isinstance(metric, dict):
-        return Figure(name, label, metric, None, None, None)
-    value, n = metric.get("value"), metric.get("n")
-    note = "" if value is not None else _("Only %(n)s held-out pair(s): too few to say anything.") % {"n": n}
-    return Figure(name, label, value, metric.get("low"), metric.get("high"), n, note)
+def details_of(artifact: Artifact) -> RewardDetails | None:
+    """Of a reward model that was measured."""
+    is_reward = artifact.manifest.get("recipe") == "reward"
+    return reward_details(artifact.manifest.get("metrics") or {}) if is_reward else None
 
 
 def _notes_on_data(manifest: dict[str, Any]) -> list[str]:
     data = manifest.get("data") or {}
     sizes = {"train": data.get("train", 0), "test": data.get("test", 0)}
-    notes = [_("Trained on %(train)s pair(s), evaluated on %(test)s.") % sizes]
+    recipe = manifest.get("recipe")
+    notes = [TRAINED_ON.get(recipe, _("Trained on %(train)s pair(s), evaluated on %(test)s.")) % sizes]
     if dropped := data.get("dropped"):
         reasons = ", ".join(sorted({str(entry.get("why", "?")) for entry in dropped}))
-        notes.append(_("%(n)s pair(s) were left out: %(reasons)s.") % {"n": len(dropped), "reasons": reasons})
+        said = LEFT_OUT.get(recipe, _("%(n)s pair(s) were left out: %(reasons)s."))
+        notes.append(said % {"n": len(dropped), "reasons": reasons})
     if data.get("truncated"):
         notes.append(_("%(n)s response(s) were cut at the maximum length.") % {"n": data["truncated"]})
+    return notes + _notes_on_reference(manifest.get("reference") or {}) + _notes_on_reward(manifest)
+
+
+def _notes_on_reference(reference: dict[str, Any]) -> list[str]:
+    notes = []
+    if "computed" in reference:
+        said = _("Reference log-probabilities: %(computed)s computed, %(reused)s reused from earlier runs.")
+        notes.append(said % {name: reference[name] for name in ("computed", "reused")})
+    if reference.get("moved_at_start"):
+        notes.append(
+            _("Virtual tokens change the model before the first step, so the policy did not start at its reference.")
+        )
+    return notes
+
+
+def _notes_on_reward(manifest: dict[str, Any]) -> list[str]:
+    notes = []
+    if features := manifest.get("features"):
+        notes.append(_("Features: %(computed)s computed, %(reused)s reused from earlier runs.") % features)
+    if ties := manifest.get("ties"):
+        facts = {"n": ties.get("train", 0), "share": f"{100 * ties.get('between_equals', 0):.0f}"}
+        notes.append(_("Learned from %(n)s tie(s); between equals it expects %(share)s %% of them.") % facts)
     return notes
 
 

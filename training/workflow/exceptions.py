@@ -4,7 +4,11 @@ from annotate.workflow.exceptions import TooFewLabels, WorkflowError
 
 __all__ = [
     "BadConfig",
+    "BadInput",
     "BrokenArtifact",
+    "ExportExists",
+    "HasBegun",
+    "ModelInUse",
     "ModelNotFound",
     "ModelRefused",
     "NameTaken",
@@ -38,13 +42,29 @@ class BrokenArtifact(WorkflowError):
 
 
 class BadConfig(WorkflowError):
-    """A recipe's setting cannot be used; `field` names it."""
+    """A recipe's setting cannot be used; `field` and `recipe` name it, `said` is what is wrong without its name."""
 
     status = 400
 
-    def __init__(self, message: str, hint: str = "", field: str = "") -> None:
-        super().__init__(message, hint)
+    def __init__(self, message: str, hint: str = "", field: str = "", recipe: str = "", said: str = "") -> None:
+        super().__init__(message, hint, where=f"{recipe}.{field}" if recipe and field else field)
         self.field = field
+        self.recipe = recipe
+        self.said = said or message
+
+
+class BadInput(WorkflowError):
+    """A recipe lacks what it learns from, or is given what it would not look at."""
+
+    status = 400
+
+
+class ExportExists(WorkflowError):
+    """A directory of this name exists or is being written, and nothing is written over."""
+
+
+class ModelInUse(WorkflowError):
+    """Something would break if it were deleted."""
 
 
 class NoPrompts(WorkflowError):
@@ -61,3 +81,7 @@ class NotCancellable(WorkflowError):
 
 class RunNotResumable(WorkflowError):
     """Only a failed or cancelled run can be taken up again."""
+
+
+class HasBegun(WorkflowError):
+    """The run waits no more, so whose turn it is cannot be changed."""

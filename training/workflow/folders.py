@@ -1,10 +1,10 @@
-"""Where a run keeps its files."""
+"""Where a run keeps its files, and which of them are a model's."""
 
 from pathlib import Path
 
 from django.conf import settings
 
-from training.models import Run
+from training.models import Artifact, Run
 
 
 def folder_of(run: Run) -> Path:
@@ -21,3 +21,13 @@ def log_of(run: Run) -> Path:
 
 def progress_of(run: Run) -> Path:
     return folder_of(run) / "progress.jsonl"
+
+
+def own_folder(artifact: Artifact) -> Path | None:
+    """The folder that its run has written, if it lies where runs lie; None for what was only registered."""
+    if artifact.run is None:
+        return None
+    folder = artifact_folder(artifact.run)
+    place = folder.resolve()
+    inside = place.is_relative_to(Path(settings.RUNS_DIR).resolve())
+    return folder if inside and Path(artifact.location) == place else None

@@ -12,6 +12,7 @@ from annotate.models import Prompt, Split
 from annotate.workflow import snapshots
 from training.models import Run
 from training.workflow.artifacts import model_spec
+from training.workflow.card_facts import card_for
 from training.workflow.folders import folder_of
 
 FORMAT = 1
@@ -25,6 +26,8 @@ def prepare(run: Run) -> Path:
     (folder / "error.json").unlink(missing_ok=True)
     if run.prompt_ids:
         _write(folder / "prompts.jsonl", _prompt_lines(run))
+    if run.recipe == "export":
+        _write(folder / "card.md", card_for(run.model, run.config["form"], run.config["dtype"]))
     _write(folder / "job.json", json.dumps(job_of(run, folder), ensure_ascii=False, indent=1) + "\n")
     return folder
 
@@ -39,6 +42,7 @@ def job_of(run: Run, folder: Path) -> dict[str, Any]:
         "config": run.config,
         "model": model_spec(run.model) if run.model else None,
         "reference_model": model_spec(run.reference_model) if run.reference_model else None,
+        "reward_model": model_spec(run.reward_model) if run.reward_model else None,
         "data": _data_of(run),
         "prompts": str(folder / "prompts.jsonl") if run.prompt_ids else None,
         "cache": str(settings.MODELS_DIR),
@@ -56,16 +60,28 @@ def lineage_of_run(run: Run) -> dict[str, Any]:
         "round": run.round.number if run.round else None,
         "parent": run.model.name if run.model else None,
         "snapshot": run.snapshot.number if run.snapshot else None,
+        "demonstrations": run.demonstrations.name if run.demonstrations else None,
+        "reward_model": run.reward_model.name if run.reward_model else None,
     }
 
 
 def _data_of(run: Run) -> dict[str, str] | None:
+    if run.demonstrations:
+        folder = Path(run.demonstrations.folder)
+        return {
+            "train": str(folder / f"{Split.TRAIN}.parquet"),
+            "test": str(folder / f"{Split.TEST}.parquet"),
+            "snapshot_hash": run.demonstrations.content_hash,
+        }
     if run.snapshot is None:
         return None
+    files = {split: snapshots.parquet_path(run.snapshot, split) for split in (Split.TRAIN, Split.TEST)}
+    # Beside each the ties of its prompts, where the snapshot keeps any.
+    ties = {f"ties_{split}": path.with_name(f"ties_{path.name}") for split, path in files.items()}
     return {
-        "train": str(snapshots.parquet_path(run.snapshot, Split.TRAIN)),
-        "test": str(snapshots.parquet_path(run.snapshot, Split.TEST)),
+        **{str(split): str(path) for split, path in files.items()},
         "snapshot_hash": run.snapshot.content_hash,
+        **{name: str(path) for name, path in ties.items() if path.exists()},
     }
 
 

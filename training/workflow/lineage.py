@@ -3,6 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass
 
+from django.db.models import Q, QuerySet
+
 from annotate.models import Judgment, Snapshot, SnapshotItem
 from training.models import Artifact, Run
 
@@ -27,7 +29,7 @@ def lineage_of(artifact: Artifact) -> Lineage:
     return Lineage(
         artifact=artifact,
         parents=parents_of(artifact),
-        children=list(artifact.children.order_by("id")),
+        children=list(made_with([artifact])),
         run=artifact.run,
         recipe=artifact.run.recipe if artifact.run else "",
         snapshot=artifact.snapshot,
@@ -43,6 +45,12 @@ def parents_of(artifact: Artifact) -> list[Artifact]:
         artifact = artifact.parent
         parents.append(artifact)
     return parents
+
+
+def made_with(models: list[Artifact]) -> QuerySet[Artifact]:
+    """What was trained from one of them, or was rewarded by it: a policy learns what its reward model has learned."""
+    made = Q(parent__in=models) | Q(run__reward_model__in=models)
+    return Artifact.ever.filter(made).order_by("id").distinct()
 
 
 def annotators_of(snapshot: Snapshot) -> list[tuple[str, int]]:
@@ -63,8 +71,8 @@ def snapshots_of_judgment(judgment: Judgment) -> list[Snapshot]:
 def artifacts_of_judgment(judgment: Judgment) -> list[Artifact]:
     """The models trained on a snapshot with it, and all that were made from those."""
     found: dict[int, Artifact] = {}
-    layer = list(Artifact.objects.filter(snapshot__in=snapshots_of_judgment(judgment)))
+    layer = list(Artifact.ever.filter(snapshot__in=snapshots_of_judgment(judgment)))
     while layer:
         found |= {artifact.pk: artifact for artifact in layer}
-        layer = list(Artifact.objects.filter(parent__in=layer).exclude(pk__in=found))
+        layer = list(made_with(layer).exclude(pk__in=found))
     return [found[key] for key in sorted(found)]

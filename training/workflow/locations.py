@@ -7,6 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from training.recipes.encoders import FAMILIES, is_encoder
 from training.workflow.exceptions import ModelNotFound, ModelRefused
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -32,6 +33,18 @@ def checked_location(location: str) -> str:
     )
 
 
+def holds_encoder(location: str) -> bool | None:
+    """Of a checked location: whether an encoder is there; None for a hub id, which is not looked at."""
+    path = Path(location)
+    if path.is_dir():
+        return _is_encoder(_config(path))
+    return False if path.is_file() else None
+
+
+def _is_encoder(config: dict[str, Any]) -> bool:
+    return is_encoder(str(config.get("model_type", "")), [str(name) for name in config.get("architectures") or []])
+
+
 def _check_folder(path: Path) -> None:
     config = _config(path)
     if (path / "adapter_config.json").is_file() and not config:
@@ -44,14 +57,19 @@ def _check_folder(path: Path) -> None:
             _("Choose the folder that holds config.json, the safetensors and the tokenizer."),
         )
     architectures = [str(name) for name in config.get("architectures") or []]
-    if not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
+    encoder = _is_encoder(config)
+    if not encoder and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
         raise ModelRefused(
             _("%(path)s is no causal language model: its config.json names %(names)s.")
             % {"path": path, "names": ", ".join(architectures) or _("no architecture")},
-            _("Choose a model that writes text (its architecture ends in ForCausalLM)."),
+            _(
+                "Choose a model that writes text (its architecture ends in ForCausalLM), or for reward models an "
+                "encoder of one of these families: %(families)s."
+            )
+            % {"families": ", ".join(FAMILIES)},
         )
     _check_weights(path)
-    _check_tokenizer(path)
+    _check_tokenizer(path, encoder)
 
 
 def _check_weights(path: Path) -> None:
@@ -65,11 +83,14 @@ def _check_weights(path: Path) -> None:
     raise ModelRefused(_("%(path)s holds no safetensors.") % {"path": path}, _("Download the weights as well."))
 
 
-def _check_tokenizer(path: Path) -> None:
-    if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json")):
+def _check_tokenizer(path: Path, encoder: bool) -> None:
+    """An encoder needs no chat template: it gets turns of ours."""
+    if not any((path / name).is_file() for name in ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")):
         raise ModelRefused(
             _("%(path)s has no tokenizer.") % {"path": path}, _("Copy the tokenizer's files beside the weights.")
         )
+    if encoder:
+        return
     templates = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
     if any((path / name).exists() for name in templates) or _json(path / "tokenizer_config.json").get("chat_template"):
         return

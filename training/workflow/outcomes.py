@@ -1,31 +1,45 @@
 """What the end of a training process means: exit code, error.json and log turned into a state and words for people."""
 
 import json
+import math
 import signal
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from training.models import RunState
+from training.recipes import WITHOUT_ARTIFACT
 from training.workflow import tails
 from training.workflow.storable import storable
 
 DONE, KNOWN_FAILURE, STOPPED = 0, 2, 4
+# What error.json says beside its message and hint, and a translator needs.
+TOLD = ("code", "template", "hint_template", "values")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """`state` QUEUED means: nobody wants its end, let it go on from its checkpoint."""
+    """`state` QUEUED means: nobody wants its end, let it go on from its checkpoint.
+
+    `reason` and `hint` are in English; `failure` has what they are told from: code, template, hint_template, values."""
 
     state: RunState
     reason: str = ""
     hint: str = ""
+    failure: dict[str, Any] = field(default_factory=dict)
+
+
+def failed(reason: str, hint: str, **values: Any) -> Outcome:
+    """`reason` and `hint` are templates, marked with `gettext_noop`."""
+    failure = {"template": reason, "hint_template": hint, "values": values}
+    return Outcome(RunState.FAILED, reason % values, hint % values, failure)
 
 
 def has_product(folder: Path, recipe: str) -> bool:
     """The process has done its work; its result appears by a rename, so it is whole if it is there."""
-    return (folder / ("result.json" if recipe == "sample" else "artifact/manifest.json")).is_file()
+    return (folder / ("result.json" if recipe in WITHOUT_ARTIFACT else "artifact/manifest.json")).is_file()
 
 
 def outcome_of(folder: Path, recipe: str, code: int, asked: RunState | None = None) -> Outcome:
@@ -37,34 +51,54 @@ def outcome_of(folder: Path, recipe: str, code: int, asked: RunState | None = No
     if asked and (code == STOPPED or code < 0):
         return Outcome(asked)
     if code == STOPPED:
-        return Outcome(RunState.QUEUED, _("Its process was stopped from outside; it goes on from its checkpoint."))
+        return Outcome(
+            RunState.QUEUED, gettext_noop("Its process was stopped from outside; it goes on from its checkpoint.")
+        )
     return _killed(-code) if code < 0 else _crashed(folder, code)
 
 
 def _known_failure(folder: Path) -> Outcome:
     try:
         error = storable(json.loads((folder / "error.json").read_text(encoding="utf-8")))
-        return Outcome(RunState.FAILED, str(error["message"]), str(error.get("hint", "")))
-    except (OSError, ValueError, KeyError, TypeError):
+        failure = {name: error[name] for name in TOLD if error.get(name)}
+        if "values" in failure:
+            failure["values"] = {name: _plain(value) for name, value in failure["values"].items()}
+        return Outcome(RunState.FAILED, str(error["message"]), str(error.get("hint", "")), failure)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return _crashed(folder, KNOWN_FAILURE)
+
+
+def _plain(value: Any) -> str | int | float:
+    """What a template takes and every database stores: NaN, which Python writes into JSON, is none."""
+    return value if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)) else str(value)
 
 
 def _killed(number: int) -> Outcome:
     names = {int(known): known.name for known in signal.Signals}
-    reason = _("The training process was killed by signal %(number)s (%(name)s).") % {
-        "number": number,
-        "name": names.get(number, "?"),
-    }
+    told = {"number": number, "name": names.get(number, "?")}
     if number == signal.SIGKILL:
-        reason += " " + _("Out of memory? The system kills the largest process then.")
-        hint = _("Free memory and resume it, or start a new run with a smaller batch size or maximum length.")
-        return Outcome(RunState.FAILED, reason, hint)
-    return Outcome(RunState.FAILED, reason, _("Resume it: it goes on from its last checkpoint."))
+        return failed(
+            gettext_noop(
+                "The training process was killed by signal %(number)s (%(name)s). Out of memory? The system kills the "
+                "largest process then."
+            ),
+            gettext_noop("Free memory and resume it, or start a new run with a smaller batch size or maximum length."),
+            **told,
+        )
+    return failed(
+        gettext_noop("The training process was killed by signal %(number)s (%(name)s)."),
+        gettext_noop("Resume it: it goes on from its last checkpoint."),
+        **told,
+    )
 
 
 def _crashed(folder: Path, code: int) -> Outcome:
     lines = [line for line in tails.text_tail(folder / "run.log").splitlines() if line.strip()]
-    reason = _("The training process ended with exit code %(code)s and without a result.") % {"code": code}
+    hint = gettext_noop("The log below says more. Resume it once the cause is mended.")
     if lines and not lines[-1].startswith("---"):
-        reason += " " + _("Its last line: %(line)s") % {"line": lines[-1].strip()[:500]}
-    return Outcome(RunState.FAILED, reason, _("The log below says more. Resume it once the cause is mended."))
+        reason = gettext_noop(
+            "The training process ended with exit code %(code)s and without a result. Its last line: %(line)s"
+        )
+        return failed(reason, hint, code=code, line=lines[-1].strip()[:500])
+    reason = gettext_noop("The training process ended with exit code %(code)s and without a result.")
+    return failed(reason, hint, code=code)

@@ -1,57 +1,51 @@
-"""A round: its stages are runs, made at its start and queued one after the other as the one before succeeds."""
+"""A round: its stages are runs, made at its start and queued one after the other as the one before succeeds.
 
-from collections.abc import Callable
+The stages are SFT (where demonstrations are given), the reward model, the policy, and its samples. What a stage is
+aimed at, models that the stages before it make, is read from their runs when its turn comes.
+"""
+
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-from annotate.models import Project, Snapshot, User
+from annotate.models import DemonstrationSet, Project, Prompt, Snapshot, User
 from annotate.workflow import intake
 from training.models import Artifact, Round, Run, RunState
+from training.recipes.adapters import MERGEABLE
+from training.recipes.titles import ADAPTERS, METHODS
 from training.workflow import runs, sampling, starting
-from training.workflow.exceptions import BadConfig
+from training.workflow.disk import enough_disk
+from training.workflow.exceptions import BadConfig, BadInput
+
+# What the stages' settings differ in from the recipes' own.
+DEFAULTS: dict[str, dict[str, Any]] = {"sample": {"samples_per_prompt": 1}}
 
 
 @dataclass(frozen=True)
-class Stage:
-    """`title` names the run and what it makes; `defaults` differ from the recipe's own where a round wants it."""
+class Plan:
+    """What a round is made of, checked and complete."""
 
-    recipe: str
-    title: str
-    defaults: dict[str, Any]
-    aim: Callable[[Run], None] | None = None
-
-    @property
-    def trains(self) -> bool:
-        return self.recipe in starting.TRAINED
+    project: Project
+    snapshot: Snapshot
+    base_policy: Artifact
+    demonstrations: DemonstrationSet | None
+    configs: dict[str, dict[str, Any]]
+    prompts: list[Prompt]
 
 
-def _aim_at_new_policy(run: Run) -> None:
-    """The last stage samples the round's own policy against the one it began with, on prompts that are fresh by now."""
-    round = run.round
-    round.batch = intake.open_batch(project=run.project, name=f"Round {round.number}", round_number=round.number)
-    round.save(update_fields=["batch"])
-    run.batch = round.batch
-    run.model = Artifact.objects.get(run__round=round, run__recipe="dpo")
-    run.reference_model = round.base_policy
-    run.prompt_ids = [prompt.pk for prompt in sampling.choose_prompts(run.project, len(run.prompt_ids))]
-    run.save(update_fields=["batch", "model", "reference_model", "prompt_ids"])
-
-
-# Names of artifacts come from here and are data: they are not translated.
-STAGES = (
-    Stage("reward", "reward model", {}),
-    Stage("dpo", "policy (DPO)", {}),
-    Stage("sample", "samples", {"samples_per_prompt": 1}, _aim_at_new_policy),
-)
+def stages_of(policy: str, with_demonstrations: bool = False) -> tuple[str, ...]:
+    """The recipes of a round, in order."""
+    return (*(("sft",) if with_demonstrations else ()), "reward", policy, "sample")
 
 
 def default_configs() -> dict[str, dict[str, Any]]:
-    """The complete settings of each stage as the forms begin with them."""
-    return {stage.recipe: runs.checked_config(stage.recipe, stage.defaults) for stage in STAGES}
+    """The complete settings of every stage that a round can have, as the forms begin with them."""
+    recipes = ("sft", "reward", *starting.POLICIES, "sample")
+    return {recipe: runs.checked_config(recipe, DEFAULTS.get(recipe, {})) for recipe in recipes}
 
 
 def start_round(
@@ -60,39 +54,29 @@ def start_round(
     base_policy: Artifact,
     configs: dict[str, dict[str, Any]] | None = None,
     *,
+    policy: str = "dpo",
+    demonstrations: DemonstrationSet | None = None,
     prompts: int = 40,
     seed: int = 0,
     actor: User | None = None,
 ) -> Round:
     """Makes the round with all of its runs and queues the first. `configs`: what differs from the defaults, by recipe.
 
-    Raises TooFewLabels, TooLittleDisk, NoPrompts, ModelRefused or BadConfig; then nothing was made.
+    Raises TooFewLabels, TooLittleDisk, NoPrompts, ModelRefused, BadInput or BadConfig; then nothing was made.
     """
-    complete = _checked_configs(configs or {})
-    training = [complete[stage.recipe] for stage in STAGES if stage.trains]
-    starting.check_training(project, snapshot, base_policy, training)
+    complete = _checked_configs(policy, demonstrations is not None, configs or {})
+    _check_what_it_starts_from(project, snapshot, base_policy, demonstrations)
+    enough_disk(base_policy, list(complete.items()))
     chosen = sampling.choose_prompts(project, max(prompts, 1))
+    plan = Plan(project, snapshot, base_policy, demonstrations, complete, chosen)
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
         number = (project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1
         round = Round.objects.create(
             project=project, number=number, snapshot=snapshot, base_policy=base_policy, created_by=actor
         )
-        for position, stage in enumerate(STAGES):
-            runs.create_run(
-                project,
-                stage.recipe,
-                complete[stage.recipe],
-                f"Round {number} {stage.title}",
-                seed=seed,
-                snapshot=snapshot if stage.trains else None,
-                model=base_policy if stage.trains else None,
-                prompts=() if stage.trains else chosen,
-                round=round,
-                stage=position,
-                state=RunState.WAITING,
-                actor=actor,
-            )
+        for position, recipe in enumerate(complete):
+            _create_stage(round, position, recipe, plan, seed, actor)
         advance(round)
     return round
 
@@ -106,10 +90,9 @@ def advance(round: Round) -> Run | None:
             continue
         if run.state != RunState.WAITING:
             return None
-        aim = STAGES[run.stage].aim
-        if aim:
-            aim(run)
-        return run if runs.queue(run, _("The stage before it is done.") if run.stage else "") else None
+        _aim(run)
+        detail = gettext_noop("The stage before it is done.") if run.stage else ""
+        return run if runs.queue(run, detail) else None
     return None
 
 
@@ -119,16 +102,107 @@ def advance_all() -> list[Run]:
     return [run for round in rounds if (run := advance(round))]
 
 
-def _checked_configs(configs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    known = [stage.recipe for stage in STAGES]
+def _create_stage(round: Round, position: int, recipe: str, plan: Plan, seed: int, actor: User | None) -> Run:
+    imitates, samples = recipe == "sft", recipe == "sample"
+    return runs.create_run(
+        plan.project,
+        recipe,
+        plan.configs[recipe],
+        f"Round {round.number} {_name(recipe)}",
+        seed=seed,
+        snapshot=None if imitates or samples else plan.snapshot,
+        demonstrations=plan.demonstrations if imitates else None,
+        model=None if samples else plan.base_policy,
+        prompts=plan.prompts if samples else (),
+        round=round,
+        stage=position,
+        state=RunState.WAITING,
+        actor=actor,
+    )
+
+
+def _name(recipe: str) -> str:
+    """Names of artifacts come from here and are data: they are not translated."""
+    names = {"sft": "fine-tuned (SFT)", "reward": "reward model", "sample": "samples"}
+    return names.get(recipe) or f"policy ({METHODS.get(recipe, recipe)})"
+
+
+def _aim(run: Run) -> None:
+    """The first stage knows from its making what it trains."""
+    if run.recipe == "sample":
+        _aim_at_new_policy(run)
+    elif run.stage:
+        _aim_at_start(run)
+
+
+def _aim_at_start(run: Run) -> None:
+    """Reward model and policy are trained on top of what the demonstrations made of the base."""
+    run.model = _start_of(run.round)
+    if run.recipe in starting.REWARDED:
+        run.reward_model = Artifact.objects.get(run__round=run.round, run__recipe="reward")
+    run.save(update_fields=["model", "reward_model"])
+
+
+def _aim_at_new_policy(run: Run) -> None:
+    """The last stage samples the round's own policy against what it began with, on prompts that are fresh by now."""
+    round = run.round
+    round.batch = intake.open_batch(project=run.project, name=f"Round {round.number}", round_number=round.number)
+    round.save(update_fields=["batch"])
+    run.batch = round.batch
+    run.model = Artifact.objects.get(run__round=round, run__recipe__in=starting.POLICIES)
+    run.reference_model = _start_of(round)
+    run.prompt_ids = [prompt.pk for prompt in sampling.choose_prompts(run.project, len(run.prompt_ids))]
+    run.save(update_fields=["batch", "model", "reference_model", "prompt_ids"])
+
+
+def _start_of(round: Round) -> Artifact:
+    """What reward model and policy begin with: the product of SFT, if there was one."""
+    return Artifact.objects.filter(run__round=round, run__recipe="sft").first() or round.base_policy
+
+
+def _check_what_it_starts_from(
+    project: Project, snapshot: Snapshot, base_policy: Artifact, demonstrations: DemonstrationSet | None
+) -> None:
+    starting.check_start(base_policy, where="base_policy")
+    starting.check_inputs(project, "reward", starting.Inputs(base_policy, snapshot))
+    if demonstrations is not None:
+        starting.check_inputs(project, "sft", starting.Inputs(base_policy, demonstrations=demonstrations))
+
+
+def _checked_configs(
+    policy: str, with_demonstrations: bool, configs: dict[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Complete, by recipe, in the order of the stages."""
+    if policy not in starting.POLICIES:
+        raise BadInput(
+            _("A round cannot make its policy with “%(recipe)s”.") % {"recipe": policy},
+            _("Use one of: %(names)s.") % {"names": ", ".join(starting.POLICIES)},
+            where="policy",
+        )
+    stages = stages_of(policy, with_demonstrations)
     for recipe in configs:
-        if recipe not in known:
+        if recipe not in stages:
             raise BadConfig(
-                _("A round has no stage “%(recipe)s”.") % {"recipe": recipe},
-                _("Its stages are: %(names)s.") % {"names": ", ".join(known)},
+                _("This round has no stage “%(recipe)s”.") % {"recipe": recipe},
+                _("Its stages are: %(names)s.") % {"names": ", ".join(stages)},
                 field=recipe,
             )
-    return {
-        stage.recipe: runs.checked_config(stage.recipe, {**stage.defaults, **configs.get(stage.recipe, {})})
-        for stage in STAGES
+    complete = {
+        recipe: runs.checked_config(recipe, {**DEFAULTS.get(recipe, {}), **configs.get(recipe, {})})
+        for recipe in stages
     }
+    if with_demonstrations:
+        _check_can_be_trained_on(complete["sft"])
+    return complete
+
+
+def _check_can_be_trained_on(config: dict[str, Any]) -> None:
+    """What SFT makes is the start of the stages behind it."""
+    if config["adapter"] in MERGEABLE:
+        return
+    said = _("%(adapter)s stays beside the model, and the stages behind it could not be trained on top of it.")
+    said %= {"adapter": _(ADAPTERS.get(config["adapter"], config["adapter"]))}
+    names = ", ".join(_(ADAPTERS[name]) for name in ADAPTERS if name in MERGEABLE)
+    raise BadConfig(
+        f"sft.adapter: {said}", _("Use one of: %(names)s.") % {"names": names}, field="adapter", recipe="sft", said=said
+    )

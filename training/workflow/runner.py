@@ -11,10 +11,23 @@ from typing import Any, Self
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from training.models import Run, RunState
-from training.workflow import artifacts, children, jobs, outcomes, rounds, runs, sampling, tails, workers
+from training.recipes import WITHOUT_ARTIFACT, can_be_shared
+from training.workflow import (
+    artifacts,
+    children,
+    exporting,
+    jobs,
+    outcomes,
+    queueing,
+    rounds,
+    runs,
+    sampling,
+    tails,
+    workers,
+)
 from training.workflow.exceptions import WorkflowError
 from training.workflow.folders import folder_of, log_of, progress_of
 
@@ -27,12 +40,22 @@ logger = logging.getLogger(__name__)
 stopping = threading.Event()
 
 
-def execute(run_id: int, worker: str = "") -> str:
-    """Carries out a queued run to its end; the state it came to, "" if it was not there to take or was taken away."""
+def execute_next() -> str:
+    """Carries out the run whose turn it is on a free device of this host; "" if there was none to take."""
+    run = None if stopping.is_set() else queueing.take_next(workers.worker_name())
+    return supervise(run) if run else ""
+
+
+def execute(run_id: int) -> str:
+    """Carries out this queued run, whoever else waits; the state it came to, "" if it was not there to take."""
     run = Run.objects.filter(pk=run_id).first()
-    name = worker or workers.worker_name()
-    if run is None or stopping.is_set() or not any(runs.claim(run, slot, name) for slot in workers.slots()):
+    if run is None or stopping.is_set() or not queueing.take(run, workers.worker_name()):
         return ""
+    return supervise(run)
+
+
+def supervise(run: Run) -> str:
+    """A claimed run to its end; the state it came to, "" if it was taken away."""
     with _Supervision(run) as supervision:
         supervision.carry_out()
     return supervision.state
@@ -65,9 +88,10 @@ class _Supervision:
         if self.child is not None:
             children.stop(self.child)
         if not isinstance(error, Exception):
-            self.state = runs.release(self.run, _("Its worker was stopped; it goes on from its checkpoint.")) or ""
+            detail = gettext_noop("Its worker was stopped; it goes on from its checkpoint.")
+            self.state = runs.release(self.run, detail) or ""
             return False
-        hint = error.hint if isinstance(error, WorkflowError) else _("Mend the cause and resume it.")
+        hint = error.hint if isinstance(error, WorkflowError) else gettext_noop("Mend the cause and resume it.")
         reason = str(error) if isinstance(error, WorkflowError) else f"{kind.__name__}: {error}"
         self._finish(outcomes.Outcome(RunState.FAILED, reason, hint))
         return isinstance(error, WorkflowError | OSError)
@@ -77,8 +101,8 @@ class _Supervision:
         jobs.prepare(self.run)
         outcome = outcomes.Outcome(RunState.SUCCEEDED)
         if not outcomes.has_product(self.folder, self.run.recipe):
-            device = workers.device_of(self.run.slot or "")
-            self.child = children.start(self.folder, device, self.run.attempt)
+            device, shared = workers.device_for(self.run), can_be_shared(self.run.recipe)
+            self.child = children.start(self.folder, device, self.run.attempt, shared)
             code = self._follow(self.child)
             if code is None:
                 return
@@ -87,9 +111,11 @@ class _Supervision:
         if self.run.recipe == "sample":
             self._patiently(lambda: sampling.summarize(self.run))
         if outcome.state == RunState.SUCCEEDED:
+            if self.run.recipe == "export":
+                self._patiently(lambda: exporting.take_in(self.run))
             self._patiently(self._succeed)
         elif outcome.state == RunState.QUEUED:
-            detail = outcome.reason or _("Its worker was stopped; it goes on from its checkpoint.")
+            detail = outcome.reason or gettext_noop("Its worker was stopped; it goes on from its checkpoint.")
             self.state = self._patiently(lambda: runs.release(self.run, detail)) or ""
         else:
             self._patiently(lambda: self._finish(outcome))
@@ -142,7 +168,7 @@ class _Supervision:
 
     def _succeed(self) -> None:
         """The model is listed, the run is done and the next stage is queued."""
-        if self.run.recipe != "sample":
+        if self.run.recipe not in WITHOUT_ARTIFACT:
             artifacts.import_product(self.run)
         with transaction.atomic():
             self._finish(outcomes.Outcome(RunState.SUCCEEDED))
@@ -152,7 +178,8 @@ class _Supervision:
     def _finish(self, outcome: outcomes.Outcome) -> None:
         runs.beat(self.run, self.progress)
         tail = tails.text_tail(log_of(self.run))
-        ended = runs.finish(self.run, outcome.state, reason=outcome.reason, hint=outcome.hint, log_tail=tail)
+        said = {"reason": outcome.reason, "hint": outcome.hint, "failure": outcome.failure}
+        ended = runs.finish(self.run, outcome.state, **said, log_tail=tail)
         self.state = outcome.state if ended else ""
 
     def _patiently(self, verb: Callable[[], Any]) -> Any:

@@ -11,12 +11,14 @@ from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
-from annotate.models import Batch, Project, Prompt, Snapshot, User
+from annotate.models import Batch, DemonstrationSet, Project, Prompt, Snapshot, User
 from training import recipes
-from training.models import ACTIVE, Artifact, Round, Run, RunEvent, RunState
+from training.models import ACTIVE, NOT_BEGUN, Artifact, DeviceWish, Priority, Round, Run, RunEvent, RunState
 from training.workflow import workers
 from training.workflow.exceptions import BadConfig, NotCancellable, RunNotResumable
+from training.workflow.told import Told, in_readers_language, told
 
 # A supervisor beats every five seconds; three missed beats and a dead process on this host are no accident.
 MISSED_BEATS = timedelta(seconds=15)
@@ -27,8 +29,10 @@ def checked_config(recipe: str, config: dict[str, Any]) -> dict[str, Any]:
     try:
         return asdict(recipes.load(recipe, config))
     except recipes.RecipeError as error:
-        message = f"{recipe}.{error.field}: {error.message}" if error.field else error.message
-        raise BadConfig(message, _("Correct the setting and start again."), field=error.field) from error
+        said = in_readers_language(error.message, error.template, error.values)
+        message = f"{recipe}.{error.field}: {said}" if error.field else said
+        hint = _("Correct the setting and start again.")
+        raise BadConfig(message, hint, field=error.field, recipe=recipe, said=said) from error
 
 
 @transaction.atomic
@@ -42,11 +46,15 @@ def create_run(
     snapshot: Snapshot | None = None,
     model: Artifact | None = None,
     reference_model: Artifact | None = None,
+    reward_model: Artifact | None = None,
+    demonstrations: DemonstrationSet | None = None,
     batch: Batch | None = None,
     prompts: Iterable[Prompt] = (),
     round: Round | None = None,
     stage: int = 0,
     state: RunState = RunState.QUEUED,
+    priority: Priority = Priority.NORMAL,
+    device: DeviceWish = DeviceWish.ANY,
     actor: User | None = None,
 ) -> Run:
     """A new run, queued or (a later stage of a round) waiting."""
@@ -59,20 +67,34 @@ def create_run(
         snapshot=snapshot,
         model=model,
         reference_model=reference_model,
+        reward_model=reward_model,
+        demonstrations=demonstrations,
         batch=batch,
         prompt_ids=[prompt.pk for prompt in prompts],
         round=round,
         stage=stage,
         state=state,
+        priority=priority,
+        device=device,
         created_by=actor,
     )
     _record(run, state, "", actor)
     return run
 
 
-def queue(run: Run, detail: str = "", actor: User | None = None) -> bool:
+def queue(run: Run, detail: Told | str = "", actor: User | None = None) -> bool:
     """A waiting run may be claimed from now on; False if it was not waiting."""
     return _move(run, (RunState.WAITING,), RunState.QUEUED, detail=detail, actor=actor)
+
+
+@transaction.atomic
+def change_waiting(run: Run, detail: Told, actor: User | None = None, **changed: Any) -> bool:
+    """Changes how a run waits, not its state; False, and nothing happened, if it does not wait any more."""
+    done = Run.objects.filter(pk=run.pk, state__in=NOT_BEGUN).update(**changed)
+    run.refresh_from_db()
+    if done:
+        _record(run, RunState(run.state), detail, actor)
+    return bool(done)
 
 
 def claim(run: Run, slot: str, worker: str) -> bool:
@@ -83,7 +105,7 @@ def claim(run: Run, slot: str, worker: str) -> bool:
             run,
             (RunState.QUEUED,),
             RunState.RUNNING,
-            detail=_("Taken by %(worker)s.") % {"worker": worker},
+            detail=told(gettext_noop("Taken by %(worker)s."), worker=worker),
             slot=slot,
             worker=worker,
             attempt=F("attempt") + 1,
@@ -92,6 +114,7 @@ def claim(run: Run, slot: str, worker: str) -> bool:
             ended_at=None,
             reason="",
             hint="",
+            failure={},
             log_tail="",
         )
     except IntegrityError:
@@ -111,20 +134,49 @@ def state_of(run: Run) -> str | None:
     return _held(run).values_list("state", flat=True).first()
 
 
-def finish(run: Run, state: RunState, reason: str = "", hint: str = "", log_tail: str = "", detail: str = "") -> bool:
-    """The end of a claimed run; frees the device. False if the run is no longer this supervisor's."""
+def finish(
+    run: Run,
+    state: RunState,
+    reason: str = "",
+    hint: str = "",
+    failure: dict[str, Any] | None = None,
+    log_tail: str = "",
+    detail: str = "",
+) -> bool:
+    """The end of a claimed run; frees the device. False if the run is no longer this supervisor's.
+
+    `reason` and `hint` are in English, `failure` has what they are told from: template, hint_template, values.
+    """
+    failure = failure or {}
+    why = Told(failure["template"], failure.get("values") or {}) if failure.get("template") else reason
     return _move(
         run,
         ACTIVE,
         state,
-        detail=detail or reason,
+        detail=detail or why,
         where={"attempt": run.attempt},
         slot=None,
         reason=reason,
         hint=hint,
+        failure=failure,
         log_tail=log_tail,
         ended_at=timezone.now(),
     )
+
+
+def reason_of(run: Run) -> str:
+    """Why it ended, in the reader's language."""
+    return in_readers_language(run.reason, run.failure.get("template", ""), run.failure.get("values"))
+
+
+def hint_of(run: Run) -> str:
+    """What can be done about it, in the reader's language."""
+    return in_readers_language(run.hint, run.failure.get("hint_template", ""), run.failure.get("values"))
+
+
+def detail_of(event: RunEvent) -> str:
+    """What is told about a change of state, in the reader's language."""
+    return in_readers_language(event.detail, event.words.get("template", ""), event.words.get("values"))
 
 
 def release(run: Run, detail: str) -> str | None:
@@ -136,9 +188,8 @@ def release(run: Run, detail: str) -> str | None:
 
 def request_cancel(run: Run, actor: User | None = None) -> str:
     """Ends a run that has not begun, and asks a running one to stop at its next step. Asking twice is asking once."""
-    waiting = (RunState.WAITING, RunState.QUEUED)
-    detail = _("Cancelled before it began.")
-    if _move(run, waiting, RunState.CANCELLED, detail=detail, actor=actor, ended_at=timezone.now()):
+    detail = gettext_noop("Cancelled before it began.")
+    if _move(run, NOT_BEGUN, RunState.CANCELLED, detail=detail, actor=actor, ended_at=timezone.now()):
         return RunState.CANCELLED
     if _move(run, (RunState.RUNNING,), RunState.CANCELLING, actor=actor):
         return RunState.CANCELLING
@@ -153,11 +204,13 @@ def request_cancel(run: Run, actor: User | None = None) -> str:
 
 def resume(run: Run, actor: User | None = None) -> Run:
     """Puts a failed or cancelled run back into the queue; it goes on from its last checkpoint."""
+    _require_its_models(run)
     earlier = Q(round=run.round_id, stage__lt=run.stage) & ~Q(state=RunState.SUCCEEDED)
     ready = run.round_id is None or not Run.objects.filter(earlier).exists()
     state = RunState.QUEUED if ready else RunState.WAITING
     over = (RunState.FAILED, RunState.CANCELLED)
-    if not _move(run, over, state, detail=_("Resumed."), actor=actor, reason="", hint="", ended_at=None):
+    detail = gettext_noop("Resumed.")
+    if not _move(run, over, state, detail=detail, actor=actor, reason="", hint="", failure={}, ended_at=None):
         run.refresh_from_db()
         raise RunNotResumable(
             _("“%(run)s” cannot be resumed: it is in the state “%(state)s”.")
@@ -165,6 +218,21 @@ def resume(run: Run, actor: User | None = None) -> Run:
             _("Only a failed or cancelled run can be resumed. Start a new run instead."),
         )
     return run
+
+
+def _require_its_models(run: Run) -> None:
+    for model in (run.model, run.reference_model, run.reward_model):
+        if model is not None and model.deleted_at:
+            raise RunNotResumable(
+                _("“%(run)s” cannot be resumed: its model “%(model)s” has been deleted.")
+                % {"run": run, "model": model},
+                _("Start a new run with another model."),
+            )
+
+
+def note(run: Run, detail: Told, actor: User | None = None) -> None:
+    """Tells in the run's history what happened to its product; the state stays as it is."""
+    _record(run, RunState(run.state), detail, actor)
 
 
 def reconcile(now: datetime | None = None) -> list[Run]:
@@ -178,11 +246,13 @@ def reconcile(now: datetime | None = None) -> list[Run]:
 
 def _take_back(run: Run) -> bool:
     """Only if its heart has not begun to beat again in the meantime."""
-    detail = _("Its worker %(worker)s is gone; it goes on from its last checkpoint.") % {"worker": run.worker}
+    detail = told(
+        gettext_noop("Its worker %(worker)s is gone; it goes on from its last checkpoint."), worker=run.worker
+    )
     same = {"attempt": run.attempt, "heartbeat_at": run.heartbeat_at}
     if _move(run, (RunState.RUNNING,), RunState.QUEUED, detail=detail, where=same, slot=None):
         return True
-    detail = _("Its worker %(worker)s was gone before it could stop.") % {"worker": run.worker}
+    detail = told(gettext_noop("Its worker %(worker)s was gone before it could stop."), worker=run.worker)
     end = {"slot": None, "ended_at": timezone.now()}
     return _move(run, (RunState.CANCELLING,), RunState.CANCELLED, detail=detail, where=same, **end)
 
@@ -198,7 +268,7 @@ def _move(
     before: Sequence[str],
     after: RunState,
     *,
-    detail: str = "",
+    detail: Told | str = "",
     actor: User | None = None,
     where: dict[str, Any] | None = None,
     **changed: Any,
@@ -211,5 +281,6 @@ def _move(
     return True
 
 
-def _record(run: Run, state: RunState, detail: str, actor: User | None) -> None:
-    RunEvent.objects.create(run=run, state=state, detail=detail, actor=actor)
+def _record(run: Run, state: RunState, detail: Told | str, actor: User | None) -> None:
+    words = detail.as_json() if isinstance(detail, Told) else {}
+    RunEvent.objects.create(run=run, state=state, detail=str(detail), words=words, actor=actor)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Batch, Comparison, Project, Prompt, Response, User
 from annotate.workflow import intake
-from training.models import Artifact, Run, Sample
+from training.models import Artifact, DeviceWish, Priority, Run, Sample
 from training.workflow import runs
 from training.workflow.exceptions import NoPrompts
 from training.workflow.folders import folder_of
@@ -44,6 +44,8 @@ def start_sampling(
     reference: Artifact | None = None,
     seed: int = 0,
     name: str = "",
+    priority: Priority = Priority.NORMAL,
+    device: DeviceWish = DeviceWish.ANY,
     actor: User | None = None,
 ) -> Run:
     """Queues a sampling run. Without a reference all responses to a prompt are compared, otherwise new with old."""
@@ -60,6 +62,8 @@ def start_sampling(
             model=artifact,
             reference_model=reference,
             prompts=chosen,
+            priority=priority,
+            device=device,
             actor=actor,
         )
         # The batch's name must not tell an annotator which model wrote the responses.

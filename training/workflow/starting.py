@@ -1,60 +1,133 @@
-"""Starts a single training run, and refuses one that could not end well: too few labels, too little disk."""
+"""Starts a single training run, and refuses one that could not end well: what it lacks, or what is not for it."""
 
-import shutil
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.utils.translation import gettext as _
 
-from annotate.models import Project, Snapshot, User
-from training.models import Artifact, Run, Task
+from annotate.models import DemonstrationSet, Project, Snapshot, User
+from training.models import Artifact, DeviceWish, Priority, Run, Task
+from training.recipes import RECIPES, UNTRAINED
+from training.recipes.encoders import ON_ENCODERS
+from training.recipes.titles import ADAPTERS, TITLES
 from training.workflow import runs
-from training.workflow.artifacts import model_spec
-from training.workflow.exceptions import ModelRefused, TooFewLabels, TooLittleDisk, WorkflowError
+from training.workflow.artifacts import STARTS, blocking_adapter
+from training.workflow.disk import enough_disk
+from training.workflow.exceptions import BadConfig, BadInput, ModelRefused, TooFewLabels, WorkflowError
 
-TRAINED = ("reward", "dpo")
-# Adapter, checkpoint, samples and log of a run.
-SMALL_RUN = 200 * 2**20
-# A 4-bit GGUF file becomes 32-bit safetensors.
-GGUF_GROWTH = 8
-# Weights and two moments of the optimizer in the checkpoint, the checkpoint before it while it is written, the result.
-FULL_GROWTH = 7
+TRAINED = tuple(name for name in RECIPES if name not in UNTRAINED)
+# What a round can make its new policy with.
+POLICIES = tuple(name for name in TRAINED if name not in ("sft", "reward"))
+# Those that write their own responses and are paid for them by a reward model.
+REWARDED = tuple(name for name in ("ppo", "rloo", "grpo") if name in POLICIES)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run of one recipe learns from; which of them it needs depends on the recipe."""
+
+    model: Artifact
+    snapshot: Snapshot | None = None
+    reward_model: Artifact | None = None
+    demonstrations: DemonstrationSet | None = None
 
 
 def start_training(
     project: Project,
     recipe: str,
-    snapshot: Snapshot,
+    snapshot: Snapshot | None,
     model: Artifact,
     config: dict[str, Any],
     *,
+    reward_model: Artifact | None = None,
+    demonstrations: DemonstrationSet | None = None,
     seed: int = 0,
     name: str = "",
+    priority: Priority = Priority.NORMAL,
+    device: DeviceWish = DeviceWish.ANY,
     actor: User | None = None,
 ) -> Run:
-    """Queues a run, or raises TooFewLabels, TooLittleDisk, ModelRefused or BadConfig and makes nothing."""
+    """Queues a run, or makes nothing and raises TooFewLabels, TooLittleDisk, ModelRefused, BadInput or BadConfig."""
     if recipe not in TRAINED:
         raise WorkflowError(
             _("“%(recipe)s” trains nothing.") % {"recipe": recipe},
             _("Use one of: %(names)s.") % {"names": ", ".join(TRAINED)},
+            where="recipe",
         )
     config = runs.checked_config(recipe, config)
-    check_training(project, snapshot, model, [config])
-    title = name or f"{_titles()[recipe]}, {_('snapshot')} {snapshot.number}"
-    return runs.create_run(project, recipe, config, title[:120], seed=seed, snapshot=snapshot, model=model, actor=actor)
+    inputs = Inputs(model, snapshot, reward_model, demonstrations)
+    check_inputs(project, recipe, inputs)
+    _check_adapter(recipe, model, config)
+    enough_disk(model, [(recipe, config)])
+    return runs.create_run(
+        project,
+        recipe,
+        config,
+        (name or _title(recipe, inputs))[:120],
+        seed=seed,
+        snapshot=snapshot,
+        model=model,
+        reward_model=reward_model,
+        demonstrations=demonstrations,
+        priority=priority,
+        device=device,
+        actor=actor,
+    )
 
 
-def check_training(project: Project, snapshot: Snapshot, model: Artifact, configs: list[dict[str, Any]]) -> None:
-    """All that can be known before anything is made."""
-    if snapshot.project_id != project.pk or model.project_id != project.pk:
-        raise WorkflowError(_("Snapshot and model must be the project's own."), _("Choose others."))
-    if model.task != Task.POLICY:
+def check_inputs(project: Project, recipe: str, inputs: Inputs) -> None:
+    """All that a recipe needs is there, is the project's own and fits; nothing is given that it would not look at."""
+    given = (inputs.model, inputs.snapshot, inputs.reward_model, inputs.demonstrations)
+    if any(row is not None and row.project_id != project.pk for row in given):
+        raise WorkflowError(_("Snapshot, models and demonstrations must be the project's own."), _("Choose others."))
+    _check_present(inputs)
+    check_start(inputs.model, recipe)
+    _check_reward_model(recipe, inputs.reward_model)
+    _check_data(recipe, inputs)
+
+
+def _check_present(inputs: Inputs) -> None:
+    """A clone may begin with a model that its source had and that is gone since. Raises ModelRefused."""
+    for where in ("model", "reward_model"):
+        model = getattr(inputs, where)
+        if model is not None and model.deleted_at:
+            said = _("“%(name)s” has been deleted.") % {"name": model}
+            raise ModelRefused(said, _("Choose another model."), where=where)
+
+
+def check_start(model: Artifact, recipe: str = "", where: str = "model") -> None:
+    """A policy into which everything that was trained before can be merged, or, for a recipe that takes one, an
+    encoder. Raises ModelRefused."""
+    if model.task == Task.ENCODER and Task.ENCODER not in STARTS.get(recipe, ()):
         raise ModelRefused(
-            _("“%(name)s” is a reward model: it scores texts and writes none.") % {"name": model}, _("Choose a policy.")
+            _("“%(name)s” is an encoder: it reads texts and writes none. Only reward models can be trained on it.")
+            % {"name": model},
+            _("Choose a policy."),
+            where=where,
         )
-    enough_labels(snapshot)
-    enough_disk(model, configs)
+    if model.task == Task.REWARD:
+        raise ModelRefused(
+            _("“%(name)s” is a reward model: it scores texts and writes none.") % {"name": model},
+            _("Choose a policy."),
+            where=where,
+        )
+    if adapter := blocking_adapter(model):
+        raise ModelRefused(
+            _("“%(name)s” cannot be trained further: its adapter (%(adapter)s) cannot become part of the model.")
+            % {"name": model, "adapter": _(ADAPTERS.get(adapter, adapter))},
+            _("Choose a policy trained with another adapter, such as LoRA, or the one that this was made from."),
+            where=where,
+        )
+
+
+def _check_adapter(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
+    """Raises BadConfig for what was made for decoders, on an encoder."""
+    if model.task != Task.ENCODER or config["adapter"] in ON_ENCODERS:
+        return
+    said = _("%(adapter)s is not offered on an encoder.") % {"adapter": _(ADAPTERS[config["adapter"]])}
+    names = ", ".join(_(ADAPTERS[name]) for name in ON_ENCODERS)
+    hint = _("Use one of: %(names)s.") % {"names": names}
+    raise BadConfig(f"{recipe}.adapter: {said}", hint, field="adapter", recipe=recipe, said=said)
 
 
 def enough_labels(snapshot: Snapshot) -> None:
@@ -69,39 +142,62 @@ def enough_labels(snapshot: Snapshot) -> None:
         )
         % {"number": snapshot.number, **counts},
         _("At least two won by A, two by B, and one pair in each split are needed. Judge more, then freeze again."),
+        where="snapshot",
     )
 
 
-def enough_disk(model: Artifact, configs: list[dict[str, Any]]) -> None:
-    """Raises TooLittleDisk with what is free and what is wanted."""
-    wanted = disk_wanted(model, configs)
-    folder = _existing(Path(settings.RUNS_DIR))
-    free = shutil.disk_usage(folder).free
-    if free < wanted:
-        sizes = {"folder": folder, "free": _gigabytes(free), "wanted": _gigabytes(wanted)}
-        raise TooLittleDisk(
-            _("%(folder)s has %(free)s GB left; this needs about %(wanted)s GB.") % sizes,
-            _("Delete runs that are not needed any more, or move PLUMBLINE_RUNS_DIR to a larger disk."),
+def _check_reward_model(recipe: str, reward_model: Artifact | None) -> None:
+    title, where = {"recipe": recipe}, "reward_model"
+    if recipe not in REWARDED:
+        if reward_model is not None:
+            raise BadInput(_("“%(recipe)s” uses no reward model.") % title, _("Leave it out."), where=where)
+        return
+    if reward_model is None:
+        hint = _("Choose a reward model; one is trained with the recipe “reward”.")
+        raise BadInput(_("“%(recipe)s” needs a reward model.") % title, hint, where=where)
+    if reward_model.task != Task.REWARD:
+        raise ModelRefused(
+            _("“%(name)s” is a policy: it writes texts and scores none.") % {"name": reward_model},
+            _("Choose a reward model."),
+            where=where,
         )
 
 
-def disk_wanted(model: Artifact, configs: list[dict[str, Any]]) -> int:
-    """Bytes, from the size of the base model on this disk; a hub id is taken for small: the network is not asked."""
-    base = Path(model_spec(model)["base"])
-    if base.is_file():
-        full, converted = base.stat().st_size * GGUF_GROWTH, base.stat().st_size * GGUF_GROWTH
+def _check_data(recipe: str, inputs: Inputs) -> None:
+    title, snapshot, demonstrations = {"recipe": recipe}, inputs.snapshot, inputs.demonstrations
+    if recipe == "sft":
+        if snapshot is not None:
+            said = _("“%(recipe)s” learns from demonstrations, not from a snapshot.") % title
+            raise BadInput(said, _("Leave it out."), where="snapshot")
+        if demonstrations is None:
+            said = _("“%(recipe)s” needs a set of demonstrations.") % title
+            raise BadInput(said, _("Upload one on the page “Demonstrations”."), where="demonstrations")
+        return
+    if demonstrations is not None:
+        said = _("“%(recipe)s” learns from a snapshot, not from demonstrations.") % title
+        raise BadInput(said, _("Leave them out."), where="demonstrations")
+    if snapshot is None:
+        said = _("“%(recipe)s” needs a snapshot.") % title
+        raise BadInput(said, _("Freeze the judgments on the page “Snapshots”."), where="snapshot")
+    if recipe in REWARDED:
+        _enough_prompts(snapshot)
     else:
-        full, converted = sum(path.stat().st_size for path in base.glob("*.safetensors")), 0
-    return converted + sum(full * FULL_GROWTH if config.get("adapter") == "full" else SMALL_RUN for config in configs)
+        enough_labels(snapshot)
 
 
-def _titles() -> dict[str, str]:
-    return {"reward": _("Reward model"), "dpo": _("Policy (DPO)")}
+def _enough_prompts(snapshot: Snapshot) -> None:
+    """Who won does not matter to a policy that writes its own responses: it takes the prompts alone."""
+    counts = {name: snapshot.counts.get(name, 0) for name in ("train", "test")}
+    if min(counts.values()) < 1:
+        raise TooFewLabels(
+            _("Snapshot %(number)s has too few prompts: %(train)s pair(s) for training and %(test)s for evaluation.")
+            % {"number": snapshot.number, **counts},
+            _("At least one in each split is needed. Judge more, then freeze again."),
+            where="snapshot",
+        )
 
 
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f}"
+def _title(recipe: str, inputs: Inputs) -> str:
+    if inputs.snapshot is None:
+        return f"{_(TITLES[recipe])}, {inputs.demonstrations}"
+    return f"{_(TITLES[recipe])}, {_('snapshot')} {inputs.snapshot.number}"

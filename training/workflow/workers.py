@@ -1,10 +1,17 @@
-"""Names this process and its host's device slots, and tells whether another supervisor of this host is gone."""
+"""Names this process and its host's device slots, says which runs they serve, and that this worker lives."""
 
 import os
 import socket
+from pathlib import Path
 
 import psutil
 from django.conf import settings
+from django.utils import timezone
+
+from training.models import DeviceWish, Run, Worker
+
+# What the drivers of NVIDIA and of AMD put there; this process must not load torch to ask it.
+GPU_FILES = ("/dev/nvidiactl", "/dev/kfd")
 
 
 def worker_name() -> str:
@@ -19,6 +26,40 @@ def slots() -> list[str]:
 
 def device_of(slot: str) -> str:
     return slot.rpartition(":")[2]
+
+
+def device_for(run: Run) -> str:
+    """What its process is started with: the device of its slot, without the GPUs if it wishes for the CPU."""
+    device = device_of(run.slot or "")
+    return "cpu" if run.device == DeviceWish.CPU and not device.startswith("cpu") else device
+
+
+def serves(slot: str) -> list[DeviceWish]:
+    """What runs may wish for to be carried out here. "gpu0" is a GPU and "cpu" is none; a device of another name
+    ("local") is all that this host has, and a run that wishes for the CPU is kept off its GPU."""
+    device = device_of(slot)
+    if device.startswith("gpu"):
+        return [DeviceWish.ANY, DeviceWish.GPU]
+    if device.startswith("cpu") or not has_gpu():
+        return [DeviceWish.ANY, DeviceWish.CPU]
+    return [DeviceWish.ANY, DeviceWish.GPU, DeviceWish.CPU]
+
+
+def has_gpu() -> bool:
+    return any(Path(file).exists() for file in GPU_FILES)
+
+
+def show() -> None:
+    """This worker lives, with these devices. Those long silent are forgotten."""
+    now = timezone.now()
+    facts = [{"slot": slot, "serves": serves(slot)} for slot in slots()]
+    Worker.objects.update_or_create(name=worker_name(), defaults={"slots": facts, "seen_at": now})
+    Worker.objects.exclude(pk__in=Worker.objects.alive()).delete()
+
+
+def leave() -> None:
+    """This worker takes no more runs."""
+    Worker.objects.filter(name=worker_name()).delete()
 
 
 def is_gone(worker: str) -> bool:

@@ -16,6 +16,12 @@ def test_an_estimate_goes_to_json_with_its_interval_and_n() -> None:
     }
 
 
+def test_the_chance_level_goes_along_where_there_is_one() -> None:
+    assert Estimate(0.5, 0.4, 0.6, 12, chance=0.36).as_json()["chance"] == 0.36
+    with pytest.raises(ValueError, match="must be finite"):
+        Estimate(0.5, 0.4, 0.6, 12, chance=float("nan"))
+
+
 def test_an_undefined_number_goes_to_json_with_its_reason() -> None:
     written = json.dumps(Undefined(Reason.NO_OVERLAP).as_json())
     assert json.loads(written) == {"value": None, "reason": "no item was judged by two annotators"}

@@ -10,6 +10,7 @@ from annotate.statistics.estimate import Estimate, Outcome
 from annotate.statistics.intervals import PooledStatistic, bootstrap_values, wilson_interval
 from annotate.statistics.krippendorff_alpha import krippendorff_alpha
 from annotate.statistics.raw_agreement import raw_agreement
+from benchmarks.interval_coverage import FAMILIES, coverage
 
 from . import simulated
 from .same import same
@@ -21,6 +22,9 @@ COEFFICIENTS = {
     "raw, ties excluded": lambda counts, **how: raw_agreement(counts, "ties_excluded", **how),
     "raw, ties half": lambda counts, **how: raw_agreement(counts, "ties_half", **how),
 }
+EVERY_OTHER = [
+    (name, coefficients, worlds) for coefficients, worlds in FAMILIES for name in coefficients if "raw" not in name
+]
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (0, 20), (7, 20), (20, 20), (431, 1000)])
@@ -40,6 +44,16 @@ def test_wilson_covers_a_proportion_near_one() -> None:
 def test_wilson_refuses_an_impossible_proportion(successes: int, n: int) -> None:
     with pytest.raises(ValueError, match="A proportion needs"):
         wilson_interval(successes, n)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "coefficients", "worlds"), EVERY_OTHER)
+def test_every_other_interval_covers_the_truth_too(name: str, coefficients: dict, worlds: dict) -> None:
+    world = next(iter(worlds.values()))
+    held, undefined = coverage(coefficients[name], world, 100, projects=400, replicates=400)
+    assert 0.93 <= held <= 0.97
+    assert undefined == 0
 
 
 @pytest.mark.parametrize("name", COEFFICIENTS)

@@ -115,6 +115,10 @@ def test_a_perfect_agreement_on_more_items_leaves_less_doubt() -> None:
     assert few.low < 0.5 < 0.98 < many.low < 1
 
 
+def test_the_chance_of_nominal_alpha_is_two_judgments_drawn_without_replacement() -> None:
+    assert krippendorff_alpha([[2, 0, 0], [1, 0, 1], [0, 0, 2]]).chance == pytest.approx(2 * (3 * 2) / (6 * 5))
+
+
 def test_items_with_one_vote_do_not_count() -> None:
     paired = [[2, 0, 0], [1, 1, 0], [0, 0, 2]]
     assert same(krippendorff_alpha([*paired, [0, 0, 1], [0, 0, 0]]), krippendorff_alpha(paired))

@@ -40,6 +40,12 @@ def test_two_votes_for_a_and_one_tie_are_read_in_three_ways() -> None:
     assert values == pytest.approx({"ties_as_class": 1 / 3, "ties_excluded": 1.0, "ties_half": 2 / 3})
 
 
+def test_the_chance_of_raw_agreement_is_the_credit_of_two_labels_drawn_from_all() -> None:
+    counts = [[2, 1, 0], [0, 1, 2]]
+    chances = {rule: raw_agreement(counts, rule, replicates=FEW).chance for rule in TIE_RULES}
+    assert chances == pytest.approx({"ties_as_class": 1 / 3, "ties_excluded": 1 / 2, "ties_half": 1 / 3 + 2 / 9})
+
+
 def test_an_item_with_more_judgments_has_more_pairs() -> None:
     assert raw_agreement([[4, 0, 0], [1, 0, 1]]).value == pytest.approx(6 / 7)
 

@@ -39,7 +39,9 @@ def test_a_short_name_that_is_taken_is_said_at_its_field(client: Client, project
 
 def test_others_cannot_make_projects(client: Client, ann: User) -> None:
     client.force_login(ann)
-    assert client.post("/projects/new/", {"name": "x", "slug": "x", "overlap": "1"}).status_code == 302
+    assert client.post("/projects/new/", {"name": "x", "slug": "x", "overlap": "1"}).status_code == 403
+    # Not a way to the login page, which would send somebody who is signed in back here, and so on for ever.
+    assert client.get("/projects/new/").status_code == 403
     assert not Project.objects.filter(slug="x").exists()
 
 

@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 
 from annotate.models import Comparison, Project, User
 from annotate.urls import urlpatterns
+from annotate.workflow.demonstrations import import_demonstrations
 from annotate.workflow.projects import create_project
 from annotate.workflow.snapshots import freeze
 from tests.factories import judge_all, make_comparisons, make_user
@@ -16,7 +17,10 @@ REVIEWER = [
     "agreement/", "prompts/", "comparisons/", "comparisons/{comparison}/", "snapshots/", "snapshots/1/",
     "snapshots/1/all.jsonl", "snapshots/1/train.jsonl", "snapshots/1/test.parquet",
 ]  # fmt: skip
-MANAGER = ["guideline/draft/", "prompts/upload/", "snapshots/new/", "members/", "settings/"]
+MANAGER = [
+    "guideline/draft/", "prompts/upload/", "comparisons/upload/", "demonstrations/", "demonstrations/upload/",
+    "demonstrations/{set}/", "snapshots/new/", "members/", "settings/",
+]  # fmt: skip
 ALL = ANNOTATOR + REVIEWER + MANAGER
 MOST_QUERIES = 25
 
@@ -26,7 +30,9 @@ def garden(project: Project, comparisons: list[Comparison], ann: User, ben: User
     judge_all(project, ann, ["a", "b", "a", "tie"])
     judge_all(project, ben, ["a", "b", "b"])
     freeze(project=project)
-    return {"comparison": comparisons[0].pk}
+    lines = ['{"prompt": "How?", "response": "So."}']
+    stored, _created = import_demonstrations(project=project, name="One", lines=lines, test_share=0)
+    return {"comparison": comparisons[0].pk, "set": stored.pk}
 
 
 def _status(client: Client, page: str, garden: dict[str, int]) -> int:
@@ -69,8 +75,8 @@ def test_every_verb_of_a_manager_is_closed_to_a_reviewer(
     client: Client, garden: dict[str, int], reviewer: User
 ) -> None:
     client.force_login(reviewer)
-    verbs = ["guideline/draft/", "guideline/publish/", "prompts/upload/", "snapshots/new/", "members/",
-             f"members/{reviewer.pk}/", "settings/"]  # fmt: skip
+    verbs = ["guideline/draft/", "guideline/publish/", "prompts/upload/", "comparisons/upload/", "snapshots/new/",
+             "members/", f"members/{reviewer.pk}/", "settings/"]  # fmt: skip
     assert {client.post("/p/garden/" + verb).status_code for verb in verbs} == {403}
 
 

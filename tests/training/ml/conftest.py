@@ -10,6 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import pytest
 
 from tests.training.fixture_model import build_fixture_model
+from tests.training.ml.architectures import build_architecture
 from training.ml import cancel
 
 
@@ -21,6 +22,18 @@ def fixture_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fixture_model_pad_is_eos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_fixture_model(tmp_path_factory.mktemp("fixture") / "pad-is-eos", pad_is_eos=True)
+
+
+@pytest.fixture(scope="session")
+def qwen2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With biases, and a head of its own."""
+    return build_architecture("qwen2", tmp_path_factory.mktemp("fixture") / "qwen2")
+
+
+@pytest.fixture(scope="session")
+def gpt2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With learned positions, and queries, keys and values in one layer of the kind Conv1D."""
+    return build_architecture("gpt2", tmp_path_factory.mktemp("fixture") / "gpt2")
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,14 @@ from training.ml.progress import read_lines
 
 
 def write_job(
-    directory: Path, recipe: str, model: Path, data: dict[str, str], *, adapters: tuple[str, ...] = (), **config: Any
+    directory: Path,
+    recipe: str,
+    model: Path,
+    data: dict[str, str],
+    *,
+    adapters: tuple[str, ...] = (),
+    reward_model: dict[str, Any] | None = None,
+    **config: Any,
 ) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     job = {
@@ -23,6 +30,7 @@ def write_job(
         "config": config,
         "model": {"base": str(model), "adapters": list(adapters)},
         "reference_model": None,
+        "reward_model": reward_model,
         "data": data,
         "prompts": None,
         "cache": str(directory.parent / "cache"),

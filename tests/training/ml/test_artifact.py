@@ -21,7 +21,7 @@ FACTS = {"kind": "adapter", "task": "policy", "metrics": {"accuracy": 0.9}}
 def job(tmp_path: Path) -> Job:
     data = Data(tmp_path / "train", tmp_path / "test", "abc123")
     model = ModelSpec("/models/base", ("/artifacts/1",))
-    return Job(tmp_path, 12, "dpo", 7, None, model, None, data, None, tmp_path / "cache", {"round": 3})
+    return Job(tmp_path, 12, "dpo", 7, None, model, None, None, data, None, tmp_path / "cache", {"round": 3})
 
 
 def save(directory: Path) -> None:

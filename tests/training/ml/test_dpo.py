@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 import pytest
 import torch
 from transformers import AutoTokenizer
 
 from tests.training.ml.jobs import curve, job_of, manifest
+from tests.training.ml.references import reference_of
 from tests.training.planted import planted_rows, write_planted, write_rows
 from training.ml import dpo
 from training.ml.adapters import adapter_off, apply_adapter
 from training.ml.chat import prompt_ids
 from training.ml.device import choose_device
-from training.ml.evaluate import response_logps
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy
 from training.ml.logprobs import completion_logps
 from training.ml.pairs import Pair, read_pairs
-from training.ml.progress import read_lines
+from training.ml.progress import Progress, read_lines
+from training.ml.reference import Reference, frozen_logps, model_key
+from training.ml.token_logps import both_sides
 from training.recipes.dpo import DPOConfig
 
 FAST = {"learning_rate": 0.004, "rank": 8}
@@ -86,14 +87,18 @@ def test_the_first_step_starts_at_the_reference(planted: Path) -> None:
     assert curve(planted)[0][2] == pytest.approx(0.0, abs=1e-4)
 
 
-def test_the_reference_is_computed_once_and_kept_in_the_directory(planted: Path, fixture_model: Path) -> None:
-    table = pyarrow.parquet.read_table(planted / "reference.parquet").to_pydict()
-    assert table["id"] == [f"p{number}" for number in range(96)]
+def test_the_reference_is_the_policy_as_it_was_before(planted: Path, fixture_model: Path) -> None:
+    found = manifest(planted)
+    assert found["reference"] == {"computed": 2 * 136, "reused": 0, "moved_at_start": False}
     tokenizer = AutoTokenizer.from_pretrained(fixture_model)
-    rows = write_rows(planted.parent / "again" / "train.parquet", planted_rows(96))
-    fresh = response_logps(policy(fixture_model), read_pairs(rows, tokenizer, 512).kept, 5)
-    assert table["chosen"] == pytest.approx([fresh[name][0] for name in table["id"]], abs=1e-3)
-    assert table["rejected"] == pytest.approx([fresh[name][1] for name in table["id"]], abs=1e-3)
+    pairs = read_pairs(write_rows(planted.parent / "again" / "train.parquet", planted_rows(96)), tokenizer, 512).kept
+    start = policy(fixture_model)
+    stored = Reference(planted.parent / "cache", model_key(start, tokenizer, DPOConfig(**FAST)))
+    stored.prepare(start, both_sides(pairs), 5, Progress(planted.parent))
+    assert stored.counts == {"computed": 0, "reused": 192}
+    fresh = frozen_logps(start, both_sides(pairs))
+    for old, new in zip(stored.of(both_sides(pairs), torch.device("cpu")), fresh, strict=True):
+        assert torch.allclose(old, new, atol=1e-4)
 
 
 def test_with_the_adapter_off_the_policy_is_its_start(planted: Path, fixture_model: Path) -> None:
@@ -140,20 +145,75 @@ def test_a_second_round_trains_on_top_of_the_first_ones_adapter(
     assert 1e-4 < (both - one).abs().item() < 1.0
 
 
-def test_the_loss_is_the_closed_form_with_and_without_label_smoothing() -> None:
-    """Log-probabilities of four pairs; the losses were computed in float64 by an independent program."""
-    chosen, rejected = torch.tensor([-12.5, -40.0, -8.25, -100.0]), torch.tensor([-14.0, -35.5, -8.25, -90.0])
-    reference = torch.tensor([-13.0, -39.0, -9.0, -101.0]) - torch.tensor([-13.5, -37.0, -7.5, -95.0])
-    margin = 0.1 * ((chosen - rejected) - reference)
-    assert dpo.dpo_loss(margin, 0.0).tolist() == pytest.approx([0.644397, 0.825939, 0.620957, 0.913015], abs=1e-6)
-    assert dpo.dpo_loss(margin, 0.1).tolist() == pytest.approx([0.654397, 0.800939, 0.635957, 0.873015], abs=1e-6)
+# Log-ratios of the tokens of two pairs: sums 0.6 and -0.3, means 0.2 and -0.15; the first pair's chosen is longer.
+CHOSEN = [torch.tensor([0.5, -0.1, 0.2]), torch.tensor([-0.4, 0.1])]
+REJECTED = [torch.tensor([0.1, -0.3]), torch.tensor([0.6, 0.2, 0.1])]
 
 
-def test_the_weight_of_a_pair_scales_its_loss(fixture_model: Path) -> None:
-    pairs = [Pair(name, [], "", "", [5, 6], [7, 2], [8, 9, 2], weight=w) for name, w in (("a", 1.0), ("b", 0.25))]
-    reference = {"a": (-9.0, -14.0), "b": (-9.0, -14.0)}
-    losses = dpo.direct_preference(policy(fixture_model), reference, DPOConfig())(pairs).losses
-    assert losses[1].item() == pytest.approx(losses[0].item() / 4)
+@pytest.mark.parametrize(
+    ("chosen_loss", "expected"),
+    [
+        # margins beta * (0.6 - -0.2) = 0.4 and beta * (-0.3 - 0.9) = -0.6 for beta 0.5
+        ({}, [0.513015252, 1.037487951]),
+        ({"label_smoothing": 0.1}, [0.553015252, 0.977487951]),
+        ({"loss": "robust", "label_smoothing": 0.1}, [0.463015252, 1.112487951]),
+        ({"loss": "hinge"}, [0.6, 1.6]),
+        # means 0.2 - -0.1 = 0.3 and -0.15 - 0.3 = -0.45; 1 / (2 beta) = 1
+        ({"loss": "ipo"}, [0.49, 2.1025]),
+        # the third tokens count half: sums 0.5 and -0.3 against -0.2 and 0.85; margins 0.35 and -0.575
+        ({"length_alpha": 0.5}, [0.533382155, 1.021418210]),
+        # 0.75 of the votes for the first: 0.75 * 0.513015252 + 0.25 * 0.913015252; the second is even
+        ({"soft_labels": True}, [0.613015252, 0.737487951]),
+    ],
+)
+def test_the_losses_are_the_closed_form_over_the_tokens_ratios(
+    chosen_loss: dict[str, Any], expected: list[float]
+) -> None:
+    labels = [0.75, 0.5] if "soft_labels" in chosen_loss else [1.0, 1.0]
+    losses, margin = dpo.judge(CHOSEN, REJECTED, labels, DPOConfig(beta=0.5, **chosen_loss))
+    assert losses.tolist() == pytest.approx(expected, abs=1e-6)
+    assert margin.tolist() == pytest.approx([0.35, -0.575] if "length_alpha" in chosen_loss else [0.4, -0.6], abs=1e-6)
+
+
+def pairs_of_two_lengths(**second: Any) -> list[Pair]:
+    return [
+        Pair("a", [], "", "", [5, 6], [7, 2], [8, 9, 2]),
+        Pair("b", [], "", "", [5, 6], [7, 2], [8, 9, 2], **second),
+    ]
+
+
+def losses_of(model: Any, pairs: list[Pair], directory: Path, **settings: Any) -> list[float]:
+    reference = reference_of(model, both_sides(pairs), directory)
+    return dpo.direct_preference(model, reference, DPOConfig(**settings))(pairs).losses.tolist()
+
+
+def test_the_weight_of_a_pair_scales_its_loss(fixture_model: Path, tmp_path: Path) -> None:
+    losses = losses_of(policy(fixture_model), pairs_of_two_lengths(weight=0.25), tmp_path)
+    assert losses[1] == pytest.approx(losses[0] / 4)
+
+
+def test_soft_labels_are_read_from_the_pairs_and_only_where_asked_for(fixture_model: Path, tmp_path: Path) -> None:
+    model, pairs = policy(fixture_model), pairs_of_two_lengths(soft_label=0.5)
+    assert losses_of(model, pairs, tmp_path, loss="hinge") == pytest.approx([1.0, 1.0], abs=1e-5)
+    # Once the policy leans one way, hinge tells by how much; an even vote costs 1 whichever way it leans.
+    reference = reference_of(model, both_sides(pairs), tmp_path)
+    torch.manual_seed(1)
+    for weight in model.parameters():
+        weight.data += 0.05 * torch.randn_like(weight)
+    hard, soft = (
+        dpo.direct_preference(model, reference, DPOConfig(loss="hinge", soft_labels=asked))(pairs).losses.tolist()
+        for asked in (False, True)
+    )
+    assert hard[0] == hard[1] == soft[0] != pytest.approx(1.0, abs=0.02)
+    assert soft[1] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_the_imitation_term_is_the_mean_over_the_chosen_tokens(fixture_model: Path, tmp_path: Path) -> None:
+    model, pairs = policy(fixture_model), pairs_of_two_lengths()
+    plain, more = losses_of(model, pairs, tmp_path), losses_of(model, pairs, tmp_path, sft_weight=2.0)
+    with torch.no_grad():
+        mean = completion_logps(model, [([5, 6], [7, 2])]).item() / 2
+    assert sum(more) / 2 - sum(plain) / 2 == pytest.approx(-2.0 * mean, abs=1e-4)
 
 
 def test_a_completion_has_the_same_probability_in_any_batch(fixture_model: Path) -> None:

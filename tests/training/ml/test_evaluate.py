@@ -1,38 +1,26 @@
-"""Held-out figures: intervals against known values, baselines, ties, and a KL computed the long way round."""
+"""Held-out figures: intervals against known values, baselines, ties."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from pathlib import Path
-from typing import Any
+import json
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
 
-from training.ml.evaluate import evaluate_policy, evaluate_reward, headline, per_token_kl, wins
+from tests.training.ml.held_out import held_out
+from training.ml.evaluate import evaluate_reward, headline, wins
 from training.ml.intervals import mean, proportion
 from training.ml.pairs import Pair
-
-
-def pair(name: str, chosen: str = "aa", rejected: str = "b", **ids: list[int]) -> Pair:
-    return Pair(name, [], chosen, rejected, **({"prompt_ids": [5], "chosen_ids": [6, 2], "rejected_ids": [7, 2]} | ids))
 
 
 def varied(n: int = 7) -> list[Pair]:
     """Pairs of every length, so that batches are padded."""
     return [
-        pair(f"p{i}", prompt_ids=[5 + i] * (1 + i), chosen_ids=[20 + i] * (i % 3 + 1) + [2], rejected_ids=[9] * i + [2])
+        held_out(
+            f"p{i}", prompt_ids=[5 + i] * (1 + i), chosen_ids=[20 + i] * (i % 3 + 1) + [2], rejected_ids=[9] * i + [2]
+        )
         for i in range(n)
     ]
-
-
-def jittered(base: Path, scale: float = 0.02) -> Any:
-    torch.manual_seed(4)
-    model = AutoModelForCausalLM.from_pretrained(base)
-    for weight in model.parameters():
-        weight.data += scale * torch.randn_like(weight)
-    return model.eval()
 
 
 def test_the_interval_of_a_proportion_is_wilsons() -> None:
@@ -64,7 +52,7 @@ def test_a_tie_counts_half() -> None:
 
 
 def test_the_baselines_stand_beside_the_accuracy() -> None:
-    pairs = [pair(f"p{i}", chosen="long one" if i < 6 else "s", rejected="middle") for i in range(8)]
+    pairs = [held_out(f"p{i}", chosen="long one" if i < 6 else "s", rejected="middle") for i in range(8)]
     figures = evaluate_reward(lambda batch: (torch.ones(len(batch)), torch.zeros(len(batch))), pairs, 3)
     assert figures["accuracy"]["value"] == 1.0
     assert figures["accuracy_longer_wins"]["value"] == 0.75
@@ -79,46 +67,59 @@ def test_a_constant_score_is_no_better_than_chance() -> None:
     assert figures["accuracy"]["value"] == 0.5
 
 
-def test_an_unchanged_policy_has_no_divergence_and_no_margin(fixture_model: Path) -> None:
-    model = jittered(fixture_model)
-    figures = evaluate_policy(model, lambda: nullcontext(model), varied(), beta=0.1, batch_size=3)
-    assert figures["kl"]["value"] == pytest.approx(0.0, abs=1e-7)
-    assert figures["margin"]["value"] == 0.0
-    assert figures["accuracy"]["value"] == 0.5
-
-
-def test_the_divergence_is_that_of_the_definition(fixture_model: Path) -> None:
-    policy, reference = jittered(fixture_model, 0.05), jittered(fixture_model, 0.0)
-    found = per_token_kl(policy, lambda: nullcontext(reference), pairs := varied())
-    # Batches are sorted by length, and so are the values; each pair alone, in float64, in that order.
-    expected = []
-    for one in sorted(pairs, key=lambda p: p.length):
-        ids = torch.tensor([one.prompt_ids + one.chosen_ids])
-        with torch.no_grad():
-            p, q = (model(ids).logits[0, :-1].double().log_softmax(dim=-1) for model in (policy, reference))
-        expected.append((p.exp() * (p - q)).sum(dim=-1)[len(one.prompt_ids) - 1 :].mean().item())
-    assert found == pytest.approx(expected, rel=1e-3)
-    assert min(found) > 1e-3
-
-
-def test_the_margin_is_beta_times_the_difference_of_the_log_ratios(fixture_model: Path) -> None:
-    policy, reference = jittered(fixture_model, 0.05), jittered(fixture_model, 0.0)
-    pairs = varied()
-
-    def log_chance(model: Any, one: Pair, completion: list[int]) -> float:
-        ids = torch.tensor([one.prompt_ids + completion])
-        with torch.no_grad():
-            chances = model(ids).logits[0, :-1].log_softmax(dim=-1).gather(1, ids[0, 1:, None])[:, 0]
-        return chances[len(one.prompt_ids) - 1 :].sum().item()
-
-    def ratio(one: Pair, completion: list[int]) -> float:
-        return log_chance(policy, one, completion) - log_chance(reference, one, completion)
-
-    margins = [0.3 * (ratio(one, one.chosen_ids) - ratio(one, one.rejected_ids)) for one in pairs]
-    figures = evaluate_policy(policy, lambda: nullcontext(reference), pairs, beta=0.3, batch_size=2)
-    assert figures["margin"]["value"] == pytest.approx(sum(margins) / len(margins), abs=1e-4)
-    assert figures["accuracy"]["value"] == sum(margin > 0 for margin in margins) / len(margins)
-
-
 def test_the_headline_is_plain_numbers() -> None:
     assert headline({"accuracy": proportion(8, 10), "kl": mean([]), "samples": []}) == {"accuracy": 0.8, "kl": None}
+
+
+def test_scores_are_put_back_into_the_order_of_the_pairs() -> None:
+    """Batches are sorted by length; the groups are of pairs in the order of the file."""
+    pairs = [held_out(f"p{i}", tags=("even" if i % 2 == 0 else "odd",), prompt_ids=[5] * (20 - i)) for i in range(12)]
+    right = {pair.id: 1.0 if "even" in pair.tags else -1.0 for pair in pairs}
+    figures = evaluate_reward(
+        lambda batch: (torch.tensor([right[p.id] for p in batch]), torch.zeros(len(batch))), pairs, 5
+    )
+    assert {group["name"]: group["value"] for group in figures["by_tag"]} == {"even": 1.0, "odd": 0.0}
+
+
+def test_an_ensemble_is_measured_by_the_mean_of_its_members_and_by_how_far_they_differ() -> None:
+    margins = torch.tensor([[3.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-3.0, 1.0, -1.0], [2.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
+    pairs = [held_out(f"p{i}", prompt_ids=[5] * (9 - i)) for i in range(5)]
+    rows = {pair.id: row for pair, row in zip(pairs, margins, strict=True)}
+    figures = evaluate_reward(lambda batch: (torch.stack([rows[p.id] for p in batch]), torch.zeros(1)), pairs, 2)
+    assert figures["accuracy"]["value"] == 4 / 5
+    assert figures["margin"]["value"] == pytest.approx((1 + 1 - 1 + 1 + 1) / 5)
+    deviations = [(8 / 3) ** 0.5, 0.0, (8 / 3) ** 0.5, 2**0.5, 2**0.5]
+    assert figures["disagreement"]["value"] == pytest.approx(sum(deviations) / 5)
+
+
+@pytest.mark.parametrize("members", [None, 1])
+def test_one_model_has_nobody_to_disagree_with(members: int | None) -> None:
+    shape = (lambda batch: (len(batch),)) if members is None else (lambda batch: (len(batch), members))
+    figures = evaluate_reward(lambda batch: (torch.ones(shape(batch)), torch.zeros(shape(batch))), varied(), 3)
+    assert "disagreement" not in figures
+    assert figures["accuracy"]["n"] == 7
+
+
+def test_no_pair_at_all_gives_no_figure_and_every_one_says_why() -> None:
+    figures = evaluate_reward(lambda batch: (torch.ones(len(batch)),) * 2, [], 3)
+    for name, figure in figures.items():
+        parts = (
+            figure if isinstance(figure, list) else [figure["ece"], figure["brier"]] if "ece" in figure else [figure]
+        )
+        assert all(part["value"] is None and part["reason"] for part in parts), name
+    assert [group["name"] for group in figures["by_votes"]] == ["unanimous", "split"]
+
+
+@pytest.mark.parametrize("n", [0, 7, 60])
+def test_the_figures_go_into_a_manifest(n: int) -> None:
+    pairs = [held_out(f"p{i}", votes=(2, 0, 1), tags=("a",), annotators=("ann",)) for i in range(n)]
+    figures = evaluate_reward(lambda batch: (torch.rand(len(batch), 3), torch.rand(len(batch), 3)), pairs, 16)
+    assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+
+
+def test_the_headline_leaves_out_what_is_no_single_number() -> None:
+    figures = evaluate_reward(lambda batch: (torch.ones(len(batch)), torch.zeros(len(batch))), varied(), 3)
+    plain = headline(figures)
+    assert {"accuracy", "human_ceiling", "accuracy_similar_length", "margin"} <= set(plain)
+    assert not {"calibration", "by_tag", "by_votes"} & set(plain)
+    assert all(value is None or isinstance(value, float) for value in plain.values())

@@ -48,6 +48,7 @@ def test_pairs_that_cannot_be_trained_on_are_dropped_and_listed(tmp_path: Path, 
         {**row("no-prompt", "Why?", "Because.", "No idea."), "prompt": []},
         {**row("two-turns", "Why?", "Because.", "No idea."), "chosen": [{"role": "assistant", "content": "a"}] * 2},
         {**row("weightless", "Why?", "Because.", "No idea."), "weight": 0.0},
+        {**row("unsure", "Why?", "Because.", "No idea."), "soft_label": float("nan")},
         row("good", "Why?", "Because I say so.", "No idea."),
     ]
     found = dict(why(tmp_path, tokenizer, rows))
@@ -58,6 +59,7 @@ def test_pairs_that_cannot_be_trained_on_are_dropped_and_listed(tmp_path: Path, 
         "no-prompt": "the prompt is empty",
         "two-turns": "chosen is 2 messages instead of one",
         "weightless": "its weight is 0.0",
+        "unsure": "its soft label is nan",
         "good": "an earlier row has the same id",
     }
 
@@ -90,6 +92,62 @@ def test_a_special_token_spelled_out_in_a_response_stays_text(tmp_path: Path, to
     rows = [row("sly", "Why?", "Stop.<|im_end|> Not yet.", "No idea.")]
     pair = read_pairs(write_rows(tmp_path / "train.parquet", rows), tokenizer, 512).kept[0]
     assert pair.chosen_ids.count(tokenizer.eos_token_id) == 1
+
+
+def test_what_a_newer_snapshot_knows_of_a_pair_is_read_and_an_older_one_goes_on_working(
+    tmp_path: Path, tokenizer: Any
+) -> None:
+    more = {
+        "votes_chosen": 3,
+        "votes_tie": 1,
+        "votes_rejected": 0,
+        "annotators": ["ann", "bob"],
+        "tags": ["steps"],
+        "language": "en",
+        "strength": 0.25,
+    }
+    rows = [{**row("new", "Why?", "Because.", "No idea."), **more}, row("bare", "Why?", "Because.", "No idea.")]
+    new, bare = read_pairs(write_rows(tmp_path / "new.parquet", rows), tokenizer, 512).kept
+    assert (new.votes, new.annotators, new.tags) == ((3, 1, 0), ("ann", "bob"), ("steps",))
+    assert (new.language, new.strength, new.degree, new.tie) == ("en", 0.25, 0.25, False)
+    old = read_pairs(write_rows(tmp_path / "old.parquet", [rows[1]]), tokenizer, 512).kept[0]
+    assert old == bare
+    assert (old.votes, old.annotators, old.tags, old.language, old.strength) == (None, (), (), "", None)
+
+
+@pytest.mark.parametrize(("label", "degree"), [(1.0, 1.0), (0.75, 0.5), (0.5, 0.0), (0.25, 0.5)])
+def test_without_a_strength_the_votes_say_how_strong_a_preference_is(
+    label: float, degree: float, tmp_path: Path, tokenizer: Any
+) -> None:
+    rows = [{**row("p", "Why?", "Because.", "No idea."), "soft_label": label}]
+    assert read_pairs(write_rows(tmp_path / "train.parquet", rows), tokenizer, 512).kept[0].degree == degree
+
+
+def test_votes_and_strengths_that_cannot_be_are_dropped_with_the_reason(tmp_path: Path, tokenizer: Any) -> None:
+    votes = {"votes_chosen": 0, "votes_tie": 0, "votes_rejected": 0}
+    rows = [
+        {**row("none", "Why?", "Because.", "No idea."), **votes},
+        {**row("negative", "Why?", "Because.", "No idea."), **votes, "votes_tie": -1},
+        {**row("beyond", "Why?", "Because.", "No idea."), "strength": 1.5},
+        {**row("nan", "Why?", "Because.", "No idea."), "strength": float("nan")},
+    ]
+    assert dict(why(tmp_path, tokenizer, rows)) == {
+        "none": "its votes are 0, 0, 0",
+        "negative": "its votes are 0, -1, 0",
+        "beyond": "its strength is 1.5",
+        "nan": "its strength is nan",
+    }
+
+
+def test_ties_are_read_where_they_are_asked_for(tmp_path: Path, tokenizer: Any, fixture_model: Path) -> None:
+    data = write_planted(tmp_path, train=3, test=2)
+    ties = write_rows(tmp_path / "ties_train.parquet", [{**one, "soft_label": 0.5} for one in planted_rows(2, seed=1)])
+    model = AutoModelForCausalLM.from_pretrained(fixture_model)
+    files = Data(Path(data["train"]), Path(data["test"]), "", ties_train=ties)
+    found = load_pairs(files, tokenizer, model, 512, with_ties=True)
+    assert [pair.tie for pair in found.ties] == [True, True] and len(found.train) == 3
+    assert not any(pair.tie for pair in found.train + found.test)
+    assert load_pairs(files, tokenizer, model, 512).ties == []
 
 
 @pytest.mark.parametrize("rows", [[], [row("same", "Why?", "Because.", "Because.")]])

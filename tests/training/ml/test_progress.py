@@ -2,6 +2,8 @@
 
 import json
 
+import psutil
+
 from training.ml.progress import Progress, append, drop_torn_line, eta_seconds, read_lines
 
 
@@ -67,3 +69,22 @@ def test_the_time_left_follows_the_pace():
     assert eta_seconds(done=0, total=4, seconds=1) is None
     assert eta_seconds(done=1, total=4, seconds=2) == 6.0
     assert eta_seconds(done=4, total=4, seconds=2) == 0.0
+
+
+def test_samples_are_dropped_with_the_steps_that_a_resumed_run_takes_again(tmp_path):
+    progress = Progress(tmp_path)
+    row = {"prompt": [{"role": "user", "content": "Hi"}], "text": "Hello.", "reward": 0.5}
+    for step in (1, 2):
+        progress.step("training", step=step, steps=2)
+        progress.samples(step, [row])
+    progress.truncate_after(1)
+    told = [(line["kind"], line["step"]) for line in read_lines(tmp_path / "progress.jsonl")]
+    assert told == [("step", 1), ("samples", 1)]
+    assert [line["samples"] for line in read_lines(tmp_path / "progress.jsonl") if line["kind"] == "samples"] == [[row]]
+
+
+def test_every_step_tells_the_memory_that_the_process_holds(tmp_path):
+    Progress(tmp_path).step("training", step=1, steps=1)
+    [line] = read_lines(tmp_path / "progress.jsonl")
+    resident = psutil.Process().memory_info().rss
+    assert 0.5 * resident < line["memory_bytes"] < 2 * resident

@@ -22,6 +22,7 @@ from training.ml.job import ModelSpec
 from training.ml.load import load_reward_model
 from training.ml.pairs import Pair
 from training.ml.progress import read_lines
+from training.ml.reward_objective import both_sides, by_model, preference_likelihood
 from training.ml.scoring import score
 from training.recipes.reward import RewardConfig
 
@@ -107,12 +108,16 @@ def test_a_tokenizer_that_pads_with_eos_trains_to_the_same_scores(
     assert margins[0] == pytest.approx(margins[1], abs=1e-4)
 
 
+def likelihood(model: Any, pad_id: int, **settings: Any) -> Any:
+    return preference_likelihood(by_model(model, pad_id), RewardConfig(**settings), 0, None)
+
+
 def test_the_weight_of_a_pair_scales_its_loss(fixture_model: Path) -> None:
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(fixture_model, num_labels=1).eval()
     ids = ([5, 6, 7], [8, 9, 2], [10, 11, 12, 2])
     pairs = [Pair(f"{weight}", [], "", "", *ids, weight=weight) for weight in (1.0, 0.5)]
-    losses = reward.bradley_terry(model, 0)(pairs).losses
+    losses = likelihood(model, 0)(pairs).losses
     assert losses[1].item() == pytest.approx(losses[0].item() / 2)
 
 
@@ -121,7 +126,7 @@ def test_the_bradley_terry_loss_is_the_closed_form(fixture_model: Path) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(fixture_model, num_labels=1).eval()
     model.score.weight.data *= 50  # apart from ln 2
     chosen, rejected = [5, 6, 7, 8, 9, 2], [5, 6, 7, 10, 11, 12, 2]
-    outcome = reward.bradley_terry(model, 0)([Pair("p", [], "", "", chosen[:3], chosen[3:], rejected[3:])])
+    outcome = likelihood(model, 0)([Pair("p", [], "", "", chosen[:3], chosen[3:], rejected[3:])])
     with torch.no_grad():
         body = [model.base_model(torch.tensor([ids])).last_hidden_state[0, -1] for ids in (chosen, rejected)]
         high, low = (model.score(state).item() for state in body)
@@ -201,7 +206,7 @@ def test_scores_in_a_batch_are_those_of_each_response_alone(fixture_model: Path)
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(fixture_model, num_labels=1).eval()
     pairs = [Pair("a", [], "", "", [5] * 9, [6, 2], [7] * 5 + [2]), Pair("b", [], "", "", [8, 9], [4, 2], [2])]
-    chosen, rejected = reward.score_pairs(model, 2, pairs)
+    chosen, rejected = both_sides(by_model(model, 2), pairs)
     for pair, high, low in zip(pairs, chosen, rejected, strict=True):
         for ids, value in ((pair.chosen_ids, high), (pair.rejected_ids, low)):
             alone = model.score(model.base_model(**vars_of(pad([pair.prompt_ids + ids], 2))).last_hidden_state[0, -1])

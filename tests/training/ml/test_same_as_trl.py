@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +9,14 @@ import pytest
 import torch
 import trl
 from datasets import Dataset
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.training.ml.jobs import curve
 from tests.training.planted import planted_rows, write_rows
-from training.ml import dpo, reward
-from training.ml.evaluate import response_logps
 from training.ml.loop import plan, train
 from training.ml.pairs import read_pairs
 from training.ml.progress import Progress
-from training.recipes.dpo import DPOConfig
+from training.ml.reward_objective import by_model, preference_likelihood
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.reward import RewardConfig
 
@@ -55,13 +52,25 @@ def quiet(directory: Path, config: OptimizerConfig) -> dict[str, Any]:
     }
 
 
-def test_a_reward_run_has_the_losses_of_trl(fixture_model: Path, tmp_path: Path) -> None:
+# Ours, TRL's, and the strength of a pair, which is TRL's margin where ours is asked for.
+OPTIONS = {
+    "plain": ({}, {}),
+    "margin": ({"margin": 1.0}, {}),
+    "centring": ({"centring": 0.05}, {"center_rewards_coefficient": 0.05}),
+    "both": ({"margin": 1.0, "centring": 0.05}, {"center_rewards_coefficient": 0.05}),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_a_reward_run_has_the_losses_of_trl(option: str, fixture_model: Path, tmp_path: Path) -> None:
     """Seven steps of full fine-tuning on the same batches from the same weights, conversations tokenised by each."""
+    mine, yours = OPTIONS[option]
     tokenizer = AutoTokenizer.from_pretrained(fixture_model)
     tokenizer.chat_template = NEWLINE_BEFORE
-    rows = planted_rows(28)
+    rows = [{**row, "strength": number % 5 / 4} for number, row in enumerate(planted_rows(28))]
     pairs = read_pairs(write_rows(tmp_path / "train.parquet", rows), tokenizer, 512).kept
-    config = RewardConfig(adapter="full", learning_rate=0.002, batch_size=4, gradient_accumulation=1, warmup_ratio=0.0)
+    settings = {"adapter": "full", "learning_rate": 0.002, "batch_size": 4, "gradient_accumulation": 1}
+    config = RewardConfig(**settings, warmup_ratio=0.0, **mine)
     order = [position for step in plan(pairs, config, seed=0) for batch in step for position in batch]
 
     def fresh() -> Any:
@@ -69,51 +78,19 @@ def test_a_reward_run_has_the_losses_of_trl(fixture_model: Path, tmp_path: Path)
         return AutoModelForSequenceClassification.from_pretrained(fixture_model, num_labels=1)
 
     ours = fresh()
-    objective = reward.bradley_terry(ours, tokenizer.pad_token_id)
+    objective = preference_likelihood(by_model(ours, tokenizer.pad_token_id), config, 0, None)
     train(ours, pairs, objective, config, seed=0, directory=tmp_path, progress=Progress(tmp_path))
 
-    dataset = Dataset.from_list([{name: rows[i][name] for name in ("prompt", "chosen", "rejected")} for i in order])
+    columns = {"prompt": "prompt", "chosen": "chosen", "rejected": "rejected"}
+    columns |= {"margin": "strength"} if "margin" in mine else {}
     trainer = trl.RewardTrainer(
         model=fresh(),
-        args=trl.RewardConfig(**quiet(tmp_path, config)),
-        train_dataset=dataset,
+        args=trl.RewardConfig(**quiet(tmp_path, config), **yours),
+        train_dataset=Dataset.from_list([{name: rows[i][ours] for name, ours in columns.items()} for i in order]),
         processing_class=tokenizer,
     )
     trainer.train()
     theirs = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert len(theirs) == 7
     assert [point[1] for point in curve(tmp_path)] == pytest.approx(theirs, abs=1e-4)
-    assert theirs[-1] < 0.5
-
-
-# TRL's "sigmoid" looks at no label smoothing. Its "aot" does, and on a batch of one pair (nothing to sort) it is cDPO.
-@pytest.mark.parametrize(("label_smoothing", "loss_type", "size"), [(0.0, "sigmoid", 4), (0.2, "aot", 1)])
-def test_a_dpo_run_has_the_losses_of_trl(
-    fixture_model: Path, tmp_path: Path, label_smoothing: float, loss_type: str, size: int
-) -> None:
-    """Six steps of full fine-tuning on the same batches from the same weights, conversations tokenised by each."""
-    tokenizer = AutoTokenizer.from_pretrained(fixture_model)
-    tokenizer.chat_template = NEWLINE_BEFORE
-    rows = planted_rows(6 * size)
-    pairs = read_pairs(write_rows(tmp_path / "train.parquet", rows), tokenizer, 512).kept
-    config = DPOConfig(adapter="full", learning_rate=0.001, batch_size=size, gradient_accumulation=1, warmup_ratio=0.0)
-    config = replace(config, label_smoothing=label_smoothing)
-    order = [position for step in plan(pairs, config, seed=0) for batch in step for position in batch]
-
-    ours = AutoModelForCausalLM.from_pretrained(fixture_model)
-    objective = dpo.direct_preference(ours, response_logps(ours, pairs, 4), config)
-    train(ours, pairs, objective, config, seed=0, directory=tmp_path, progress=Progress(tmp_path))
-
-    dataset = Dataset.from_list([{name: rows[i][name] for name in ("prompt", "chosen", "rejected")} for i in order])
-    trainer = trl.DPOTrainer(
-        model=AutoModelForCausalLM.from_pretrained(fixture_model),
-        ref_model=AutoModelForCausalLM.from_pretrained(fixture_model),
-        args=trl.DPOConfig(**quiet(tmp_path, config), beta=0.1, loss_type=[loss_type], label_smoothing=label_smoothing),
-        train_dataset=dataset,
-        processing_class=tokenizer,
-    )
-    trainer.train()
-    theirs = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    assert len(theirs) == 6
-    assert [point[1] for point in curve(tmp_path)] == pytest.approx(theirs, abs=1e-4)
-    assert min(theirs) < 0.67
+    assert theirs[-1] < (0.5 if option == "plain" else 0.9)

@@ -35,7 +35,9 @@ def make_job(directory: Path, model: Path, *, old: Path | None = None, prompts=P
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = SampleConfig(**{"max_new_tokens": 12, "batch_size": 4, "temperature": 1.0, "top_p": 1.0, **config})
     reference = ModelSpec(str(old)) if old else None
-    return Job(directory, 1, "sample", seed, settings, ModelSpec(str(model)), reference, None, path, directory, {})
+    return Job(
+        directory, 1, "sample", seed, settings, ModelSpec(str(model)), reference, None, None, path, directory, {}
+    )
 
 
 def samples_of(directory: Path) -> dict[tuple, str]:

@@ -84,7 +84,7 @@ def complete(run: Run, metrics: dict[str, Any], dropped: list[dict[str, str]] | 
     artifact = Artifact.objects.create(
         project=run.project,
         name=run.name,
-        task="policy" if run.recipe == "dpo" else "reward",
+        task="reward" if run.recipe == "reward" else "policy",
         location=str(artifact_folder(run)),
         is_adapter=True,
         parent=run.model,

@@ -7,9 +7,11 @@ from django.template import Context, Template
 from django.test import Client
 from django.urls import reverse
 
-from annotate.models import Judgment, Project, User
+from annotate.models import Judgment, Project, Snapshot, User
 from tests.training.views.conftest import complete, figure
-from training.models import Artifact, Round
+from training.models import Artifact, Round, Run
+from training.workflow import rounds, starting
+from training.workflow.lineage import artifacts_of_judgment
 
 pytestmark = pytest.mark.django_db
 
@@ -79,3 +81,20 @@ def test_a_reviewer_looks_a_manager_registers_and_others_do_neither(
         client.force_login(person)
         assert [client.get(page).status_code for page in look] == [seen, seen], person
         assert client.get(register).status_code == registers, person
+
+
+def test_a_policy_and_its_reward_model_lead_to_each_other(
+    as_lead: Client, project: Project, snapshot: Snapshot, base: Artifact
+) -> None:
+    round = rounds.start_round(project, snapshot, base, policy="grpo", prompts=2)
+    scorer = complete(round.runs.get(stage=0), {})
+    policy = complete(round.runs.get(stage=1), {})
+    pages = [as_lead.get(reverse("model", args=["garden", one.pk])).content.decode() for one in (scorer, policy)]
+    assert reverse("model", args=["garden", policy.pk]) in pages[0]
+    assert "Rewarded by" in pages[1] and reverse("model", args=["garden", scorer.pk]) in pages[1]
+    other = Artifact.objects.create(project=project, name="other", location="/x", parent=base)
+    run = starting.start_training(project, "rloo", snapshot, base, {}, reward_model=scorer)
+    Run.objects.filter(pk=run.pk).update(snapshot=None)
+    elsewhere = Artifact.objects.create(project=project, name="elsewhere", location="/x", parent=base, run=run)
+    judged = artifacts_of_judgment(Judgment.objects.counted().first())
+    assert {scorer, policy, elsewhere} <= set(judged) and other not in judged

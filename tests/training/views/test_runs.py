@@ -1,12 +1,10 @@
-"""The list of runs, the page of one, and its buttons."""
-
-from typing import Any
+"""The page of a run, and its buttons."""
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 
-from annotate.models import Project, User
+from annotate.models import User
 from annotate.workflow.intake import store_response
 from annotate.workflow.projects import create_project
 from tests.training.views.conftest import begin, complete, figure, step, write_progress
@@ -170,15 +168,3 @@ def test_a_run_of_another_project_is_not_found(as_lead: Client, run: Run, lead: 
     create_project(slug="other", name="Other", manager=lead, guideline="x", summary="y")
     for name in ("run", "run_progress", "run_log"):
         assert as_lead.get(reverse(name, args=["other", run.pk])).status_code == 404, name
-
-
-def test_the_list_shows_result_and_duration_in_few_queries(
-    as_lead: Client, project: Project, round: Round, django_assert_max_num_queries: Any
-) -> None:
-    complete(round.runs.get(stage=0), {"accuracy": figure(0.8)})
-    complete(round.runs.get(stage=1), {"margin": figure(0.3)})
-    with django_assert_max_num_queries(8):
-        page = as_lead.get(reverse("runs", args=["garden"])).content.decode()
-    assert "Held-out accuracy 80 % (70–90 %, n = 40)" in page
-    assert "Reward margin against the reference 0.3 (0.2 to 0.4, n = 40)" in page
-    assert reverse("round_create", args=["garden"]) in page

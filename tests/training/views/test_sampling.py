@@ -7,9 +7,11 @@ from django.test import Client
 from django.urls import reverse
 
 from annotate.models import Batch, Project, User
+from annotate.workflow.guidelines import current_version, mark_read
 from annotate.workflow.projects import create_project
 from tests.factories import make_prompts
-from training.models import Artifact, Run
+from training.models import Artifact, Run, RunState
+from training.workflow import runs, sampling
 from training.workflow.runs import checked_config
 
 pytestmark = pytest.mark.django_db
@@ -69,3 +71,21 @@ def test_only_a_manager_may_sample(client: Client, base: Artifact, reviewer: Use
         client.force_login(person)
         assert client.get(reverse("sampling_create", args=["garden"])).status_code == status
         assert send(client, base).status_code == status
+
+
+def test_an_empty_queue_looks_again_by_itself_only_while_samples_are_written(
+    client: Client, project: Project, base: Artifact, ann: User
+) -> None:
+    mark_read(version=current_version(project), user=ann)
+    client.force_login(ann)
+    page, asking = reverse("judge", args=["garden"]), 'hx-trigger="every 5s"'
+    assert asking not in client.get(page).content.decode()
+    run = sampling.start_sampling(project, base, {}, make_prompts(project, 2))
+    assert asking in client.get(page).content.decode()
+    assert (
+        asking in client.post(reverse("judge_next", args=["garden"]), headers={"HX-Request": "true"}).content.decode()
+    )
+    runs.claim(run, "here:gpu0", "w:1")
+    assert asking in client.get(page).content.decode()
+    runs.finish(run, RunState.SUCCEEDED)
+    assert asking not in client.get(page).content.decode()

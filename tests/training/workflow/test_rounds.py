@@ -5,7 +5,7 @@ from django.db.models import F
 
 from annotate.models import Batch, Comparison, Judgment, Project, Prompt, Snapshot
 from training.models import Artifact, Round, Run, RunState, Sample
-from training.workflow import evaluation, lineage, rounds, runner, runs, starting
+from training.workflow import disk, evaluation, lineage, rounds, runner, runs
 from training.workflow.exceptions import BadConfig, ModelRefused, NoPrompts, TooFewLabels, TooLittleDisk
 
 QUICK = {
@@ -70,7 +70,7 @@ def test_a_wrong_setting_is_named_by_stage_and_field(project: Project, snapshot:
 def test_a_full_disk_is_told_before_the_start(
     project: Project, snapshot: Snapshot, policy: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(starting, "SMALL_RUN", 2**60)
+    monkeypatch.setattr(disk, "SMALL_RUN", 2**60)
     with pytest.raises(TooLittleDisk, match="GB"):
         rounds.start_round(project, snapshot, policy)
     assert _nothing_was_made()

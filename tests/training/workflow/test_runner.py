@@ -172,6 +172,44 @@ def test_a_worker_that_is_stopped_gives_its_run_back(project: Project, policy: A
     assert runner.execute(run.pk) == "", "a stopping worker takes nothing"
 
 
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_slot_of_several_devices_gives_a_run_as_many_processes(
+    project: Project, policy: Artifact, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "DEVICE_SLOTS", ["cpu*2"])
+    run = starting.start_training(project, "reward", snapshot, policy, LONG)
+    thread = _in_background(run)
+    _until(_trained_a_bit(run))
+    workers = _child(run).children()
+    assert len(workers) == 2
+    runs.request_cancel(run)
+    thread.join(60)
+    run.refresh_from_db()
+    assert run.state == RunState.CANCELLED
+    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+    assert runner.execute(runs.resume(run).pk) == RunState.SUCCEEDED, Run.objects.get(pk=run.pk).reason
+    assert Artifact.objects.get(run=run).manifest["processes"] == 2
+    assert _steps(run) == list(range(1, _steps(run)[-1] + 1))
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_none_of_its_processes(
+    project: Project, policy: Artifact, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processes of a launcher have sessions of their own: a kill of its group does not reach them."""
+    monkeypatch.setattr(settings, "DEVICE_SLOTS", ["cpu*2"])
+    monkeypatch.setattr(children, "GRACE_SECONDS", 0.0)
+    run = starting.start_training(project, "reward", snapshot, policy, LONG)
+    thread = _in_background(run)
+    _until(_trained_a_bit(run))
+    workers = _child(run).children()
+    runs.request_cancel(run)
+    thread.join(60)
+    assert Run.objects.get(pk=run.pk).state == RunState.CANCELLED
+    assert not any(worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE for worker in workers)
+
+
 SUPERVISOR = """
 import sys, django
 django.setup()

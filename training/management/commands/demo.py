@@ -25,8 +25,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--no-sampling", action="store_true", help="Accounts and project only; needs no model.")
+        parser.add_argument("--before-up", action="store_true", help="`up` follows and lists the accounts itself.")
 
-    def handle(self, *args: Any, no_sampling: bool, **options: Any) -> None:
+    def handle(self, *args: Any, no_sampling: bool, before_up: bool = False, **options: Any) -> None:
         try:
             # Before anything is written: a missing model should not leave half a demo.
             gguf = None if no_sampling else demo_model_file()
@@ -40,7 +41,8 @@ class Command(BaseCommand):
                 self._load_model(project, gguf, accounts["lead"])
         except WorkflowError as error:
             raise CommandError(f"{error.message} {error.hint}".strip()) from error
-        self._say(path.read_text().rstrip())
+        if not before_up:
+            self._say(path.read_text().rstrip())
 
     def _load_model(self, project: Project, gguf: Path, lead: User) -> None:
         artifact = load_model(project, gguf, lead)

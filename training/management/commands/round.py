@@ -1,4 +1,4 @@
-"""manage.py round: snapshot -> reward model -> policy -> samples -> comparisons."""
+"""manage.py round: (demonstrations -> SFT ->) reward model -> policy -> samples -> comparisons."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from annotate.management.project_command import project_named
 from training.management import options
 from training.tasks import dispatch
-from training.workflow import artifacts, rounds
+from training.workflow import artifacts, rounds, starting
 
 
 class Command(BaseCommand):
@@ -16,6 +16,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         options.add_common_arguments(parser)
         parser.add_argument("--snapshot", type=int, default=None, help="Number of the snapshot (default: the newest).")
+        parser.add_argument("--policy", default="dpo", choices=starting.POLICIES, help="Its method (default: dpo).")
+        parser.add_argument("--demonstrations", default="", help="Name of a set to fine-tune on first (default: none).")
         parser.add_argument("--prompts", type=int, default=40, help="Prompts to sample at the end (default: 40).")
 
     def handle(self, *args: Any, **given: Any) -> None:
@@ -24,7 +26,14 @@ class Command(BaseCommand):
             snapshot = options.snapshot_numbered(project, given["snapshot"])
             policy = artifacts.policy_named(project, given["model"])
             configs = options.settings_of(given["set"])
-            round = rounds.start_round(project, snapshot, policy, configs, prompts=given["prompts"], seed=given["seed"])
+            named = given["demonstrations"]
+            asked = {
+                "policy": given["policy"],
+                "demonstrations": options.demonstrations_named(project, named) if named else None,
+                "prompts": given["prompts"],
+                "seed": given["seed"],
+            }
+            round = rounds.start_round(project, snapshot, policy, configs, **asked)
             stages = list(round.runs.order_by("stage"))
             if given["wait"]:
                 for run in stages:

@@ -1,0 +1,111 @@
+"""Expectation maximisation over confusion matrices: the two steps and the climb that Dawid-Skene and MACE share."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from annotate.statistics.counts import count_matrix
+from annotate.statistics.estimate import Reason
+from annotate.statistics.judgments import Judgments
+from annotate.statistics.truth import Floats
+
+Parameters = TypeVar("Parameters")
+
+MAX_STEPS = 1000
+TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Reading(Generic[Parameters]):
+    """Parameters as the E-step reads them.
+
+    log_confusion  (annotators, K true, K said)
+    log_prior      (K,) of the classes
+    log_density    of the parameters under their prior, up to a constant
+    """
+
+    parameters: Parameters
+    log_confusion: Floats
+    log_prior: Floats
+    log_density: float
+
+
+@dataclass(frozen=True)
+class Climb(Generic[Parameters]):
+    """Where it ended: posterior (items, K), the parameters, and the objective after each step."""
+
+    posterior: Floats
+    parameters: Parameters
+    converged: bool
+    trace: Floats
+
+
+def climb(
+    judgments: Judgments, maximise: Callable[[Floats, Floats, Parameters | None], Reading[Parameters]]
+) -> Climb[Parameters]:
+    """EM from the vote shares as first posterior.
+
+        E   P(t_i = t) ∝ p_t Π_j C^j[t, l_ij]
+        M   maximise(N, posterior, parameters before),   N[j, t, l] = Σ_i P(t_i = t) [l_ij = l]
+
+    Converged when a step gains less than TOLERANCE per judgment. The judgments are a sparse matrix, items x
+    (annotator and label), and both steps are a product with it.
+    Dempster, Laird & Rubin (1977), JRSS-B 39:1.
+    """
+    incidence = label_incidence(judgments)
+    transposed = csr_array(incidence.T)
+    posterior, parameters, trace = vote_share_matrix(judgments), None, []
+    enough, converged = TOLERANCE * len(judgments), False
+    while not converged and len(trace) < MAX_STEPS:
+        reading = maximise(_expected_counts(transposed, posterior), posterior, parameters)
+        posterior, evidence = posterior_of(incidence, reading.log_confusion, reading.log_prior)
+        parameters = reading.parameters
+        trace.append(evidence + reading.log_density)
+        converged = len(trace) > 1 and trace[-1] - trace[-2] < enough
+    return Climb(posterior, parameters, converged, np.array(trace))
+
+
+def label_incidence(judgments: Judgments) -> csr_array:
+    """(items, annotators · K): 1 in column annotator · K + label."""
+    said = judgments.annotator * judgments.categories + judgments.label
+    shape = (judgments.items.size, judgments.annotators.size * judgments.categories)
+    return csr_array((np.ones(len(judgments)), (judgments.item, said)), shape=shape)
+
+
+def posterior_of(incidence: csr_array, log_confusion: Floats, log_prior: Floats) -> tuple[Floats, float]:
+    """P(t_i = t | labels), (items, K), and the log-likelihood of all labels."""
+    joint = incidence @ log_confusion.transpose(0, 2, 1).reshape(-1, log_prior.size) + log_prior
+    highest = joint.max(axis=1, keepdims=True)
+    weight = np.exp(joint - highest)
+    total = weight.sum(axis=1, keepdims=True)
+    return weight / total, float((np.log(total) + highest).sum())
+
+
+def vote_share_matrix(judgments: Judgments) -> Floats:
+    """Votes of an item by label as shares, (items, K)."""
+    return rows_to_one(count_matrix(judgments).astype(float))
+
+
+def votes_of_the_crowd(judgments: Judgments) -> Floats:
+    """(K true, K said): what all annotators together say of items by the shares of their votes."""
+    return vote_share_matrix(judgments).T @ count_matrix(judgments)
+
+
+def rows_to_one(votes: Floats) -> Floats:
+    return votes / votes.sum(axis=-1, keepdims=True)
+
+
+def not_inferable(judgments: Judgments) -> Reason | None:
+    """Why nothing can be said of annotators: reliability is learnt from items that two of them judged."""
+    if not len(judgments):
+        return Reason.NO_JUDGMENTS
+    return None if np.bincount(judgments.item).max() > 1 else Reason.NO_OVERLAP
+
+
+def _expected_counts(transposed: csr_array, posterior: Floats) -> Floats:
+    """N, (annotators, K true, K said)."""
+    categories = posterior.shape[1]
+    return (transposed @ posterior).reshape(-1, categories, categories).transpose(0, 2, 1)

@@ -1,0 +1,55 @@
+"""What the agreement page shows, as JSON: of a large project kept in the database, of a small one computed at once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from annotate.models import AgreementSummary, Project
+from annotate.workflow.agreement_groups import BREAKDOWNS
+from annotate.workflow.agreement_parts import parts_of
+from annotate.workflow.judgment_columns import read_columns
+from annotate.workflow.judgment_stamp import counted_judgments, judgment_stamp
+
+# Up to so many judgments a page computes its numbers itself, in about a second.
+LIVE = 20_000
+
+
+@dataclass(frozen=True)
+class Summary:
+    """`body` is None while nothing has been computed yet; stale: judgments have come (or gone) since."""
+
+    body: dict[str, Any] | None
+    made_at: datetime | None
+    is_stale: bool
+
+
+def summary_for(project: Project, by: str) -> Summary:
+    """Reads only. Of a small project `body` has the breakdown `by` alone, of a large one all of them."""
+    judgments, stamp = _stamp(project)
+    if judgments <= LIVE:
+        columns = read_columns(project, weeks=by == "week")
+        return Summary(parts_of(project, columns, [by]), timezone.now(), is_stale=False)
+    kept = AgreementSummary.objects.filter(project=project).first()
+    if kept is None:
+        return Summary(None, None, is_stale=True)
+    return Summary(kept.body, kept.made_at, is_stale=kept.stamp != stamp)
+
+
+def refresh_summary(project: Project) -> bool:
+    """Compute and keep the summary of a large project; False where there is nothing new. Safe to run twice."""
+    judgments, stamp = _stamp(project)
+    if judgments <= LIVE or AgreementSummary.objects.filter(project=project, stamp=stamp).exists():
+        return False
+    body = parts_of(project, read_columns(project, weeks=True), list(BREAKDOWNS))
+    AgreementSummary.objects.update_or_create(
+        project=project, defaults={"stamp": stamp, "body": body, "made_at": timezone.now()}
+    )
+    return True
+
+
+def _stamp(project: Project) -> tuple[int, str]:
+    """Judgments that count; and their stamp, which a small project does not need."""
+    judgments = counted_judgments(project)
+    return judgments, judgment_stamp(project, judgments) if judgments > LIVE else ""

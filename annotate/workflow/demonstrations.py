@@ -1,0 +1,149 @@
+"""Demonstrations: prompts with a response to imitate, uploaded as a set, split by prompt, hashed."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from annotate.models import Demonstration, DemonstrationSet, Project, Split, User
+from annotate.workflow.exceptions import NameTaken, WorkflowError
+from annotate.workflow.intake import content_hash
+from annotate.workflow.parquet_folder import MESSAGE, write_folder
+from annotate.workflow.snapshots import split_of
+from annotate.workflow.uploaded_lines import Problem, Record, key_of, messages_of, read_upload, require_storable
+
+LONGEST_NAME = 120
+SPLIT_SEED = 0
+SCHEMA = pa.schema([("id", pa.string()), ("prompt", pa.list_(MESSAGE)), ("response", pa.list_(MESSAGE))])
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of an upload."""
+
+    key: str
+    messages: list[dict[str, str]]
+    response: str
+    split: Split
+
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed and written; only content, no ids of this database."""
+        response = [{"role": "assistant", "content": self.response}]
+        return {"id": self.key, "prompt": self.messages, "response": response}
+
+
+def import_demonstrations(
+    *,
+    project: Project,
+    name: str,
+    lines: Iterable[str],
+    format: str = "jsonl",
+    test_share: float = 0.2,
+    actor: User | None = None,
+) -> tuple[DemonstrationSet, bool]:
+    """Store a JSONL or CSV text as a set, all or nothing; and whether it is new: the same content is the same set.
+
+    JSONL: {"id"?, "prompt": text or "messages": [{"role", "content"}, ...], "response": text}; other keys are not kept.
+    CSV: a header with `prompt` and `response`, and optionally id.
+
+    Raises:
+        UploadRejected: at least one line is malformed; every one (the first hundred) is named.
+        NameTaken: another set of the project has this name.
+        WorkflowError: no name, a test share outside 0 to 0.9, or one that leaves nothing to train on.
+    """
+    name = name.strip()
+    _check_request(name, test_share)
+    rows = read_upload(
+        lines=lines,
+        format=format,
+        columns=("prompt", "response"),
+        build=_reader(test_share),
+        empty=_("There is no demonstration in the file."),
+    )
+    rows.sort(key=lambda row: row.key)
+    if all(row.split == Split.TEST for row in rows):
+        raise WorkflowError(
+            _("All %(n)s demonstration(s) fell into the test split: nothing is left to train on.") % {"n": len(rows)},
+            _("Lower the test share, or upload more demonstrations."),
+        )
+    return _store(project, name, rows, actor)
+
+
+def _check_request(name: str, test_share: float) -> None:
+    if not name or len(name) > LONGEST_NAME:
+        raise WorkflowError(
+            _("A set of demonstrations needs a name of 1 to %(n)s characters.") % {"n": LONGEST_NAME},
+            _("Name it after what it shows or where it comes from."),
+        )
+    if not 0 <= test_share <= 0.9:
+        raise WorkflowError(_("The test share is %(x)s.") % {"x": test_share}, _("Use a number from 0 to 0.9."))
+
+
+def _reader(test_share: float) -> Callable[[int, Record], Row]:
+    lines_of: dict[tuple[str, str], int] = {}
+    lines_of_keys: dict[str, int] = {}
+
+    def build(number: int, record: Record) -> Row:
+        row = _row(record, test_share)
+        if (first := lines_of.setdefault((json.dumps(row.messages), row.response), number)) != number:
+            raise Problem("response", _("the same demonstration as in line %(line)s") % {"line": first})
+        if (first := lines_of_keys.setdefault(row.key, number)) != number:
+            raise Problem("id", _("the same id as in line %(line)s") % {"line": first})
+        return row
+
+    return build
+
+
+def _row(record: Record, test_share: float) -> Row:
+    require_storable(record)
+    messages, response = messages_of(record), record.get("response")
+    if not isinstance(response, str) or not response.strip():
+        raise Problem("response", _("must be a text and not empty"))
+    prompt = content_hash(messages)
+    named = hashlib.sha256(f"{prompt}\n{response}".encode()).hexdigest()[:12]
+    return Row(key_of(record) or f"demonstration-{named}", messages, response, split_of(prompt, test_share, SPLIT_SEED))
+
+
+def _content_hash(rows: list[Row]) -> str:
+    digest = hashlib.sha256(b'{"format": 1}')
+    for row in rows:
+        line = {"split": str(row.split), **row.canonical()}
+        digest.update(b"\n" + json.dumps(line, sort_keys=True, ensure_ascii=False).encode())
+    return digest.hexdigest()
+
+
+@transaction.atomic
+def _store(project: Project, name: str, rows: list[Row], actor: User | None) -> tuple[DemonstrationSet, bool]:
+    # Two uploads at once: the second one waits, and finds what the first has stored.
+    Project.objects.select_for_update().get(pk=project.pk)
+    digest = _content_hash(rows)
+    if existing := project.demonstration_sets.filter(content_hash=digest).first():
+        return existing, False
+    if project.demonstration_sets.filter(name=name).exists():
+        raise NameTaken(
+            _("There is a set named “%(name)s” already, with other demonstrations.") % {"name": name},
+            _("Give this one another name: a set is not changed once it is stored."),
+        )
+    by_split = {str(split): [row.canonical() for row in rows if row.split == split] for split in Split}
+    folder = write_folder(Path(settings.SNAPSHOTS_DIR) / "demonstrations" / digest, by_split, SCHEMA)
+    stored = DemonstrationSet.objects.create(
+        project=project,
+        name=name,
+        content_hash=digest,
+        counts={split: len(found) for split, found in by_split.items()},
+        folder=str(folder),
+        created_by=actor,
+    )
+    demonstrations = [
+        Demonstration(set=stored, key=row.key, messages=row.messages, response=row.response, split=row.split)
+        for row in rows
+    ]
+    Demonstration.objects.bulk_create(demonstrations, batch_size=500)
+    return stored, True

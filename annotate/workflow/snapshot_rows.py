@@ -1,0 +1,90 @@
+"""A row of a snapshot as it is hashed and written: content only, no ids and no names of this database."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from annotate.models import Choice, Comparison, Response, Split
+from annotate.workflow.parquet_folder import MESSAGE
+
+PSEUDONYM = 16
+"""Hexadecimal digits: among a million annotators two would share one with a chance of 3 in 100 million."""
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("prompt", pa.list_(MESSAGE)),
+        ("chosen", pa.list_(MESSAGE)),
+        ("rejected", pa.list_(MESSAGE)),
+        ("weight", pa.float64()),
+        ("soft_label", pa.float64()),
+        ("n_votes", pa.int64()),
+        ("votes_chosen", pa.int64()),
+        ("votes_tie", pa.int64()),
+        ("votes_rejected", pa.int64()),
+        ("annotators", pa.list_(pa.string())),
+        ("tags", pa.list_(pa.string())),
+        ("language", pa.string()),
+        ("strength", pa.float64()),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """One judgment that counts; `annotator` is a pseudonym."""
+
+    judgment: int
+    choice: str
+    annotator: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison with a majority; of a tie response A stands as chosen, and `soft_label` is 0.5."""
+
+    comparison: Comparison
+    a_wins: bool
+    soft_label: float
+    votes: list[Vote]
+    split: Split
+
+    @property
+    def responses(self) -> tuple[Response, Response]:
+        """Chosen, rejected."""
+        pair = (self.comparison.response_a, self.comparison.response_b)
+        return pair if self.a_wins else pair[::-1]
+
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed and written. Annotators are sorted: who gave which vote is not told."""
+        chosen, rejected = self.responses
+        sides = (Choice.A, Choice.B) if self.a_wins else (Choice.B, Choice.A)
+        choices = [vote.choice for vote in self.votes]
+        prompt = self.comparison.prompt
+        return {
+            "id": self.comparison.key,
+            "prompt": prompt.messages,
+            "chosen": [{"role": "assistant", "content": chosen.text}],
+            "rejected": [{"role": "assistant", "content": rejected.text}],
+            # What is not sure lowers the soft label; a weight below 1 would count the same doubt twice.
+            "weight": 1.0,
+            "soft_label": self.soft_label,
+            "n_votes": len(choices),
+            "votes_chosen": choices.count(sides[0]),
+            "votes_tie": choices.count(Choice.TIE),
+            "votes_rejected": choices.count(sides[1]),
+            "annotators": sorted(vote.annotator for vote in self.votes),
+            "tags": prompt.tags,
+            "language": prompt.language,
+            "strength": abs(2 * self.soft_label - 1),
+        }
+
+
+def pseudonym(slug: str, username: str) -> str:
+    """The same person in the same project is the same in every snapshot, on every host; in another project another.
+
+    It hides names from readers of the data, not from somebody who has a list of names to try.
+    """
+    return hashlib.sha256(f"{slug}\n{username}".encode()).hexdigest()[:PSEUDONYM]

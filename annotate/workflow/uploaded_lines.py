@@ -1,0 +1,131 @@
+"""Reads the lines of an uploaded JSONL or CSV file: every row is good, or nothing is taken and each fault is named."""
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from django.utils.translation import gettext as _
+
+from annotate.workflow.exceptions import LineError, UploadRejected
+
+ROLES = {"system", "user", "assistant"}
+SHOWN_ERRORS = 100
+# csv's own limit of a cell, 128 KB, is less than a long prompt.
+csv.field_size_limit(16 * 2**20)
+NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+Record = dict[str, Any]
+Row = TypeVar("Row")
+
+
+class Problem(ValueError):
+    """One thing wrong with one row."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+def read_upload(
+    *, lines: Iterable[str], format: str, columns: tuple[str, ...], build: Callable[[int, Record], Row], empty: str
+) -> list[Row]:
+    """What `build(line number, record)`, which raises Problem, makes of every line; a CSV file must have `columns`.
+
+    Raises:
+        UploadRejected: at least one line is malformed, and every one (the first hundred) is named; or there is none,
+            which `empty` says.
+    """
+    rows: list[Row] = []
+    errors: list[LineError] = []
+    for number, record in read_csv(lines, columns) if format == "csv" else read_jsonl(lines):
+        try:
+            if isinstance(record, Problem):
+                raise record
+            rows.append(build(number, record))
+        except Problem as problem:
+            errors.append(LineError(number, problem.field, problem.message))
+    if not rows and not errors:
+        errors = [LineError(0, "", empty)]
+    if errors:
+        raise UploadRejected(errors[:SHOWN_ERRORS], len(errors))
+    return rows
+
+
+def require_storable(record: Record) -> None:
+    try:
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except ValueError as error:
+        said = _("contains half a character (a lone surrogate) or a number that is none (NaN, Infinity)")
+        raise Problem("", said) from error
+    if NUL.search(text):
+        raise Problem("", _("contains a NUL character, which PostgreSQL does not store"))
+
+
+def key_of(record: Record) -> str:
+    """The row's own name, empty if it has none."""
+    key = record.get("id", "")
+    if not isinstance(key, str | int) or len(str(key)) > 150:
+        raise Problem("id", _("must be a text of at most 150 characters, or a number"))
+    return str(key)
+
+
+def messages_of(record: Record) -> list[dict[str, str]]:
+    """The prompt as chat messages, from `messages` or from the text `prompt`."""
+    field = "messages" if "messages" in record else "prompt"
+    value = record.get(field)
+    if isinstance(value, str):
+        value = [{"role": "user", "content": value}]
+    if not isinstance(value, list) or not value:
+        raise Problem(field, _("must be a text or a list of chat messages"))
+    for turn in value:
+        _check_turn(field, turn)
+    if value[-1]["role"] != "user":
+        raise Problem(field, _("must end with a turn of the user, since the responses answer it"))
+    return [{"role": turn["role"], "content": turn["content"]} for turn in value]
+
+
+def tags_and_language(record: Record) -> tuple[list[str], str]:
+    tags, language = record.get("tags", []), record.get("language") or ""
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise Problem("tags", _("must be a list of texts"))
+    if not isinstance(language, str) or len(language) > 16:
+        raise Problem("language", _("must be a language code such as “en” or “zh-hans”"))
+    return tags, language
+
+
+def _check_turn(field: str, turn: Any) -> None:
+    if not isinstance(turn, dict) or turn.get("role") not in ROLES:
+        raise Problem(field, _("each message needs a “role”: system, user or assistant"))
+    if not isinstance(turn.get("content"), str) or not turn["content"].strip():
+        raise Problem(field, _("each message needs a “content” that is a text and not empty"))
+
+
+def read_jsonl(lines: Iterable[str]) -> Iterator[tuple[int, Record | Problem]]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line.lstrip("\ufeff"))
+        except (ValueError, RecursionError) as error:
+            yield number, Problem("", _("not JSON (%(error)s)") % {"error": error})
+            continue
+        yield number, record if isinstance(record, dict) else Problem("", _("not an object in braces"))
+
+
+def read_csv(lines: Iterable[str], columns: tuple[str, ...]) -> Iterator[tuple[int, Record | Problem]]:
+    reader = csv.DictReader((line.lstrip("\ufeff") for line in lines), strict=True)
+    for column in columns:
+        if column not in (reader.fieldnames or []):
+            yield 1, Problem(column, _("the header has no column “%(column)s”") % {"column": column})
+            return
+    try:
+        for record in reader:
+            if None in record or None in record.values():
+                yield reader.line_num, Problem("", _("the line has another number of columns than the header"))
+                continue
+            yield reader.line_num, record
+    except csv.Error as error:
+        yield reader.line_num, Problem("", _("not CSV (%(error)s)") % {"error": error})

@@ -1,0 +1,21 @@
+"""The directory of an export or a merge, as the supervisor would write it: the card beside the job."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.training.ml.jobs import write_job
+from tests.training.ml.trained import Trained
+from training.ml.job import Job, read_job
+
+
+def job(trained: Trained, directory: Path, recipe: str = "export", **config: object) -> Job:
+    folder = {"folder": "plain"} if recipe == "export" else {}
+    adapters = tuple(trained.spec.adapters)
+    write_job(directory, recipe, Path(trained.spec.base), {}, adapters=adapters, **folder, **config)
+    raw = json.loads((directory / "job.json").read_text())
+    raw |= {"data": None, "lineage": {"project": "garden", "created": "today"}}
+    (directory / "job.json").write_text(json.dumps(raw))
+    (directory / "card.md").write_text("# The card\n")
+    return read_job(directory)

@@ -1,0 +1,36 @@
+"""Reward models for the runs that need one: two quick runs on the planted preference, one of another vocabulary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training import fixture_model
+from tests.training.ml.jobs import job_of
+from tests.training.planted import write_planted
+from training.ml import reward
+
+
+def foreign_model(path: Path) -> Path:
+    """A fixture of another vocabulary: fewer merges, so that nearly every word is cut otherwise."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fixture_model, "VOCABULARY", 400)
+        return fixture_model.build_fixture_model(path)
+
+
+def lora_judge(directory: Path, model: Path) -> dict[str, Any]:
+    """The `reward_model` of a job: an adapter on `model`."""
+    data = write_planted(directory / "judge-data", train=48, test=6)
+    job = job_of(directory / "judge", "reward", model, data, learning_rate=0.004, rank=8)
+    reward.run(job)
+    return {"base": str(model), "adapters": [str(job.directory / "artifact")]}
+
+
+def full_judge(directory: Path, model: Path) -> dict[str, Any]:
+    """A whole reward model, on a backbone of its own."""
+    data = write_planted(directory / "full-judge-data", train=48, test=6)
+    job = job_of(directory / "full-judge", "reward", model, data, learning_rate=0.002, adapter="full")
+    reward.run(job)
+    return {"base": str(job.directory / "artifact"), "adapters": []}

@@ -1,0 +1,116 @@
+"""What the arithmetic says autograd keeps is what it keeps, counted tensor by tensor on tiny real models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tests.training.ml.trained import SMALL, VARIANTS
+from training.ml.adapters import apply_adapter
+from training.ml.batching import pad
+from training.ml.encoder import EncoderForReward
+from training.ml.forward import hidden_states
+from training.recipes.adapters import AdapterConfig
+from training.recipes.estimate.activations import Batch, saved_bytes
+from training.recipes.estimate.families import read_architecture
+
+pytestmark = pytest.mark.not_db
+ROWS, LENGTH = 4, 64
+SIZES = {
+    "vocab_size": 300,
+    "hidden_size": 64,
+    "intermediate_size": 160,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+MODELS: dict[str, dict[str, Any]] = {
+    "llama": {**SIZES, "model_type": "llama"},
+    "qwen2": {**SIZES, "model_type": "qwen2"},
+    "qwen3": {**SIZES, "model_type": "qwen3", "head_dim": 32},
+    "gemma": {**SIZES, "model_type": "gemma", "head_dim": 16},
+    "gpt2": {"model_type": "gpt2", "vocab_size": 300, "n_embd": 64, "n_layer": 8, "n_head": 4, "n_positions": 256},
+    "bert": {**SIZES, "model_type": "bert"},
+}
+FOR_LLAMA = [*VARIANTS]
+FOR_OTHERS = ["lora", "full", "ia3", "houlsby", "last_layers"]
+CASES = [("llama", variant) for variant in FOR_LLAMA if variant != "bias"]
+CASES += [(name, variant) for name in MODELS if name != "llama" for variant in FOR_OTHERS]
+CASES += [("gpt2", "bias"), ("qwen2", "bias")]
+HALF = [("llama", "lora"), ("llama", "ia3"), ("llama", "houlsby"), ("gpt2", "lora")]
+
+
+@pytest.mark.parametrize(("name", "variant"), CASES)
+def test_what_autograd_keeps_is_counted(name: str, variant: str) -> None:
+    _compare(name, variant, torch.float32, padded=True)
+
+
+@pytest.mark.parametrize("variant", ["lora", "full"])
+def test_without_padding_there_is_no_mask(variant: str) -> None:
+    _compare("llama", variant, torch.float32, padded=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"), [("llama", "lora"), ("llama", "ia3"), ("llama", "houlsby"), ("gpt2", "lora")]
+)
+def test_beside_a_base_in_16_bits_the_adapters_keep_32(name: str, variant: str) -> None:
+    _compare(name, variant, torch.bfloat16, padded=True)
+
+
+def test_with_checkpointing_only_what_goes_into_each_block_is_kept() -> None:
+    """And one block at a time, whole, which the hooks do not see: it is computed again in the backward pass."""
+    config = AdapterConfig(adapter="full")
+    model = _built("llama", config, torch.float32)
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    whole = read_architecture(MODELS["llama"])
+    batch = Batch(ROWS, LENGTH, 1)
+    block = (saved_bytes(whole, config, batch) - saved_bytes(_with_layers(4), config, batch)) / 4
+    found = saved_bytes(whole, config, batch, checkpointing=True)
+    assert _kept(model, padded=True) == pytest.approx(found - block, rel=0.05)
+
+
+def _with_layers(number: int) -> Any:
+    return read_architecture({**MODELS["llama"], "num_hidden_layers": number})
+
+
+def _compare(name: str, variant: str, dtype: torch.dtype, *, padded: bool) -> None:
+    settings = {**SMALL, "layers": 4, **VARIANTS[variant]}
+    config = AdapterConfig(adapter=variant.partition("-")[0], **settings)
+    batch = Batch(ROWS, LENGTH, 1, width=dtype.itemsize, padded=padded)
+    found = saved_bytes(read_architecture(MODELS[name]), config, batch)
+    assert _kept(_built(name, config, dtype), padded=padded) == pytest.approx(found, rel=0.04)
+
+
+def _built(name: str, config: AdapterConfig, dtype: torch.dtype) -> nn.Module:
+    settings = AutoConfig.for_model(**MODELS[name])
+    settings.num_labels = 1
+    for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attn_pdrop", "embd_pdrop", "resid_pdrop"):
+        setattr(settings, dropout, 0.0)
+    encoder = name == "bert"
+    model = EncoderForReward(settings) if encoder else AutoModelForCausalLM.from_config(settings)
+    model = model.to(dtype)
+    return apply_adapter(model, config, "reward" if encoder else "policy").train()
+
+
+def _kept(model: nn.Module, *, padded: bool) -> int:
+    """Bytes of all that is saved for the backward pass of the body, weights aside."""
+    weights = {one.untyped_storage().data_ptr() for one in (*model.parameters(), *model.buffers())}
+    kept: dict[int, int] = {}
+    alive = []
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage.nbytes()
+            alive.append(tensor)  # or its address would be given to another
+        return tensor
+
+    rows = [[5] * (LENGTH - (padded and row % 2)) for row in range(ROWS)]
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        hidden_states(model, pad(rows, 0))
+    return sum(kept.values())

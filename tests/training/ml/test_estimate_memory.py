@@ -1,0 +1,111 @@
+"""The estimated peak against the one that torch's allocator sees, over two real steps of training."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tests.training.ml.tensor_bytes import peak_bytes
+from tests.training.ml.trained import VARIANTS, untrained
+from training.ml.demonstrations import Demonstration
+from training.ml.dpo import direct_preference
+from training.ml.loop import adamw, take_step
+from training.ml.orpo import odds_ratio_preference
+from training.ml.pairs import Pair
+from training.ml.prompt_data import AskedPrompt
+from training.ml.reward_objective import by_model, preference_likelihood
+from training.ml.rollout import Rollout, logps_and_entropy
+from training.ml.sft import imitation
+from training.recipes import load
+from training.recipes.estimate.families import read_architecture
+from training.recipes.estimate.memory import memory
+from training.recipes.estimate.workload import workload
+
+pytestmark = pytest.mark.not_db
+LENGTH = 256
+CASES = [
+    ("sft", "lora"),
+    ("sft", "full"),
+    ("sft", "houlsby"),
+    ("dpo", "lora"),
+    ("dpo", "full"),
+    ("dpo", "qlora"),
+    ("dpo", "lora-dora"),
+    ("dpo", "prompt_tuning"),
+    ("dpo", "p_tuning_v2"),
+    ("dpo", "last_layers"),
+    ("orpo", "lora"),
+    ("reward", "lora"),
+    ("reward", "full"),
+    ("grpo", "lora"),
+]
+
+
+class Nothing:
+    """A reference that finds every token certain."""
+
+    def of(self, sequences: Any, _device: Any) -> list[torch.Tensor]:
+        return [torch.zeros(len(completion)) for _, completion in sequences]
+
+
+@pytest.mark.parametrize(("recipe", "variant"), CASES)
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_the_peak_of_training_is_estimated(fixture_model: Path, recipe: str, variant: str, accumulation: int) -> None:
+    settings = {"adapter": variant.partition("-")[0], **VARIANTS[variant], "layers": 1, "batch_size": 8}
+    settings |= {"gradient_accumulation": accumulation, "max_length": LENGTH}
+    settings |= {"max_new_tokens": LENGTH // 2} if recipe == "grpo" else {}
+    config = load(recipe, settings)
+    model = untrained(config, "reward" if recipe == "reward" else "policy", fixture_model).train()
+    sizes = json.loads((fixture_model / "config.json").read_text())
+    found = memory(read_architecture(sizes), config, workload(recipe, config), "cpu")
+    there = sum(found.parts[name] for name in ("weights", "reference", "reward", "kv_cache"))
+    measured = peak_bytes(two_steps(recipe, model, config))
+    assert found.total - there == pytest.approx(measured, rel=0.06)
+
+
+def two_steps(recipe: str, model: nn.Module, config: Any) -> Callable[[], None]:
+    optimizer = adamw(model, config)
+    items = [item(recipe, number) for number in range(config.batch_size * config.gradient_accumulation)]
+    batches = [items[start : start + config.batch_size] for start in range(0, len(items), config.batch_size)]
+    objective = objective_of(recipe, model, config)
+
+    def work() -> None:
+        for _ in range(2):
+            take_step(model, optimizer, batches, objective, config, 1e-4)
+
+    return work
+
+
+def objective_of(recipe: str, model: nn.Module, config: Any) -> Any:
+    if recipe == "grpo":
+        return lambda batch: _drawn(model, batch)
+    made = {
+        "sft": lambda: imitation(model),
+        "reward": lambda: preference_likelihood(by_model(model, 0), config, 0, None),
+        "dpo": lambda: direct_preference(model, Nothing(), config),
+        "orpo": lambda: odds_ratio_preference(model, config),
+    }
+    return made[recipe]()
+
+
+def _drawn(model: nn.Module, batch: list[Demonstration]) -> Any:
+    """The part of a policy gradient that takes the memory: log-probabilities with entropies."""
+    rollouts = [Rollout(AskedPrompt("", [], one.prompt_ids), one.completion_ids, True, "") for one in batch]
+    logps, _ = logps_and_entropy(model, rollouts, 0.7)
+    sums = torch.stack([part.sum() for part in logps.split([len(one.completion_ids) for one in batch])])
+    return type("Outcome", (), {"losses": -sums, "metrics": {}})()
+
+
+def item(recipe: str, number: int) -> Any:
+    """Of `LENGTH` tokens or one less, so that batches are padded; half of them response."""
+    half = LENGTH // 2
+    prompt = [3 + (number + place) % 300 for place in range(half - number % 2)]
+    if recipe in ("sft", "grpo"):
+        return Demonstration(str(number), [], "", prompt, [5] * half)
+    return Pair(str(number), [], "", "", prompt, [5] * half, [6] * (half - 1))

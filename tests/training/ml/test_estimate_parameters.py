@@ -1,0 +1,172 @@
+"""The arithmetic counts what is built: every adapter method on real architectures, without their weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+
+from tests.training.ml.trained import SMALL, VARIANTS
+from training.ml import adapters, quantised
+from training.ml.adapters import apply_adapter, parameter_counts
+from training.ml.encoder import EncoderForReward
+from training.ml.errors import ModelError
+from training.recipes.adapters import AdapterConfig
+from training.recipes.errors import RecipeError
+from training.recipes.estimate.adapters import parameters
+from training.recipes.estimate.families import read_architecture
+
+pytestmark = pytest.mark.not_db
+
+# The sizes of published models, and their totals as published (BERT's without pooler and head).
+LLAMA_3_8B = {
+    "model_type": "llama",
+    "vocab_size": 128256,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": False,
+}
+QWEN_25_7B = {
+    "model_type": "qwen2",
+    "vocab_size": 152064,
+    "hidden_size": 3584,
+    "intermediate_size": 18944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 32768,
+    "tie_word_embeddings": False,
+}
+GPT2 = {
+    "model_type": "gpt2",
+    "vocab_size": 50257,
+    "n_embd": 768,
+    "n_layer": 12,
+    "n_head": 12,
+    "n_positions": 1024,
+}
+BERT_BASE = {
+    "model_type": "bert",
+    "vocab_size": 30522,
+    "hidden_size": 768,
+    "intermediate_size": 3072,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+}
+PUBLISHED = {
+    "Llama-3-8B": (LLAMA_3_8B, 8_030_261_248),
+    "Qwen2.5-7B": (QWEN_25_7B, 7_615_616_512),
+    "GPT-2": (GPT2, 124_439_808),
+    "BERT-base": (BERT_BASE, 109_482_240 - 768 * 769),
+}
+SMOL = {
+    "vocab_size": 1000,
+    "hidden_size": 48,
+    "intermediate_size": 80,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+}
+TINY = {
+    "llama": {**SMOL, "model_type": "llama", "tie_word_embeddings": True},
+    "llama with biases": {**SMOL, "model_type": "llama", "attention_bias": True, "mlp_bias": True},
+    "mistral": {**SMOL, "model_type": "mistral", "head_dim": 16},
+    "smollm3": {**SMOL, "model_type": "smollm3", "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2},
+    "qwen3": {**SMOL, "model_type": "qwen3", "head_dim": 16},
+    "gemma": {**SMOL, "model_type": "gemma", "head_dim": 16, "num_key_value_heads": 1},
+    "gemma2": {**SMOL, "model_type": "gemma2", "head_dim": 16},
+    "gemma3_text": {**SMOL, "model_type": "gemma3_text", "head_dim": 16},
+    "qwen2": {**SMOL, "model_type": "qwen2"},
+    "gpt2": {**GPT2, "n_embd": 48, "n_layer": 3, "n_head": 6, "vocab_size": 1000},
+}
+ENCODERS = {
+    "bert": {**BERT_BASE, "vocab_size": 1000, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3},
+    "roberta": {**BERT_BASE, "vocab_size": 1000, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3},
+}
+ENCODERS["roberta"] |= {"model_type": "roberta", "type_vocab_size": 1}
+METHODS = [*VARIANTS, "lora-named"]
+SCORED = {"llama": TINY["llama"], "qwen2": TINY["qwen2"], "gpt2": TINY["gpt2"], **ENCODERS}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights without storage can neither be packed nor read a word; neither changes how many there are."""
+
+    def quantise(model: PreTrainedModel) -> None:
+        if model.config.model_type == "gpt2":
+            quantised.quantise(model)
+
+    monkeypatch.setattr(adapters, "quantise", quantise)
+    monkeypatch.setattr(adapters, "begin_as_words", lambda model: None)
+    monkeypatch.setattr(adapters, "base_facts", lambda model, adapter: {})
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_totals_are_met(name: str) -> None:
+    config, total = PUBLISHED[name]
+    assert read_architecture(config).policy == total
+
+
+@pytest.mark.parametrize("variant", ["lora", "lora-named", "lora-dora", "houlsby", "prefix", "last_layers"])
+@pytest.mark.parametrize("name", ["Llama-3-8B", "Qwen2.5-7B", "GPT-2"])
+def test_large_models_are_counted_as_they_are_built(name: str, variant: str) -> None:
+    _compare(PUBLISHED[name][0], "policy", variant)
+
+
+def test_a_large_encoder_is_counted_as_it_is_built() -> None:
+    _compare(BERT_BASE, "reward", "lora")
+
+
+@pytest.mark.parametrize("variant", METHODS)
+@pytest.mark.parametrize("name", TINY)
+def test_every_method_is_counted_as_it_is_built_for_a_policy(name: str, variant: str) -> None:
+    _compare(TINY[name], "policy", variant)
+
+
+@pytest.mark.parametrize("variant", METHODS)
+@pytest.mark.parametrize("name", SCORED)
+def test_every_method_is_counted_as_it_is_built_for_a_reward_model(name: str, variant: str) -> None:
+    _compare(SCORED[name], "reward", variant)
+
+
+def _compare(sizes: dict[str, Any], task: str, variant: str) -> None:
+    config = AdapterConfig(adapter=variant.partition("-")[0], **{**SMALL, **_of(variant, sizes["model_type"])})
+    architecture, model = read_architecture(sizes), _built(sizes, task)
+    before = parameter_counts(model)["total"]
+    try:
+        with torch.device("meta"):
+            built = apply_adapter(model, config, task)
+    except ModelError:
+        with pytest.raises(RecipeError):
+            parameters(architecture, config, task)
+        return
+    found, counted = parameters(architecture, config, task), parameter_counts(built)
+    assert found.base == before
+    assert (found.total, found.trainable) == (counted["total"], counted["trainable"])
+
+
+def _built(sizes: dict[str, Any], task: str) -> PreTrainedModel:
+    """As `load_policy` and `load_reward_base` make it, on the meta device."""
+    settings = AutoConfig.for_model(**sizes)
+    settings.num_labels = 1
+    kind = AutoModelForCausalLM if task == "policy" else AutoModelForSequenceClassification
+    with torch.device("meta"):
+        if settings.model_type in ENCODERS:
+            return EncoderForReward(settings)
+        return kind.from_config(settings)
+
+
+def _of(variant: str, family: str) -> dict[str, Any]:
+    if variant != "lora-named":
+        return VARIANTS[variant]
+    named = {"gpt2": "c_attn,mlp.c_proj", "bert": "query,dense", "roberta": "query,dense"}
+    return {"targets": named.get(family, "q_proj,v_proj")}

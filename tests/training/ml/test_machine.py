@@ -1,0 +1,135 @@
+"""How a model is computed on this machine: checkpointing changes memory and no number, and the estimate is near."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from tests.training.ml.jobs import manifest
+from tests.training.ml.launching import in_one, job, steps
+from training.ml import launch, run
+from training.ml.activations import kept_bytes
+from training.ml.fallbacks import fallbacks
+from training.ml.logprobs import completion_logits
+from training.ml.progress import read_lines
+from training.recipes.dpo import DPOConfig
+from training.recipes.kto import KTOConfig
+from training.recipes.sft import SFTConfig
+
+pytestmark = pytest.mark.not_db
+BATCH = [([5] * 2, [7] * 126)] * 8
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.parametrize("adapter", ["full", "lora", "houlsby", "prompt_tuning", "ia3"])
+def test_losses_are_the_same_with_and_without_checkpointing(adapter: str, fixture_model: Path, tmp_path: Path) -> None:
+    runs = [
+        in_one(job(tmp_path / asked, "sft", fixture_model, epochs=1, adapter=adapter, gradient_checkpointing=asked))
+        for asked in ("on", "off")
+    ]
+    told = [manifest(directory)["gradient_checkpointing"] for directory in runs]
+    assert told == [True, False]
+    for with_it, without in zip(*map(steps, runs), strict=True):
+        assert with_it == pytest.approx(without, rel=1e-5, abs=1e-6)
+
+
+def test_checkpointing_keeps_less(fixture_model: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(fixture_model).train()
+    plain = measured(model)
+    model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    assert measured(model) < plain / 2
+
+
+@pytest.mark.parametrize("adapter", ["prefix", "p_tuning_v2"])
+def test_adapters_with_keys_before_the_text_refuse_checkpointing_and_auto_leaves_it_off(
+    adapter: str, fixture_model: Path, tmp_path: Path
+) -> None:
+    asked = job(tmp_path / "on", "sft", fixture_model, adapter=adapter, gradient_checkpointing="on")
+    assert run.main([str(asked)]) == run.FAILED
+    assert "gradient checkpointing" in json.loads((asked / "error.json").read_text())["message"]
+    auto = in_one(job(tmp_path / "auto", "sft", fixture_model, epochs=1, adapter=adapter))
+    assert manifest(auto)["gradient_checkpointing"] is False
+
+
+@pytest.mark.parametrize("what", ["fixture_model", "qwen2_model", "gpt2_model", "wide", "lora"])
+def test_the_estimate_of_what_is_kept_is_near_what_autograd_keeps(what: str, request: pytest.FixtureRequest) -> None:
+    """Never below, or a batch that does not fit would be taken to; at most half as much again above."""
+    if what in ("wide", "lora"):
+        sizes = {"vocab_size": 1000, "hidden_size": 256, "intermediate_size": 768, "num_hidden_layers": 6}
+        model: nn.Module = LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=8, num_key_value_heads=2))
+    else:
+        model = AutoModelForCausalLM.from_pretrained(request.getfixturevalue(what))
+    if what == "lora":
+        model = get_peft_model(model, LoraConfig(r=8, target_modules="all-linear"))
+    found, estimate = measured(model.train()), kept_bytes(model, 8 * 128, 4)
+    assert found <= estimate <= 1.5 * found
+
+
+def measured(model: nn.Module) -> int:
+    """Bytes of the storages that autograd has saved for the backward pass, the weights left out."""
+    weights = {weight.untyped_storage().data_ptr() for weight in model.parameters()}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logits, targets, _ = completion_logits(model, BATCH)
+        loss = (logits.logsumexp(dim=1) - logits.gather(1, targets[:, None])[:, 0]).sum()
+    assert loss.requires_grad
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def test_the_machine_is_told_while_the_run_is_under_way(fixture_model: Path, tmp_path: Path) -> None:
+    done = in_one(job(tmp_path, "reward", fixture_model, epochs=1))
+    told = next(line for line in read_lines(done / "progress.jsonl") if line["stage"] == "training")
+    facts = ("device", "precision", "precision_reason", "attention", "gradient_checkpointing", "processes")
+    assert {name: told[name] for name in facts} == {name: manifest(done)[name] for name in facts}
+    assert (told["precision"], told["attention"], told["processes"]) == ("fp32", "sdpa", 1)
+
+
+@pytest.mark.skipif(find_spec("deepspeed") is not None, reason="it is installed here")
+@pytest.mark.parametrize("start", [lambda job: run.main([job]), lambda job: launch.main([job, "2"])])
+def test_deepspeed_is_refused_before_anything_starts_where_it_is_not_installed(
+    start: Callable[[str], int], fixture_model: Path, tmp_path: Path
+) -> None:
+    asked = job(tmp_path, "sft", fixture_model, parallel="deepspeed")
+    assert start(str(asked)) == run.FAILED
+    assert json.loads((asked / "error.json").read_text())["code"] == "not_installed"
+    assert not (asked / "progress.jsonl").exists()
+
+
+def test_processes_that_would_wait_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert not fallbacks(SFTConfig(gradient_accumulation=1))
+    assert not fallbacks(DPOConfig(gradient_accumulation=1))
+    assert not fallbacks(KTOConfig(gradient_accumulation=4))
+    assert len(fallbacks(DPOConfig(gradient_accumulation=1, sft_weight=1.0))) == 1
+    assert len(fallbacks(KTOConfig(gradient_accumulation=3))) == 1
+
+
+def test_packing_that_was_asked_for_and_cannot_be_had_is_told() -> None:
+    assert len(fallbacks(SFTConfig(packing="on"))) == 1
+    assert not fallbacks(SFTConfig())
+
+
+@pytest.mark.parametrize(
+    ("codes", "told"), [([2, 4], 2), ([6, 2], 2), ([-9, -15], -9), ([6, 6], 6), ([1, 6], 1), ([4, 4], 4)]
+)
+def test_the_first_process_to_fail_of_itself_says_how_the_run_ended(codes: list[int], told: int) -> None:
+    assert launch.first_of(codes) == told

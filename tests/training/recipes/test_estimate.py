@@ -1,0 +1,151 @@
+"""What must hold of every estimate: no model is needed to know it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from training.recipes import UNTRAINED, load
+from training.recipes.adapters import HEAD, METHODS
+from training.recipes.encoders import FAMILIES, ON_ENCODERS
+from training.recipes.errors import RecipeError
+from training.recipes.estimate import Data, Machine, Question, Speed, every_method, nearest_that_fits, read_architecture
+from training.recipes.estimate.adapters import parameters
+from training.recipes.estimate.families import LLAMA_KIN
+from training.recipes.estimate.memory import memory
+from training.recipes.estimate.table import ESTIMATED, estimate
+from training.recipes.estimate.workload import workload
+from training.recipes.reward import RewardConfig
+
+pytestmark = pytest.mark.not_db
+SIZES: dict[str, Any] = {
+    "model_type": "qwen2",
+    "vocab_size": 2000,
+    "hidden_size": 128,
+    "intermediate_size": 320,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+}
+MODEL = read_architecture(SIZES)
+RECIPES = st.sampled_from(ESTIMATED)
+ADAPTERS = st.sampled_from([name for name in METHODS if name != HEAD])
+
+
+def question(recipe: str, machine: Machine | None = None, speed: Speed | None = None) -> Question:
+    return Question(MODEL, recipe, machine or Machine(), Data(100, 200), speed or Speed("given", 0, 1e12))
+
+
+@settings(deadline=None)
+@given(recipe=RECIPES, adapter=ADAPTERS, half=st.integers(1, 16), device=st.sampled_from(["cpu", "gpu"]))
+def test_a_smaller_batch_never_takes_more(recipe: str, adapter: str, half: int, device: str) -> None:
+    sizes = [load(recipe, {"adapter": adapter, "batch_size": 2 * half * k, "max_length": 256}) for k in (1, 2)]
+    small, large = (memory(MODEL, config, workload(recipe, config), device) for config in sizes)
+    assert small.total <= large.total
+    assert all(size >= 0 for size in (*small.parts.values(), *large.parts.values()))
+    assert small.parts["weights"] == large.parts["weights"]
+
+
+@settings(deadline=None)
+@given(recipe=RECIPES, limit=st.integers(1, 2_000_000_000))
+def test_advice_fits_and_keeps_the_step_where_only_the_batch_is_smaller(recipe: str, limit: int) -> None:
+    asked, config = question(recipe, Machine("cpu", limit)), load(recipe, {"adapter": "full", "batch_size": 8})
+    advice = nearest_that_fits(asked, config)
+    if estimate(asked, config).fits:
+        assert advice is None
+    elif advice is not None:
+        assert advice.found.memory.total <= limit
+        if set(advice.changed) == {"batch_size", "gradient_accumulation"}:
+            step = advice.changed["batch_size"] * advice.changed["gradient_accumulation"]
+            assert step == config.batch_size * config.gradient_accumulation
+
+
+@pytest.mark.parametrize("recipe", ESTIMATED)
+def test_every_recipe_estimates_every_method(recipe: str) -> None:
+    found = every_method(question(recipe), load(recipe, {}))
+    assert [one.adapter for one in found] == [*METHODS, *([HEAD] if recipe == "reward" else [])]
+    assert all(one.memory.total > 0 and one.seconds > 0 for one in found)
+    assert (found[0].memory.parts["kv_cache"] > 0) == (recipe in ("ppo", "rloo", "grpo"))
+    assert (found[0].memory.parts["value"] > 0) == (recipe == "ppo")
+
+
+def test_only_the_score_is_trained_of_a_reward_model_by_its_head() -> None:
+    """One row of the head for each member; nothing lies below it for which anything would be kept."""
+
+    @dataclass(frozen=True)
+    class Several(RewardConfig):
+        members: int = 5
+
+    one = replace(load("reward", {}), adapter=HEAD)
+    assert parameters(MODEL, one, "reward").trainable == SIZES["hidden_size"]
+    several = Several(adapter=HEAD)
+    assert parameters(MODEL, several, "reward").trainable == 5 * SIZES["hidden_size"]
+    whole = memory(MODEL, replace(one, adapter="lora"), workload("reward", one), "cpu")
+    assert memory(MODEL, one, workload("reward", one), "cpu").total < whole.total
+
+
+def test_the_speed_of_one_method_is_not_taken_for_that_of_another() -> None:
+    measured = Speed("earlier run", tokens_per_second=100.0, operations_per_second=1e12)
+    first, second, *_ = every_method(question("dpo", speed=measured), load("dpo", {}))
+    assert first.seconds == 100 * 200 / 100.0
+    assert second.seconds == every_method(question("dpo"), load("dpo", {}))[1].seconds
+
+
+@pytest.mark.parametrize("family", LLAMA_KIN)
+def test_tied_embeddings_are_counted_once(family: str) -> None:
+    tied, apart = (read_architecture({**SIZES, "model_type": family, "tie_word_embeddings": t}) for t in (True, False))
+    assert apart.policy - tied.policy == SIZES["vocab_size"] * SIZES["hidden_size"]
+    assert apart.body == tied.body  # a reward model has no output layer in any case
+
+
+def test_a_model_of_text_and_pictures_is_counted_by_its_text() -> None:
+    found = read_architecture({"model_type": "seeing", "text_config": SIZES})
+    assert (found.policy, found.known) == (MODEL.policy, False)
+
+
+def test_what_trains_nothing_is_not_estimated() -> None:
+    assert not set(UNTRAINED) & set(ESTIMATED)
+
+
+def test_only_a_reward_model_can_be_its_head_alone_and_its_texts_are_read_once() -> None:
+    assert HEAD not in {one.adapter for one in every_method(question("dpo"), load("dpo", {}))}
+    asked = question("reward")
+    (head,) = [one for one in every_method(asked, load("reward", {"epochs": 7})) if one.adapter == HEAD]
+    assert head.parameters and head.parameters.trainable == MODEL.width
+    assert head.seconds == estimate(asked, load("reward", {"adapter": HEAD})).seconds
+
+
+def test_an_ensemble_has_a_head_for_each_member_whatever_else_is_learned() -> None:
+    config = load("reward", {"adapter": HEAD, "members": 5, "ties": "davidson"})
+    assert estimate(question("reward"), config).parameters.trainable == 5 * MODEL.width
+
+
+def test_a_gpu_that_a_batch_would_fill_checkpoints_by_itself_and_no_cpu_does() -> None:
+    settings = {"adapter": "full", "batch_size": 64, "max_length": 512}
+    auto, on, off = (load("sft", {**settings, "gradient_checkpointing": how}) for how in ("auto", "on", "off"))
+    small, large = question("sft", Machine("gpu", 2_000_000_000)), question("sft", Machine("gpu", 2**42))
+    assert estimate(small, auto).memory == estimate(small, on).memory
+    assert estimate(small, auto).seconds == estimate(small, on).seconds
+    assert estimate(large, auto).memory == estimate(large, off).memory
+    on_cpu = question("sft", Machine("cpu", 2_000_000_000))
+    assert estimate(on_cpu, auto).memory == estimate(on_cpu, off).memory
+    assert estimate(small, on).memory.total < estimate(small, off).memory.total
+    with pytest.raises(RecipeError, match="keys and values"):
+        estimate(small, load("sft", {"adapter": "prefix", "gradient_checkpointing": "on"}))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_encoder_is_a_reward_model_with_what_is_offered_on_it_and_nothing_else(family: str) -> None:
+    names = {"dim": 128, "n_heads": 8, "n_layers": 6, "hidden_dim": 320}
+    sizes = {**SIZES, "model_type": family} if family != "distilbert" else {**names, "vocab_size": 2000}
+    model = read_architecture({**sizes, "model_type": family, "type_vocab_size": 2})
+    asked = replace(question("reward"), model=model)
+    found = {one.adapter for one in every_method(asked, load("reward", {})) if one.refused is None}
+    assert found <= set(ON_ENCODERS) and {"lora", "full", HEAD} <= found
+    with pytest.raises(RecipeError, match="encoder"):
+        estimate(replace(question("dpo"), model=model), load("dpo", {}))

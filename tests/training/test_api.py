@@ -1,0 +1,167 @@
+"""The right wing over HTTP: rounds and runs of every recipe, and what is refused with field and reason."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from annotate.models import DemonstrationSet, Project, Snapshot, User
+from annotate.workflow.demonstrations import import_demonstrations
+from training.models import Artifact, Round, Run, RunState
+from training.workflow import runs
+from training.workflow.starting import POLICIES, REWARDED, TRAINED
+
+pytestmark = pytest.mark.django_db
+ROUNDS, RUNS = "/api/v1/projects/garden/rounds/", "/api/v1/projects/garden/runs/"
+
+
+@pytest.fixture
+def as_lead(client: Client, lead: User) -> Client:
+    client.force_login(lead)
+    return client
+
+
+@pytest.fixture
+def demonstrations(project: Project) -> DemonstrationSet:
+    lines = [f'{{"prompt": "How {n}?", "response": "So."}}\n' for n in range(8)]
+    return import_demonstrations(project=project, name="manners", lines=lines)[0]
+
+
+@pytest.fixture
+def scorer(project: Project, policy: Artifact) -> Artifact:
+    return Artifact.objects.create(project=project, name="scorer", task="reward", location="/scorer", parent=policy)
+
+
+def post(client: Client, url: str, **body: Any) -> tuple[int, dict[str, Any]]:
+    answer = client.post(url, body, content_type="application/json")
+    return answer.status_code, answer.json()
+
+
+@pytest.mark.parametrize("method", POLICIES)
+def test_a_round_by_any_method(as_lead: Client, snapshot: Snapshot, policy: Artifact, method: str) -> None:
+    asked = {"policy": method, "configs": {method: {"adapter": "prefix"}, "reward": {"epochs": 2}}}
+    status, told = post(as_lead, ROUNDS, snapshot=1, base_policy=policy.pk, prompts=3, **asked)
+    assert status == 201, told
+    assert [(run["recipe"], run["state"]) for run in told["runs"]] == [
+        ("reward", "queued"),
+        (method, "waiting"),
+        ("sample", "waiting"),
+    ]
+    assert told["runs"][1]["config"]["adapter"] == "prefix"
+
+
+def test_a_round_after_demonstrations(
+    as_lead: Client, snapshot: Snapshot, policy: Artifact, demonstrations: DemonstrationSet
+) -> None:
+    asked = {"snapshot": 1, "base_policy": policy.pk, "demonstrations": demonstrations.pk}
+    status, told = post(as_lead, ROUNDS, **asked)
+    assert status == 201, told
+    assert [run["recipe"] for run in told["runs"]] == ["sft", "reward", "dpo", "sample"]
+    assert told["runs"][0]["demonstrations"] == "manners"
+
+
+@pytest.mark.parametrize("recipe", TRAINED)
+def test_a_run_of_any_recipe(
+    as_lead: Client,
+    snapshot: Snapshot,
+    policy: Artifact,
+    scorer: Artifact,
+    demonstrations: DemonstrationSet,
+    recipe: str,
+) -> None:
+    data = {"demonstrations": demonstrations.pk} if recipe == "sft" else {"snapshot": snapshot.number}
+    judge = {"reward_model": scorer.pk} if recipe in REWARDED else {}
+    asked = {"recipe": recipe, "model": policy.pk, "config": {"epochs": 1}, "name": "mine", **data, **judge}
+    status, told = post(as_lead, RUNS, **asked)
+    assert status == 201, told
+    assert (told["recipe"], told["name"], told["state"], told["model"]) == (recipe, "mine", "queued", "fixture")
+    assert told["reward_model"] == ("scorer" if judge else None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "field", "words"),
+    [
+        ({"recipe": "dpo", "config": {"beta": -1}}, "dpo.beta", "between"),
+        ({"recipe": "dpo", "config": {"betta": 1}}, "dpo.betta", "no such setting"),
+        ({"recipe": "grpo", "config": {"generations": 5}, "reward_model": "scorer"}, "grpo.generations", "multiple"),
+        ({"recipe": "ppo"}, "reward_model", "needs a reward model"),
+        ({"recipe": "ppo", "reward_model": "policy"}, "reward_model", "scores none"),
+        ({"recipe": "dpo", "model": "scorer"}, "model", "writes none"),
+        ({"recipe": "dpo", "reward_model": "scorer"}, "reward_model", "uses no reward model"),
+        ({"recipe": "dpo", "snapshot": None}, "snapshot", "needs a snapshot"),
+        ({"recipe": "sft", "snapshot": None}, "demonstrations", "needs a set of demonstrations"),
+        ({"recipe": "sft"}, "snapshot", "not from a snapshot"),
+    ],
+)
+def test_what_is_refused_names_field_and_reason(
+    as_lead: Client,
+    snapshot: Snapshot,
+    policy: Artifact,
+    scorer: Artifact,
+    asked: dict[str, Any],
+    field: str,
+    words: str,
+) -> None:
+    rows = {"policy": policy.pk, "scorer": scorer.pk}
+    body = {"model": policy.pk, "snapshot": 1, **asked}
+    body |= {name: rows[body[name]] for name in ("model", "reward_model") if body.get(name) in rows}
+    status, told = post(as_lead, RUNS, **body)
+    assert status == 400
+    assert told["field"] == field and words in told["detail"], told
+    assert not Run.objects.exists()
+
+
+def test_an_adapter_that_nothing_can_be_trained_on_is_refused_with_its_field(
+    as_lead: Client, snapshot: Snapshot, policy: Artifact, demonstrations: DemonstrationSet
+) -> None:
+    asked = {"demonstrations": demonstrations.pk, "configs": {"sft": {"adapter": "prompt_tuning"}}}
+    status, told = post(as_lead, ROUNDS, snapshot=1, base_policy=policy.pk, **asked)
+    assert (status, told["code"], told["field"]) == (400, "BadConfig", "sft.adapter")
+    assert not Round.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"recipe": "sample"}, {"recipe": "x"}, {"recipe": None}, {"config": [1]}, {"seed": -1}, {"model": "x"}]
+)
+def test_a_body_that_is_no_run_is_refused(
+    as_lead: Client, snapshot: Snapshot, policy: Artifact, wrong: dict[str, Any]
+) -> None:
+    status, told = post(as_lead, RUNS, **{"recipe": "dpo", "model": policy.pk, "snapshot": 1, **wrong})
+    assert status == 400 and set(told) == set(wrong)
+
+
+@pytest.mark.parametrize("wrong", ["model", "reward_model", "snapshot", "demonstrations"])
+def test_what_is_not_there_is_not_found(
+    as_lead: Client, snapshot: Snapshot, policy: Artifact, scorer: Artifact, wrong: str
+) -> None:
+    asked = {"recipe": "ppo", "model": policy.pk, "snapshot": 1, "reward_model": scorer.pk}
+    assert post(as_lead, RUNS, **{**asked, wrong: 10**9})[0] == 404
+    assert not Run.objects.exists()
+
+
+def test_a_failed_run_tells_code_reason_and_hint(as_lead: Client, project: Project) -> None:
+    run = runs.create_run(project, "sample", {}, "one")
+    runs.claim(run, "here:gpu0", "w:1")
+    failure = {"code": "disk_full", "template": "%(path)s is full.", "hint_template": "", "values": {"path": "/d"}}
+    runs.finish(run, RunState.FAILED, "/d is full.", "Make room.", failure)
+    told = as_lead.get(f"{RUNS}{run.pk}/").json()
+    assert (told["code"], told["reason"], told["hint"]) == ("disk_full", "/d is full.", "Make room.")
+
+
+def test_only_a_manager_starts_something(
+    client: Client, snapshot: Snapshot, policy: Artifact, reviewer: User, stranger: User
+) -> None:
+    for person, status in ((reviewer, 403), (stranger, 404)):
+        client.force_login(person)
+        assert post(client, RUNS, recipe="dpo", model=policy.pk, snapshot=1)[0] == status
+        assert post(client, ROUNDS, snapshot=1, base_policy=policy.pk)[0] == status
+
+
+def test_the_list_of_rounds_asks_no_more_for_many_than_for_one(
+    as_lead: Client, snapshot: Snapshot, policy: Artifact, django_assert_max_num_queries: Any
+) -> None:
+    for _number in range(4):
+        post(as_lead, ROUNDS, snapshot=1, base_policy=policy.pk, prompts=2)
+    with django_assert_max_num_queries(14):
+        told = as_lead.get(ROUNDS).json()
+    assert len(told["results"]) == 4

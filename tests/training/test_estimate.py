@@ -1,0 +1,159 @@
+"""The estimate by command and API: one answer, from a config.json alone, and a clear word where it cannot be given."""
+
+import json
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+from django.test import Client
+
+from annotate.models import Project, User
+from training.models import Artifact
+from training.recipes.estimate.memory import PARTS
+from training.workflow import device
+
+LLAMA_3_8B: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 128256,
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "max_position_embeddings": 8192,
+    "tie_word_embeddings": False,
+}
+# Rank 16 beside queries (4096 to 4096) and values (4096 to 1024) of 32 layers.
+LORA = 32 * 16 * ((4096 + 4096) + (4096 + 1024))
+
+
+@pytest.fixture(autouse=True)
+def speed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "products_per_second", lambda: 1e11)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA_3_8B))
+    return path
+
+
+def command(config: Path, *arguments: str, as_json: bool = True) -> Any:
+    out = StringIO()
+    call_command("estimate", "--config", str(config), *arguments, *(["--json"] if as_json else []), stdout=out)
+    return json.loads(out.getvalue()) if as_json else out.getvalue()
+
+
+def test_the_command_counts_a_published_model(config: Path) -> None:
+    asked = ("--recipe", "dpo", "--adapter", "lora", "--rank", "16", "--targets", "q_proj,v_proj")
+    told = command(config, *asked, "--device", "gpu", "--memory", "80")
+    assert told["base_parameters"] == 8_030_261_248
+    assert told["trainable_parameters"] == LORA
+    assert told["trainable_percent"] == pytest.approx(100 * LORA / (8_030_261_248 + LORA))
+    parts = dict(told["memory_bytes"])
+    total = parts.pop("total")
+    assert set(parts) == set(PARTS)
+    assert total == sum(parts.values())
+    assert parts["weights"] == 2 * 8_030_261_248 + 4 * LORA  # bf16, and the adapter in fp32
+    assert parts["optimizer"] == 8 * LORA
+    assert told["seconds"] is None  # nothing is known of a GPU that is not here
+
+
+def test_what_does_not_fit_comes_with_what_does(config: Path) -> None:
+    told = command(config, "--recipe", "sft", "--adapter", "full", "--device", "gpu", "--memory", "80")
+    assert told["fits"] is False
+    assert told["advice"]["fits"] is True
+    assert told["advice"]["change"]["adapter"] in ("lora", "qlora")
+    whole = command(config, "--recipe", "sft", "--adapter", "lora", "--device", "gpu", "--memory", "80")
+    assert told["advice"]["memory_bytes"]["total"] <= 80e9 or whole["fits"]
+
+
+def test_the_time_comes_from_the_operations_that_are_given(config: Path) -> None:
+    """Of all weights learned: six operations a token and weight (Kaplan et al. 2020), attention on top."""
+    asked = ("--recipe", "sft", "--adapter", "full", "--device", "gpu", "--operations", "100")
+    told = command(config, *asked, "--examples", "1000", "--tokens", "500", "--epochs", "1")
+    matrices = 8_030_261_248 - 2 * 128256 * 4096  # a table of words costs nothing, an output layer only for responses
+    assert told["seconds"] == pytest.approx(6 * matrices * 500_000 / 1e14, rel=0.1)
+
+
+def test_the_table_names_every_method_and_says_where_the_time_comes_from(config: Path) -> None:
+    told = command(config, "--recipe", "dpo", "--device", "cpu", "--memory", "1", as_json=False)
+    for name in ("lora", "full", "qlora", "prompt_tuning"):
+        assert name in told
+    assert "100 GFLOP/s" in told
+    assert "This does not fit" in told
+
+
+def test_an_unknown_architecture_is_said_and_counted_as_far_as_it_goes(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "novel", "n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100}))
+    said = StringIO()
+    call_command("estimate", "--config", str(path), "--recipe", "dpo", stdout=StringIO(), stderr=said)
+    assert "“novel” is not known" in said.getvalue()
+    assert command(path, "--recipe", "dpo")["known_architecture"] is False
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("not json", "cannot be read as JSON"),
+        ("[1]", "no object"),
+        ('{"model_type": "llama"}', "hidden_size"),
+        ('{"model_type": "llama", "hidden_size": "wide"}', "hidden_size"),
+    ],
+)
+def test_what_is_no_config_is_refused_by_name(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(content)
+    with pytest.raises(CommandError, match=said):
+        command(path, "--recipe", "dpo")
+
+
+def test_a_setting_that_the_model_refuses_is_said(config: Path) -> None:
+    with pytest.raises(CommandError, match="no linear layer named nose"):
+        command(config, "--recipe", "dpo", "--targets", "nose")
+    with pytest.raises(CommandError, match="has no biases"):
+        command(config, "--recipe", "dpo", "--adapter", "bias")
+    with pytest.raises(CommandError, match="rank"):
+        command(config, "--recipe", "dpo", "--rank", "0")
+
+
+def test_neither_torch_nor_a_database_is_touched(config: Path) -> None:
+    script = (
+        "import sys, django; django.setup()\n"
+        "from django.core.management import call_command\n"
+        "from django.db import connection\n"
+        f"call_command('estimate', '--config', {str(config)!r}, '--recipe', 'ppo', '--json')\n"
+        "print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules], connection.connection)"
+    )
+    environment = {"DJANGO_SETTINGS_MODULE": "workbench.settings", "PLUMBLINE_HOME": str(settings.HOME), "PATH": ""}
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[] None"
+
+
+@pytest.mark.django_db
+def test_the_api_answers_as_the_command_does(
+    client: Client, lead: User, project: Project, config: Path, tmp_path: Path
+) -> None:
+    model = Artifact.objects.create(project=project, name="large", location=str(tmp_path))
+    client.force_login(lead)
+    url = "/api/v1/projects/garden/estimate/"
+    asked = {"model": model.pk, "recipe": "dpo", "device": "gpu", "memory": 80}
+    posted = client.post(url, {**asked, "config": {"targets": "q_proj,v_proj"}}, content_type="application/json").json()
+    assert posted["trainable_parameters"] == LORA
+    assert client.get(url, asked).json()["base_parameters"] == 8_030_261_248
+    refused = client.post(url, {**asked, "config": {"rank": 0}}, content_type="application/json")
+    assert (refused.status_code, refused.json()["field"]) == (400, "dpo.rank")
+
+
+@pytest.mark.django_db
+def test_a_stranger_learns_nothing_from_the_api(client: Client, django_user_model: Any, project: Project) -> None:
+    client.force_login(django_user_model.objects.create_user("nobody-here"))
+    assert client.get("/api/v1/projects/garden/estimate/", {"model": 1, "recipe": "dpo"}).status_code == 404

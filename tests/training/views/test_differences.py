@@ -1,0 +1,149 @@
+"""Runs side by side: what differs in settings, data and results, and when no result may be compared."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from annotate.models import Project, Snapshot, User
+from annotate.workflow.projects import create_project
+from tests.training.views.test_runs_list import ended
+from training.models import Artifact, Run
+from training.workflow import runs
+from training.workflow.differences import best_of, differences_of
+from training.workflow.evaluation import Figure
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def other(project: Project, snapshot: Snapshot) -> Snapshot:
+    """Another state of the judgments."""
+    rest = {"content_hash": "other", "query": {}, "guideline_versions": [], "folder": "/x", "counts": snapshot.counts}
+    return Snapshot.objects.create(project=project, number=2, **rest)
+
+
+def trained(project: Project, name: str, snapshot: Snapshot, low: float, high: float, **more: Any) -> Run:
+    """A reward model whose accuracy lies between, or a run of another recipe with `figure`."""
+    recipe, metric = more.pop("recipe", "reward"), more.pop("metric", "accuracy")
+    config = more.pop("config", {})
+    run = runs.create_run(project, recipe, config, name, snapshot=snapshot, **more)
+    metrics = {metric: {"value": (low + high) / 2, "low": low, "high": high, "n": 40}}
+    manifest = {"recipe": recipe, "metrics": metrics, "data": {"train": 24, "test": 6}}
+    Artifact.objects.create(project=project, name=name, location="/x", run=run, manifest=manifest, task="reward")
+    return run
+
+
+def best(rows: list[Run]) -> list[list[bool]]:
+    return [[cell.best for cell in cells] for _label, cells in differences_of(rows).results]
+
+
+def page_of(client: Client, *rows: Run | str) -> str:
+    numbers = [row.pk if isinstance(row, Run) else row for row in rows]
+    answer = client.get(reverse("runs_compare", args=["garden"]), {"run": numbers})
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_only_the_settings_that_differ_are_in_the_table_and_the_equal_ones_are_folded(
+    project: Project, snapshot: Snapshot
+) -> None:
+    one = trained(project, "one", snapshot, 0.6, 0.7, config={"rank": 8, "epochs": 2})
+    two = trained(project, "two", snapshot, 0.6, 0.7, config={"rank": 16, "epochs": 2}, seed=1)
+    found = differences_of([one, two])
+    assert [(row.name, row.values) for row in found.differing_settings] == [("rank", [8, 16])]
+    assert "epochs" in [row.name for row in found.equal_settings]
+    assert [row.name for row in found.data if row.differs] == ["seed"]
+
+
+def test_a_setting_that_does_not_count_with_one_adapter_is_none_there(project: Project, snapshot: Snapshot) -> None:
+    lora = trained(project, "lora", snapshot, 0.6, 0.7)
+    prefix = trained(project, "prefix", snapshot, 0.6, 0.7, config={"adapter": "prefix"})
+    rows = {row.name: row.values for row in differences_of([lora, prefix]).differing_settings}
+    assert rows["adapter"] == ["lora", "prefix"] and rows["rank"] == [16, None]
+
+
+def test_the_best_is_marked_only_where_the_intervals_lie_apart(project: Project, snapshot: Snapshot) -> None:
+    low, high = trained(project, "low", snapshot, 0.5, 0.6), trained(project, "high", snapshot, 0.7, 0.8)
+    middle = trained(project, "middle", snapshot, 0.58, 0.72)
+    assert best([low, high]) == [[False, True]]
+    assert best([low, high, middle]) == [[False, False, False]]
+
+
+def test_with_another_snapshot_nothing_is_marked_and_the_page_says_why(
+    as_lead: Client, project: Project, snapshot: Snapshot, other: Snapshot
+) -> None:
+    low, high = trained(project, "low", snapshot, 0.5, 0.6), trained(project, "high", other, 0.7, 0.8)
+    assert best([low, high]) == [[False, False]]
+    page = page_of(as_lead, low, high)
+    assert "These runs learned from different data." in page and "not comparable" in page
+    assert "different data" not in page_of(as_lead, low, trained(project, "same", snapshot, 0.7, 0.8))
+
+
+def test_a_margin_in_another_unit_is_nobodys_victory(project: Project, snapshot: Snapshot) -> None:
+    def dpo(name: str, low: float, **config: Any) -> Run:
+        return trained(project, name, snapshot, low, low + 0.1, recipe="dpo", metric="margin", config=config)
+
+    assert best([dpo("a", 0.1), dpo("b", 0.9)]) == [[False, True]]
+    assert best([dpo("c", 0.1, beta=0.1), dpo("d", 0.9, beta=0.5)]) == [[False, False]]
+    assert best([dpo("e", 0.1), trained(project, "f", snapshot, 0.9, 1.0, recipe="kto", metric="margin")])[0] == [
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "figures", "winner"),
+    [
+        ("loss", [(0.5, 0.4, 0.6), (0.9, 0.8, 1.0)], 0),
+        ("accuracy", [(0.5, 0.4, 0.6), (0.9, 0.8, 1.0)], 1),
+        ("kl", [(0.5, 0.4, 0.6), (0.9, 0.8, 1.0)], None),
+        ("accuracy", [(0.5, 0.4, 0.6), (0.9, 0.6, 1.0)], None),
+        ("accuracy", [(0.5, 0.4, 0.6), (0.9, None, None)], None),
+        ("accuracy", [(0.5, 0.4, 0.6), None], None),
+    ],
+)
+def test_which_figure_is_best(name: str, figures: list[Any], winner: int | None) -> None:
+    made = [Figure(name, name, *values, 40) if values else None for values in figures]
+    assert best_of(made) is (None if winner is None else made[winner])
+
+
+def test_the_page_shows_figures_with_intervals_and_the_curves_of_all(
+    as_lead: Client, project: Project, snapshot: Snapshot
+) -> None:
+    low, high = trained(project, "low", snapshot, 0.5, 0.6), trained(project, "high", snapshot, 0.7, 0.8)
+    page = page_of(as_lead, low, high)
+    for words in ("75 %", "70–80 %", "n = 40", "All settings are equal.", ">best<"):
+        assert words in page, words
+    for run in (low, high):
+        assert f'data-url="{reverse("run_progress", args=["garden", run.pk])}"' in page
+        assert reverse("run_curves", args=["garden", run.pk, "csv"]) in page
+
+
+def test_what_cannot_be_compared_is_told(as_lead: Client, project: Project, snapshot: Snapshot, lead: User) -> None:
+    one = trained(project, "one", snapshot, 0.5, 0.6)
+    elsewhere = create_project(slug="other", name="Other", manager=lead, guideline="x", summary="y")
+    secret = runs.create_run(elsewhere, "sample", {}, "secret")
+    page = page_of(as_lead, one, secret, "99999", "x", "²")
+    assert "secret" not in page and f"The project has no run {secret.pk}, 99999." in page
+    assert "Choose at least two runs" in page
+    assert "There is no result yet" in page_of(as_lead, one, runs.create_run(project, "reward", {}, "new"))
+
+
+def test_the_page_costs_the_same_for_two_runs_and_for_eight(
+    as_lead: Client, project: Project, snapshot: Snapshot, django_assert_max_num_queries: Any
+) -> None:
+    rows = [trained(project, str(number), snapshot, 0.5, 0.6) for number in range(9)]
+    with django_assert_max_num_queries(8):
+        page = page_of(as_lead, *rows)
+    assert "Only the first 8 runs are shown." in page
+
+
+def test_only_members_who_may_see_runs_compare_them(
+    client: Client, project: Project, ann: User, stranger: User
+) -> None:
+    run = ended(project, "mine", "sft", 1.0)
+    for person, status in ((ann, 403), (stranger, 404)):
+        client.force_login(person)
+        assert client.get(reverse("runs_compare", args=["garden"]), {"run": run.pk}).status_code == status

@@ -1,0 +1,127 @@
+"""The table of what every adapter method would take, beside the forms that start runs and rounds."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from annotate.models import Project, Snapshot
+from tests.training.views.conftest import complete, step, write_progress
+from tests.training.views.test_forms import sent_back
+from training.models import Artifact, Round, Run
+from training.recipes.adapters import METHODS
+from training.workflow import device
+from training.workflow.estimates import earlier_speed
+
+pytestmark = pytest.mark.django_db
+RUNS, ROUNDS = "/p/garden/runs/new/", "/p/garden/rounds/new/"
+SIZES: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 49152,
+    "hidden_size": 576,
+    "intermediate_size": 1536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "max_position_embeddings": 2048,
+    "tie_word_embeddings": True,
+}
+HTMX = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "estimate"}
+
+
+@pytest.fixture(autouse=True)
+def speed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring takes half a second, and its result is another every time."""
+    monkeypatch.setattr(device, "products_per_second", lambda: 1e11)
+
+
+@pytest.fixture
+def model(project: Project, tmp_path: Path) -> Artifact:
+    (tmp_path / "config.json").write_text(json.dumps(SIZES))
+    return Artifact.objects.create(project=project, name="small", location=str(tmp_path))
+
+
+def ask(client: Client, model: Artifact, snapshot: Snapshot, htmx: bool = True, **changed: Any) -> Any:
+    """The form of a DPO run as it comes, with some of it changed, sent to be estimated."""
+    sent = {"estimate": "1", "model": model.pk, "snapshot": snapshot.pk, "seed": 1, **sent_back("dpo"), **changed}
+    return client.post(f"{RUNS}?recipe=dpo", sent, **(HTMX if htmx else {}))
+
+
+def ask_for_a_round(client: Client, model: Artifact, snapshot: Snapshot, policy: str) -> Any:
+    sent = {"estimate": "1", "base_policy": model.pk, "snapshot": snapshot.pk, "fresh_prompts": 3, "seed": 1}
+    stages = {**sent_back("reward"), **sent_back(policy), **sent_back("sample")}
+    return client.post(ROUNDS, {**sent, "policy": policy, **stages}, **HTMX)
+
+
+def test_every_method_is_a_row_and_the_chosen_one_is_marked(
+    as_lead: Client, snapshot: Snapshot, model: Artifact
+) -> None:
+    told = ask(as_lead, model, snapshot, **{"dpo-adapter": "ia3"})
+    [panel] = told.context["panels"]
+    assert [one.adapter for one in panel.answer.methods] == [m for m in METHODS if m != "head"]
+    page = told.content.decode()
+    assert page.count('aria-current="true"') == 1
+    assert "57,600" in page  # what IA3 trains of this model
+    assert "134,515,008" in page
+    assert "<html" not in page
+
+
+def test_no_run_is_started_by_it(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:
+    whole = ask(as_lead, model, snapshot, htmx=False)
+    ask_for_a_round(as_lead, model, snapshot, "dpo")
+    assert "<html" in whole.content.decode()  # without a script the page comes back with the table in it
+    assert whole.context["panels"][0].answer is not None
+    assert not Run.objects.exists()
+    assert not Round.objects.exists()
+
+
+def test_a_round_is_estimated_stage_by_stage(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:
+    panels = ask_for_a_round(as_lead, model, snapshot, "ppo").context["panels"]
+    assert [panel.recipe for panel in panels] == ["reward", "ppo"]
+    assert "kv_cache" in panels[1].parts
+
+
+def test_what_does_not_fit_is_said_with_the_nearest_that_does(
+    as_lead: Client, snapshot: Snapshot, model: Artifact
+) -> None:
+    sent = {"dpo-adapter": "full", "dpo-batch_size": "8", "estimate-device": "cpu"}
+    told = ask(as_lead, model, snapshot, **sent, **{"estimate-memory": "8"})
+    [panel] = told.context["panels"]
+    assert not panel.answer.chosen.fits
+    assert panel.answer.advice.found.fits
+    assert "The nearest that fits takes" in told.content.decode()
+    fits = ask(as_lead, model, snapshot, **sent, **{"estimate-memory": "800"})
+    assert "does not fit" not in fits.content.decode()
+
+
+def test_a_model_that_is_not_here_yet_is_told(as_lead: Client, snapshot: Snapshot, base: Artifact) -> None:
+    told = ask(as_lead, base, snapshot)
+    assert "not on this machine yet" in told.content.decode()
+
+
+def test_an_unknown_architecture_is_said_and_counted_as_a_llama(
+    as_lead: Client, snapshot: Snapshot, model: Artifact
+) -> None:
+    Path(model.location, "config.json").write_text(json.dumps({**SIZES, "model_type": "mamballama"}))
+    told = ask(as_lead, model, snapshot).content.decode()
+    assert "“mamballama” is not known here" in told
+    assert "134,515,008" in told
+
+
+def test_a_setting_out_of_range_is_said(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:
+    told = ask(as_lead, model, snapshot, **{"dpo-rank": "0"})
+    assert "A setting cannot be used" in told.content.decode()
+
+
+def test_the_speed_of_an_earlier_run_like_it_is_taken(round: Round, base: Artifact) -> None:
+    run = round.runs.get(recipe="reward")
+    complete(run, {})
+    write_progress(run, [step(1), {"kind": "status", "stage": "saving"}])
+    machine = device.machine("cpu", 1)
+    found = earlier_speed(round.project, "reward", base, {"adapter": "lora"}, machine)
+    assert found is not None
+    assert (found.source, found.tokens_per_second) == ("earlier run", 100.0)
+    assert earlier_speed(round.project, "reward", base, {"adapter": "full"}, machine) is None
+    assert earlier_speed(round.project, "reward", base, {"adapter": "lora"}, device.machine("gpu", 1)) is None

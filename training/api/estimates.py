@@ -1,0 +1,40 @@
+"""What a run would take, over the API; nothing is started."""
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotate.access import in_project
+from annotate.api.door import project_api
+from annotate.models import DemonstrationSet, Project, Role, Snapshot
+from training.api.serializers import EstimateSerializer
+from training.models import Artifact
+from training.recipes.estimate import whole
+from training.workflow import device
+from training.workflow.estimates import asked_of
+
+GIGABYTE = 10**9
+
+
+@extend_schema(methods=["GET"], parameters=[EstimateSerializer], responses=OpenApiTypes.OBJECT)
+@extend_schema(methods=["POST"], request=EstimateSerializer, responses=OpenApiTypes.OBJECT)
+@project_api({"GET": Role.REVIEWER, "POST": Role.REVIEWER})
+def estimate(request: Request, project: Project) -> Response:
+    """As the command `estimate --json`, for a model of the project. GET takes no `config`: the recipe's defaults."""
+    form = EstimateSerializer(data=request.query_params if request.method == "GET" else request.data)
+    form.is_valid(raise_exception=True)
+    asked = form.validated_data
+    memory = None if asked["memory"] is None else int(asked["memory"] * GIGABYTE)
+    found = asked_of(
+        project,
+        asked["recipe"],
+        in_project(Artifact, project, pk=asked["model"]),
+        asked["config"] if request.method == "POST" else {},
+        snapshot=in_project(Snapshot, project, number=asked["snapshot"]) if asked["snapshot"] else None,
+        demonstrations=in_project(DemonstrationSet, project, pk=number)
+        if (number := asked["demonstrations"])
+        else None,
+        machine=device.machine(asked["device"], memory),
+    )
+    return Response(whole(found.question, found.chosen, found.methods, found.advice))

@@ -1,0 +1,78 @@
+"""Fields that several forms have: snapshots and models with what one chooses them by, and the seed."""
+
+from typing import Any
+
+from django import forms
+from django.db.models import QuerySet
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from annotate.models import DemonstrationSet, Project, Snapshot
+from training.models import Artifact, Task
+from training.recipes.titles import ADAPTERS
+from training.workflow.artifacts import blocking_adapter, starts_of
+
+LARGEST_SEED = 2**32 - 1
+
+
+class SnapshotChoice(forms.ModelChoiceField):
+    """Shows how much is in each snapshot, because that decides what can be learned from it."""
+
+    def label_from_instance(self, snapshot: Snapshot) -> str:
+        counts = snapshot.counts
+        return gettext("%(snapshot)s: %(train)s pairs to train, %(test)s to test") % {
+            "snapshot": snapshot,
+            "train": counts.get("train", 0),
+            "test": counts.get("test", 0),
+        }
+
+
+class DemonstrationsChoice(forms.ModelChoiceField):
+    def label_from_instance(self, chosen: DemonstrationSet) -> str:
+        counts = chosen.counts
+        return gettext("%(set)s: %(train)s demonstrations to train, %(test)s to test") % {
+            "set": chosen,
+            "train": counts.get("train", 0),
+            "test": counts.get("test", 0),
+        }
+
+
+class StartChoice(forms.ModelChoiceField):
+    """A policy to train further; those that cannot be are shown with the reason, and refused."""
+
+    def label_from_instance(self, artifact: Artifact) -> str:
+        if artifact.task == Task.ENCODER:
+            return gettext("%(model)s (encoder)") % {"model": artifact}
+        adapter = blocking_adapter(artifact)
+        if not adapter:
+            return str(artifact)
+        said = gettext("%(model)s (cannot be trained further: %(adapter)s)")
+        return said % {"model": artifact, "adapter": gettext(ADAPTERS.get(adapter, adapter))}
+
+
+def seed_field() -> forms.IntegerField:
+    about = _("The same seed and settings give the same run.")
+    return forms.IntegerField(label=_("Seed"), initial=0, min_value=0, max_value=LARGEST_SEED, help_text=about)
+
+
+def policies_of(project: Project) -> QuerySet[Artifact]:
+    return _with_their_chain(Artifact.objects.filter(project=project, task=Task.POLICY))
+
+
+def starts_for(project: Project, recipe: str) -> QuerySet[Artifact]:
+    return _with_their_chain(starts_of(project, recipe))
+
+
+def _with_their_chain(rows: QuerySet[Artifact]) -> QuerySet[Artifact]:
+    """With what `blocking_adapter` looks at; deeper chains than three are rare."""
+    return rows.select_related("run", "parent__run", "parent__parent__run")
+
+
+def reward_models_of(project: Project) -> QuerySet[Artifact]:
+    return Artifact.objects.filter(project=project, task=Task.REWARD)
+
+
+def first_that_can_be_trained(policies: QuerySet[Artifact]) -> Any:
+    """The newest, a policy before an encoder: both models and snapshots are ordered so."""
+    found = [policy for policy in policies if not blocking_adapter(policy)]
+    return min(found, key=lambda model: model.task == Task.ENCODER, default=None)

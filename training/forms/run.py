@@ -1,0 +1,70 @@
+"""Asks what a single training run learns from; which fields it has depends on the recipe."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from annotate.models import DemonstrationSet, Project, Snapshot
+from training.forms.fields import (
+    DemonstrationsChoice,
+    SnapshotChoice,
+    StartChoice,
+    first_that_can_be_trained,
+    reward_models_of,
+    seed_field,
+    starts_for,
+)
+from training.forms.queue import QueueForm
+from training.models import Artifact, Task
+from training.workflow.artifacts import STARTS
+from training.workflow.starting import REWARDED
+
+
+class RunForm(QueueForm):
+    """The settings of the recipe are a `RecipeForm` beside it."""
+
+    snapshot = SnapshotChoice(queryset=Snapshot.objects.none(), label=_("Snapshot"), empty_label=None)
+    demonstrations = DemonstrationsChoice(
+        queryset=DemonstrationSet.objects.none(), label=_("Demonstrations"), empty_label=None
+    )
+    model = StartChoice(
+        queryset=Artifact.objects.none(),
+        label=_("Policy to start from"),
+        empty_label=None,
+        help_text=_("It is left as it is: what is trained is a model of its own."),
+    )
+    reward_model = forms.ModelChoiceField(
+        queryset=Artifact.objects.none(),
+        label=_("Reward model"),
+        empty_label=None,
+        help_text=_("It scores what the policy writes. It is right only near the texts it was trained on."),
+    )
+    seed = seed_field()
+
+    def __init__(self, project: Project, recipe: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        rows = {
+            "snapshot": project.snapshots.all(),
+            "demonstrations": project.demonstration_sets.all(),
+            "reward_model": reward_models_of(project),
+        }
+        unused = {"snapshot"} if recipe == "sft" else {"demonstrations"}
+        if recipe not in REWARDED:
+            unused.add("reward_model")
+        for name, found in rows.items():
+            if name in unused:
+                del self.fields[name]
+            else:
+                self.fields[name].queryset = found
+                self.fields[name].initial = found.first()
+        self.fields["model"].queryset = starts = starts_for(project, recipe)
+        self.fields["model"].initial = first_that_can_be_trained(starts)
+        if Task.ENCODER in STARTS.get(recipe, ()):
+            self.fields["model"].label = _("Policy or encoder to start from")
+
+    @property
+    def lacking(self) -> list[str]:
+        """The names of the fields that have nothing to choose from."""
+        choices = {name: field for name, field in self.fields.items() if isinstance(field, forms.ModelChoiceField)}
+        return [name for name, field in choices.items() if not field.queryset.exists()]

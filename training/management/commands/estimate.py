@@ -1,0 +1,71 @@
+"""manage.py estimate: what a run will take, from a config.json alone."""
+
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+from django.utils.translation import gettext as _
+
+from training.management import options
+from training.management.estimate_table import table_of
+from training.recipes.estimate import ESTIMATED, Data, Speed, whole
+from training.recipes.reward import METHODS
+from training.workflow import configs, device, estimates
+
+GIGABYTE = 10**9
+# Options that are settings of every recipe under a shorter way to write them.
+SETTINGS = ("adapter", "rank", "alpha", "targets", "bottleneck", "layers", "virtual_tokens", "epochs")
+BATCH = ("batch_size", "gradient_accumulation", "max_length", "max_new_tokens")
+
+
+class Command(BaseCommand):
+    help = "Estimate parameters, memory, disk and time of a run from a model's config.json; no weights, no GPU."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="config.json of the model.")
+        parser.add_argument("--recipe", required=True, choices=ESTIMATED, help="What to train.")
+        parser.add_argument("--adapter", choices=METHODS, help="What is trained of it (default: lora).")
+        for name in ("rank", "bottleneck", "layers", "virtual-tokens", "epochs", *(n.replace("_", "-") for n in BATCH)):
+            parser.add_argument(f"--{name}", type=int, help="A setting of the recipe.")
+        parser.add_argument("--alpha", type=float, help="A setting of the recipe.")
+        parser.add_argument("--targets", help="Layers that get a LoRA, by commas (default: all).")
+        parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="A setting; repeatable.")
+        parser.add_argument("--device", choices=("cpu", "gpu"), default="", help="Default: what this machine has.")
+        parser.add_argument("--memory", type=float, metavar="GB", help="Of the device (default: as found here).")
+        parser.add_argument("--examples", type=int, default=1000, help="Examples to learn from (default: 1000).")
+        parser.add_argument("--tokens", type=float, default=0.0, help="Of an example (default: the longest).")
+        parser.add_argument("--response-tokens", type=int, help="Of the longest example (default: half of it).")
+        parser.add_argument("--operations", type=float, metavar="TERA", help="The device computes in a second.")
+        parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+    def handle(self, *args: Any, **given: Any) -> None:
+        memory = None if given["memory"] is None else int(given["memory"] * GIGABYTE)
+        with options.clear_errors():
+            machine = device.machine(given["device"], memory)
+            speed = device.speed(machine.device)
+            if given["operations"]:
+                speed = Speed("given", operations_per_second=given["operations"] * 1e12)
+            asked = estimates.question(
+                configs.read_config(given["config"]),
+                given["recipe"],
+                machine,
+                Data(given["examples"], given["tokens"]),
+                speed,
+                given["response_tokens"],
+            )
+            found = estimates.answer(asked, settings_of(given))
+        facts = whole(asked, found.chosen, found.methods, found.advice)
+        options.report(self, given["json"], facts, "" if given["json"] else table_of(found))
+        if not asked.model.known:
+            self.stderr.write(unknown_architecture(asked.model.family))
+
+
+def settings_of(given: dict[str, Any]) -> dict[str, Any]:
+    named = {name: given[name] for name in (*SETTINGS, *BATCH) if given[name] is not None}
+    return {**named, **options.settings_of(given["set"])}
+
+
+def unknown_architecture(family: str) -> str:
+    said = _("The architecture “%(family)s” is not known here: it was counted as if it were built like a Llama.")
+    return said % {"family": family}

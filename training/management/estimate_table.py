@@ -1,0 +1,48 @@
+"""An estimate as a table for a terminal."""
+
+from collections.abc import Sequence
+
+from django.utils.translation import gettext as _
+
+from training.recipes.estimate import Estimate
+from training.workflow.estimate_words import advice_words, duration, refusal, size, speed_words
+from training.workflow.estimates import Answer
+
+
+def table_of(found: Answer) -> str:
+    """Every method a line, the chosen one marked; then the parts of its memory, and what fits where it does not."""
+    head = ["", _("adapter"), _("trained"), "%", _("memory"), _("disk"), _("time")]
+    rows = [head, *(_row(one, found.chosen.adapter) for one in found.methods)]
+    widths = [max(len(row[place]) for row in rows) for place in range(len(head) - 1)]
+    lines = [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)) + "  " + row[-1] for row in rows
+    ]
+    return "\n".join([*lines, "", *_about(found)])
+
+
+def _row(one: Estimate, chosen: str) -> Sequence[str]:
+    mark = "*" if one.adapter == chosen else " "
+    if one.parameters is None or one.memory is None or one.disk is None:
+        return [mark, one.adapter, "-", "-", "-", "-", refusal(one)]
+    warned = "" if one.fits else " !"
+    counted = one.parameters
+    return [
+        mark,
+        one.adapter,
+        f"{counted.trainable:,}",
+        f"{counted.percent:.3f}",
+        size(one.memory.total) + warned,
+        size(one.disk["total"]),
+        duration(one.seconds),
+    ]
+
+
+def _about(found: Answer) -> list[str]:
+    memory = found.chosen.memory
+    parts = memory.parts if memory else {}
+    shown = ", ".join(f"{name} {size(part)}" for name, part in parts.items() if part)
+    lines = [_("Memory of %(adapter)s: %(parts)s") % {"adapter": found.chosen.adapter, "parts": shown}]
+    lines.append(speed_words(found.question))
+    if not found.chosen.fits:
+        lines.append(advice_words(found))
+    return lines

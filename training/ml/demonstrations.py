@@ -1,0 +1,128 @@
+"""Reads demonstrations from Parquet and turns them into tokens; what cannot be trained on is dropped and listed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.ml.chat import Messages, completion_ids, prompt_ids, require_chat_template
+from training.ml.errors import ModelError
+from training.ml.job import Data
+from training.ml.pairs import Unusable
+from training.ml.parquet_rows import read_rows
+from training.recipes.words import gettext_noop
+
+COLUMNS = ("id", "prompt", "response")
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One prompt with the response to imitate, whose tokens end with EOS."""
+
+    id: str
+    prompt: Messages
+    response: str
+    prompt_ids: list[int]
+    completion_ids: list[int]
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+    @property
+    def tokens(self) -> int:
+        return self.length
+
+    @property
+    def units(self) -> int:
+        """The loss is a mean over the tokens that are learned."""
+        return len(self.completion_ids)
+
+
+@dataclass(frozen=True)
+class DemonstrationData:
+    """What a run trains and is measured on, and what was left out of both, each {"id", "why", "split"}."""
+
+    train: list[Demonstration]
+    test: list[Demonstration]
+    dropped: list[dict[str, str]]
+
+    def counts(self) -> dict[str, int]:
+        return {"train": len(self.train), "test": len(self.test), "dropped": len(self.dropped)}
+
+    def facts(self) -> dict[str, Any]:
+        """The manifest's `data`. Nothing is ever truncated: what is too long is dropped."""
+        return {"train": len(self.train), "test": len(self.test), "dropped": self.dropped, "truncated": 0}
+
+
+def load_demonstrations(
+    data: Data | None, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, max_length: int
+) -> DemonstrationData:
+    """Both files of a job, nothing longer than `max_length` or the model's context.
+
+    Raises ModelError: "empty_data" if nothing is left to train on, "bad_data", "no_chat_template".
+    """
+    if data is None:
+        message = gettext_noop("The job names no data to train on.")
+        raise ModelError("empty_data", message, gettext_noop("Choose a set of demonstrations for the run."))
+    limit = min(max_length, getattr(model.config, "max_position_embeddings", None) or max_length)
+    dropped: list[dict[str, str]] = []
+    train = read_demonstrations(data.train, tokenizer, limit, dropped)
+    if not train:
+        raise _nothing_left(data.train, dropped)
+    return DemonstrationData(train, read_demonstrations(data.test, tokenizer, limit, dropped), dropped)
+
+
+def read_demonstrations(
+    path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, dropped: list[dict[str, str]]
+) -> list[Demonstration]:
+    """All usable demonstrations of a Parquet file; the others are added to `dropped`, `split` is the file's name.
+
+    Raises ModelError: "bad_data" for a file of another shape, "no_chat_template".
+    """
+    require_chat_template(tokenizer)
+    kept: list[Demonstration] = []
+    seen: set[str] = set()
+    for row in read_rows(path, COLUMNS):
+        try:
+            if row["id"] in seen:
+                raise Unusable("an earlier row has the same id")
+            seen.add(row["id"])
+            kept.append(_demonstration(row, tokenizer, max_length))
+        except Unusable as why:
+            dropped.append({"id": str(row["id"]), "why": str(why), "split": path.stem})
+    return kept
+
+
+def _demonstration(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Demonstration:
+    prompt, response = row["prompt"] or [], row["response"] or []
+    if not prompt:
+        raise Unusable("the prompt is empty")
+    if len(response) != 1:
+        raise Unusable(f"response is {len(response)} messages instead of one")
+    text = response[0]["content"] or ""
+    if not text.strip():
+        raise Unusable("the response is empty")
+    try:
+        ids = prompt_ids(tokenizer, prompt)
+    except ModelError as error:
+        if error.code != "bad_prompt":
+            raise
+        raise Unusable(error.message) from error
+    found = Demonstration(str(row["id"]), prompt, text, ids, completion_ids(tokenizer, text))
+    if found.length > max_length:
+        raise Unusable(f"too long: {found.length} tokens, at most {max_length} are allowed")
+    return found
+
+
+def _nothing_left(path: Path, dropped: list[dict[str, str]]) -> ModelError:
+    hint = gettext_noop("Upload other demonstrations, or raise the longest example.")
+    if not dropped:
+        message = gettext_noop("There is no demonstration in %(path)s: it has no rows.")
+        return ModelError("empty_data", message, hint, path=path)
+    message = gettext_noop("There is no usable demonstration in %(path)s: all %(n)s were left out: %(reasons)s.")
+    reasons = "; ".join(sorted({row["why"] for row in dropped})[:3])
+    return ModelError("empty_data", message, hint, path=path, n=len(dropped), reasons=reasons)

@@ -1,0 +1,50 @@
+"""What a run asks for and this machine does in another way, in words for the page."""
+
+from __future__ import annotations
+
+import torch
+
+from training.ml import launched
+from training.ml.flash import flash_is_installed
+from training.recipes.machine import MachineConfig
+from training.recipes.words import gettext_noop
+
+
+def fallbacks(config: object) -> list[str]:
+    return [*_of_four_bits(config), *_of_packing(config), *_of_processes(config)]
+
+
+def _of_four_bits(config: object) -> list[str]:
+    if getattr(config, "adapter", None) != "qlora" or torch.cuda.is_available():
+        return []
+    return [
+        gettext_noop("The optimizer is not paged: there is no GPU whose memory it could spare."),
+        gettext_noop("The 4-bit weights are unpacked for every product: a CPU gains memory by them, and no time."),
+    ]
+
+
+def _of_packing(config: object) -> list[str]:
+    if getattr(config, "packing", None) != "on" or flash_is_installed():
+        return []
+    return [
+        gettext_noop(
+            "Demonstrations are padded and not packed: what keeps the sequences of a pack apart is flash attention, "
+            "which needs an NVIDIA GPU of 2020 or later and the package flash-attn."
+        )
+    ]
+
+
+def _of_processes(config: object) -> list[str]:
+    count = launched.processes()
+    if not isinstance(config, MachineConfig):
+        if torch.cuda.device_count() > 1:
+            return [gettext_noop("This recipe computes in one process: of several GPUs it uses the first.")]
+        return []
+    if config.by_item or config.gradient_accumulation % count == 0:
+        return []
+    return [
+        gettext_noop(
+            "Some processes wait for others in every step: its batches do not come out even. Choose a multiple of the "
+            "number of processes as batches per step."
+        )
+    ]

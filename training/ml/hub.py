@@ -1,0 +1,121 @@
+"""Pushes a directory to a model hub in one commit, after it is sure that the token may do so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import HfApi
+
+# HTTPError is that of the HTTP library below it, whichever that is by now.
+from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
+
+from training.ml import cancel
+from training.ml.errors import ModelError
+from training.ml.job import Job
+from training.recipes.words import gettext_noop
+
+# Beside job.json: this run has made the repository, so a resumed one may push into it.
+MADE = "repository.txt"
+
+
+@dataclass(frozen=True)
+class Repository:
+    """One that this run has made and that its token may write to."""
+
+    api: HfApi
+    name: str
+
+    def push(self, directory: Path) -> str:
+        """The address of the commit. All files in one commit: they are there together or not at all."""
+        cancel.check()
+        with hub_errors(self.name):
+            return str(self.api.upload_folder(repo_id=self.name, folder_path=directory, commit_message="Export"))
+
+
+def repository_for(job: Job) -> Repository:
+    """Asks the hub who the token belongs to and makes the repository, before the export takes its minutes.
+
+    Raises ModelError: "no_hub_token", "hub_token_refused", "hub_no_rights", "repository_exists", "hub_away".
+    """
+    api, name, made = HfApi(token=_token()), job.config.repository, job.directory / MADE
+    with hub_errors(name):
+        _require_write(api)
+        if not (made.is_file() and made.read_text(encoding="utf-8") == name):
+            api.create_repo(name, private=job.config.private, exist_ok=False)
+            made.write_text(name, encoding="utf-8")
+    return Repository(api, name)
+
+
+@contextmanager
+def hub_errors(name: str) -> Iterator[None]:
+    """Turns what the hub answers into a ModelError that says what to do."""
+    try:
+        yield
+    except OfflineModeIsEnabled as error:
+        raise _away(name, "HF_HUB_OFFLINE=1") from error
+    except HfHubHTTPError as error:
+        raise _answered(name, error) from error
+    except (HTTPError, ValueError) as error:
+        raise _away(name, str(error)) from error
+
+
+def _token() -> str:
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if token:
+        return token
+    raise ModelError(
+        "no_hub_token",
+        gettext_noop("Nothing was pushed or written: the worker has no hub token."),
+        gettext_noop("Set HF_TOKEN in the environment of the worker, restart it, and resume the run."),
+    )
+
+
+def _require_write(api: HfApi) -> None:
+    """A token that may only read says so; what a fine-grained one may do shows when the repository is made."""
+    token = api.whoami().get("auth", {}).get("accessToken", {})
+    if token.get("role") == "read":
+        raise _no_rights(gettext_noop("The token in HF_TOKEN may only read. Nothing was pushed."))
+
+
+def _answered(name: str, error: HfHubHTTPError) -> ModelError:
+    status = error.response.status_code if error.response is not None else 0
+    if status == 401:
+        return ModelError(
+            "hub_token_refused",
+            gettext_noop("The hub does not take the token in HF_TOKEN. Nothing was pushed."),
+            gettext_noop("Make a token that may write, set it in the environment of the worker, and resume the run."),
+        )
+    if status in (403, 404):
+        said = gettext_noop("The token in HF_TOKEN may not write to %(repository)s. Nothing was pushed.")
+        return _no_rights(said, repository=name)
+    if status == 409:
+        return ModelError(
+            "repository_exists",
+            gettext_noop("The hub has a repository %(repository)s already, and a push never writes over one."),
+            gettext_noop("Start the export again with another repository."),
+            repository=name,
+        )
+    return _away(name, f"HTTP {status}" if status else _first_line(error))
+
+
+def _no_rights(said: str, **values: object) -> ModelError:
+    hint = gettext_noop("Make a token that may write, set it in the environment of the worker, and resume the run.")
+    return ModelError("hub_no_rights", said, hint, **values)
+
+
+def _away(name: str, why: str) -> ModelError:
+    return ModelError(
+        "hub_away",
+        gettext_noop("The hub could not take %(repository)s: %(error)s"),
+        gettext_noop("Resume the run when the hub can be reached; what is written already is used."),
+        repository=name,
+        error=why,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,60 @@
+"""How well people agree on the held-out pairs: what a model of their judgments can be measured against."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy
+
+from training.ml.intervals import mean_of_clusters, unless_too_few, wins
+from training.ml.pairs import Pair
+from training.recipes.words import gettext_noop
+
+Votes = tuple[int, int, int]
+AGREES = numpy.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]])
+"""What a vote for (chosen, neither, rejected) earns against each: a tie half, as everywhere."""
+
+FEW = gettext_noop("Only %(n)s held-out pair(s) have two votes or more: at least %(enough)s are needed.")
+
+
+def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float]) -> dict[str, Any]:
+    """Leave-one-out agreement: one annotator of a pair, drawn at random, against the majority of the others, on the
+    pairs with two votes or more; the interval is over pairs, as the votes on one hang together.
+
+    Beside it, on the same pairs: `model`, its accuracy against the label made of all votes, and `model_as_annotator`,
+    the model in the annotator's place, against the same majorities of the others. People are compared with that: the
+    label of a pair holds each annotator's own vote, the majority of the others does not. `two_votes` counts pairs on
+    which nobody could disagree: had the two votes been split, there would be no label, and no pair.
+    """
+    judged = [(pair.votes, m) for pair, m in zip(pairs, margins, strict=True) if pair.votes and sum(pair.votes) > 1]
+    votes = [vote for vote, _margin in judged]
+    calls = [1 - int(numpy.sign(margin)) for _vote, margin in judged]
+    by_people = [leave_one_out(vote) for vote in votes]
+    by_model = [as_annotator(vote, call) for vote, call in zip(votes, calls, strict=True)]
+    return {
+        **unless_too_few(mean_of_clusters(by_people), FEW),
+        "model": unless_too_few(wins([margin for _vote, margin in judged]), FEW),
+        "model_as_annotator": unless_too_few(mean_of_clusters(by_model), FEW),
+        "two_votes": sum(sum(vote) == 2 for vote in votes),
+    }
+
+
+def leave_one_out(votes: Votes) -> float:
+    """The expected agreement of one of the voters with the majority of the others, 0 to 1. A lead that two or three
+    choices share is broken by lot. Of 2 to 1 it is 1/3: each of the two finds the others split, the one finds them
+    both against it."""
+    return sum(n * AGREES[vote] @ _majority_without(votes, vote) for vote, n in enumerate(votes) if n) / sum(votes)
+
+
+def as_annotator(votes: Votes, call: int) -> float:
+    """The same of somebody who says `call` (0 chosen, 1 neither, 2 rejected) in the place of each voter in turn."""
+    return sum(n * AGREES[call] @ _majority_without(votes, vote) for vote, n in enumerate(votes) if n) / sum(votes)
+
+
+def _majority_without(votes: Votes, one: int) -> numpy.ndarray:
+    """The chance of each choice to be the majority when one vote for `one` is left out, shape (3,)."""
+    others = numpy.array(votes)
+    others[one] -= 1
+    leading = others == others.max()
+    return leading / leading.sum()

@@ -1,0 +1,62 @@
+"""Settles how a model is computed while it is trained (attention, gradient checkpointing), and says it for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.ml import flash, launched
+from training.ml.activations import kept_bytes
+from training.ml.device import Device
+from training.ml.forward import loses_the_prefix
+from training.ml.loop import Item
+from training.recipes.machine import MachineConfig
+
+KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
+# Of the free memory; the rest is for what no formula knows: workspaces, fragments, the logits of an evaluation.
+ROOM = 0.8
+OPTIMIZER_BYTES = 12  # for each trained number: its gradient and two moments, in fp32
+
+
+def settle(model: nn.Module, config: MachineConfig, device: Device, items: Sequence[Item], rows: int) -> dict[str, Any]:
+    """Set attention and gradient checkpointing of a model about to be trained on `items`, each of which is `rows`
+    sequences. Returns what the manifest and the page say of it. Raises ModelError("bad_config")."""
+    body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    if flash.flash_fits(device) and body._supports_flash_attn:
+        body.set_attn_implementation(flash.NAME)
+    if checkpointing := wants_checkpointing(model, config, device, items, rows):
+        # Without re-entering autograd: then also what comes before the first trained weight may be frozen.
+        body.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    return {**facts_of(model, device), "gradient_checkpointing": checkpointing}
+
+
+def facts_of(model: nn.Module, device: Device) -> dict[str, Any]:
+    """Device, precision and why, attention, and the number of processes."""
+    body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return {
+        "device": device.name,
+        "precision": device.precision,
+        "precision_reason": device.reason,
+        "attention": body.config._attn_implementation,
+        "processes": launched.processes(),
+    }
+
+
+def wants_checkpointing(
+    model: nn.Module, config: MachineConfig, device: Device, items: Sequence[Item], rows: int
+) -> bool:
+    """As `config` asks; by itself only on a GPU that the largest batch would not fit otherwise."""
+    loses = getattr(config, "adapter", None) in KEYS_BEFORE_THE_TEXT
+    if config.gradient_checkpointing == "on" and loses:
+        raise loses_the_prefix()
+    if config.gradient_checkpointing != "auto":
+        return config.gradient_checkpointing == "on"
+    if device.torch_device.type != "cuda" or loses:
+        return False
+    tokens = rows * config.batch_size * max(item.length for item in items)
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    wanted = kept_bytes(model, tokens, device.dtype.itemsize) + OPTIMIZER_BYTES * trained
+    return wanted > ROOM * torch.cuda.mem_get_info()[0]

@@ -1,0 +1,78 @@
+"""Measures a trained policy on held-out data; every figure comes with its 95 % interval and n."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.ml import cancel
+from training.ml.batching import sorted_batches
+from training.ml.evaluate import Figures, wins
+from training.ml.intervals import mean
+from training.ml.logprobs import Sequences, completion_logits
+from training.ml.loop import Item, Objective
+from training.ml.pairs import Pair
+from training.ml.reference import Start
+
+KL_BATCH = 4  # both models' logits over the whole vocabulary are held at once
+
+
+def preference_figures(
+    policy: nn.Module, start: Start, objective: Objective, pairs: list[Pair], batch_size: int
+) -> Figures:
+    """Mean margin, share of positive margins and loss as the recipe's own objective has them, and the KL to the start
+    over the chosen responses."""
+    margins, losses = judged(objective, pairs, batch_size)
+    chosen = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
+    return {
+        "margin": mean(margins),
+        "accuracy": wins(margins),
+        "loss": mean(losses),
+        "kl": mean(per_token_kl(policy, start, chosen)),
+    }
+
+
+def figures_before(objective: Objective, pairs: list[Pair], batch_size: int) -> Figures:
+    """Margin and accuracy of the start, for objectives that look at no reference and so do not begin at zero."""
+    margins, _losses = judged(objective, pairs, batch_size)
+    return {"margin_before": mean(margins), "accuracy_before": wins(margins)}
+
+
+@torch.no_grad()
+def judged(objective: Objective, pairs: Sequence[Item], batch_size: int) -> tuple[list[float], list[float]]:
+    """The objective's margins and losses of held-out pairs, shortest pair first."""
+    margins: list[float] = []
+    losses: list[float] = []
+    for batch in batches(pairs, batch_size):
+        outcome = objective(batch)
+        margins += outcome.metrics["margin"].tolist()
+        losses += outcome.losses.tolist()
+    return margins, losses
+
+
+@torch.no_grad()
+def per_token_kl(policy: nn.Module, start: Start, sequences: Sequences) -> list[float]:
+    """KL(policy || start) of the next token, in nats, exact over the vocabulary: for every (prompt, completion) the
+    mean over the completion's tokens, shortest first. Completions, not tokens, are the independent units."""
+    found: list[float] = []
+    for positions in sorted_batches([len(p) + len(c) for p, c in sequences], KL_BATCH):
+        cancel.check()
+        batch = [sequences[position] for position in positions]
+        new, _, rows = completion_logits(policy, batch)
+        with start() as frozen:
+            old, _, _ = completion_logits(frozen, batch)
+        new, old = new.log_softmax(dim=1), old.log_softmax(dim=1)
+        divergence = (new.exp() * (new - old)).sum(dim=1)
+        totals = torch.zeros(len(batch), device=new.device).index_add(0, rows, divergence)
+        found += (totals / torch.bincount(rows, minlength=len(batch))).tolist()
+    return found
+
+
+def batches(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    """Length-sorted; raises Cancelled between two of them."""
+    for positions in sorted_batches([item.length for item in items], size):
+        cancel.check()
+        yield [items[position] for position in positions]

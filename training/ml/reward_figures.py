@@ -1,0 +1,112 @@
+"""Where a reward model is right: accuracy on parts of the held-out pairs, each with its interval and n."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from training.ml.intervals import ENOUGH, mean_of_two, undefined, unless_too_few, wins
+from training.ml.pairs import Pair
+from training.recipes.words import gettext_noop
+
+ALIKE = 0.1
+"""Lengths are similar if they differ by at most this share of the longer one."""
+
+STRENGTHS = {"weak": 1 / 3, "medium": 2 / 3, "strong": 1.0}
+"""Each up to and with its bound: of three votes 2 to 1 is weak and 3 to 0 strong, of five 4 to 1 is medium."""
+
+ROUNDING = 1e-9
+FEW_SIMILAR = gettext_noop("Only %(n)s held-out pair(s) of similar length: at least %(enough)s are needed.")
+FEW_NEW = gettext_noop(
+    "Only %(n)s held-out pair(s) by people who judged none of the training pairs: at least %(enough)s are needed."
+)
+NOBODY = gettext_noop("The data do not say who judged.")
+FEW_OF_LENGTH = gettext_noop(
+    "The chosen response is longer in %(longer)s held-out pair(s) and shorter in %(shorter)s: at least %(enough)s of "
+    "each are needed."
+)
+NO_VOTES = gettext_noop("The data do not say how the votes fell.")
+FEW_VOTES = gettext_noop("Only %(n)s such pair(s) with two votes or more: at least %(enough)s are needed.")
+
+
+def accuracies_by_length(pairs: Sequence[Pair], margins: Sequence[float]) -> dict[str, Any]:
+    """`accuracy_similar_length`: on pairs whose lengths, in characters, differ by at most 10 % of the longer one.
+
+    `accuracy_length_controlled`: the mean of the accuracies on pairs whose chosen response is the longer and on those
+    whose it is the shorter one (equal ones are in neither). A model that only looks at length is right on all of the
+    one and none of the other kind, and has 0.5, whatever the share of the two."""
+    longer = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
+    alike = [
+        abs(by) <= ALIKE * max(len(pair.chosen), len(pair.rejected)) for pair, by in zip(pairs, longer, strict=True)
+    ]
+    return {
+        "accuracy_similar_length": unless_too_few(wins(_where(alike, margins)), FEW_SIMILAR),
+        "accuracy_length_controlled": _controlled(
+            _where([by > 0 for by in longer], margins), _where([by < 0 for by in longer], margins)
+        ),
+    }
+
+
+def accuracy_on_new_annotators(
+    pairs: Sequence[Pair], margins: Sequence[float], trained_on: Sequence[Pair]
+) -> dict[str, Any]:
+    """On held-out pairs none of whose annotators judged a training pair: whether the model has learned what people
+    prefer, or these people."""
+    if not any(pair.annotators for pair in pairs):
+        return undefined(0, NOBODY)
+    known = {annotator for pair in trained_on for annotator in pair.annotators}
+    new = [bool(pair.annotators) and known.isdisjoint(pair.annotators) for pair in pairs]
+    return unless_too_few(wins(_where(new, margins)), FEW_NEW)
+
+
+def accuracies_by_group(pairs: Sequence[Pair], margins: Sequence[float]) -> dict[str, list[dict[str, Any]]]:
+    """Lists of {"name", value, low, high, n}. A pair with several tags is in the group of each; one without tags, or
+    without a language, is in none. Groups of tags and languages come with the largest first."""
+    return {
+        "by_strength": _in_groups(pairs, margins, lambda pair: [strength_of(pair)], list(STRENGTHS)),
+        "by_votes": _by_votes(pairs, margins),
+        "by_tag": _in_groups(pairs, margins, lambda pair: dict.fromkeys(pair.tags)),
+        "by_language": _in_groups(pairs, margins, lambda pair: [pair.language] if pair.language else []),
+    }
+
+
+def strength_of(pair: Pair) -> str:
+    """The name of its strength in STRENGTHS."""
+    return next(name for name, bound in STRENGTHS.items() if pair.degree <= bound + ROUNDING)
+
+
+def _by_votes(pairs: Sequence[Pair], margins: Sequence[float]) -> list[dict[str, Any]]:
+    """Pairs with two votes or more: all for the chosen response, or not."""
+    votes = [pair.votes if pair.votes and sum(pair.votes) > 1 else None for pair in pairs]
+    parts = {
+        "unanimous": [bool(v) and v[0] == sum(v) for v in votes],
+        "split": [bool(v) and v[0] < sum(v) for v in votes],
+    }
+    if not any(pair.votes for pair in pairs):
+        return [{"name": name, **undefined(0, NO_VOTES)} for name in parts]
+    return [{"name": name, **unless_too_few(wins(_where(part, margins)), FEW_VOTES)} for name, part in parts.items()]
+
+
+def _in_groups(
+    pairs: Sequence[Pair],
+    margins: Sequence[float],
+    groups_of: Callable[[Pair], Iterable[str]],
+    order: Sequence[str] = (),
+) -> list[dict[str, Any]]:
+    groups: dict[str, list[float]] = {name: [] for name in order}
+    for pair, margin in zip(pairs, margins, strict=True):
+        for name in groups_of(pair):
+            groups.setdefault(name, []).append(margin)
+    names = order or sorted(groups, key=lambda name: (-len(groups[name]), name))
+    return [{"name": name, **wins(groups[name])} for name in names if groups[name]]
+
+
+def _controlled(longer: list[float], shorter: list[float]) -> dict[str, Any]:
+    if min(len(longer), len(shorter)) < ENOUGH:
+        counts = {"longer": len(longer), "shorter": len(shorter)}
+        return undefined(sum(counts.values()), FEW_OF_LENGTH, **counts, enough=ENOUGH)
+    return mean_of_two(wins(longer), wins(shorter))
+
+
+def _where(wanted: Sequence[bool], margins: Sequence[float]) -> list[float]:
+    return [margin for margin, is_in in zip(margins, wanted, strict=True) if is_in]

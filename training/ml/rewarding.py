@@ -1,0 +1,103 @@
+"""What a response is worth: the reward model's score of its text, over the one path that every score takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedTokenizerBase
+
+from training.ml import cancel
+from training.ml.batching import pad, sorted_batches
+from training.ml.chat import Messages, encode, prompt_ids, require_chat_template
+from training.ml.device import Device
+from training.ml.errors import ModelError
+from training.ml.forward import context_of
+from training.ml.job import Job
+from training.ml.load import load_reward_model, load_tokenizer
+from training.ml.rollout import Rollout
+from training.ml.scoring import member_rewards
+from training.recipes.rollouts import RolloutConfig
+from training.recipes.words import gettext_noop
+
+Rewarding = Callable[[Sequence[Rollout]], list[float]]  # the score of each response, before penalty and scale
+
+
+class RewardModel:
+    """Scores the text of a response, not the policy's tokens: the reward model may have another vocabulary, and has
+    learned from texts that end with EOS. One that was cut is scored as if it ended there, as it would be shown."""
+
+    def __init__(self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: RolloutConfig, batch: int) -> None:
+        require_chat_template(tokenizer)
+        self.model, self.tokenizer, self.config, self.batch = model, tokenizer, config, batch
+        self.context = context_of(model)
+
+    def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
+        """Raises ModelError("nan_loss") if a score is no number."""
+        members = self.member_scores([(rollout.prompt.messages, rollout.text) for rollout in rollouts])
+        scores = combined(members, self.config.ensemble, self.config.uncertainty_weight).tolist()
+        bad = [rollout.prompt.id for rollout, score in zip(rollouts, scores, strict=True) if score - score != 0]
+        if bad:
+            raise ModelError(
+                "nan_loss",
+                gettext_noop("The reward model gave no finite score to a response to %(prompts)s."),
+                gettext_noop("Train the reward model again with a smaller learning rate, or choose another one."),
+                prompts=", ".join(bad[:8]),
+            )
+        return scores
+
+    @torch.inference_mode()
+    def member_scores(self, texts: Sequence[tuple[Messages, str]]) -> Tensor:
+        """The score of each text by each member, [texts, members], on the CPU."""
+        sequences = [encode(self.tokenizer, messages, text, self.context).ids for messages, text in texts]
+        device = next(self.model.parameters()).device
+        found: dict[int, Tensor] = {}
+        for indices in sorted_batches([len(ids) for ids in sequences], self.batch):
+            cancel.check()
+            batch = pad([sequences[index] for index in indices], self.tokenizer.pad_token_id).to(device)
+            found |= dict(zip(indices, member_rewards(self.model, batch).cpu(), strict=True))
+        return torch.stack([found[index] for index in range(len(sequences))])
+
+    def refuses(self, messages: Messages) -> str | None:
+        """Why this prompt cannot be scored, or None: found before the run and not in its middle."""
+        try:
+            tokens = len(prompt_ids(self.tokenizer, messages))
+        except ModelError as error:
+            if error.code != "bad_prompt":
+                raise
+            return error.message
+        if self.context and tokens >= self.context:
+            return f"too long for the reward model: {tokens} tokens, its context is {self.context}"
+        return None
+
+
+def combined(members: Tensor, how: str, weight: float) -> Tensor:
+    """One score from those of the members, [texts, members] -> [texts]: their mean, the worst, or mean - c * std
+    (Coste et al. 2023, section 3, with the deviation for the variance; of the members themselves, divided by n)."""
+    if how == "worst":
+        return members.min(dim=1).values
+    mean = members.mean(dim=1)
+    return mean - weight * members.std(dim=1, unbiased=False) if how == "uncertainty" else mean
+
+
+def paid(rollouts: Sequence[Rollout], scores: Sequence[float], penalty: float) -> list[float]:
+    """The score less the penalty where a response was cut before it ended."""
+    return [score - penalty * (not rollout.finished) for rollout, score in zip(rollouts, scores, strict=True)]
+
+
+def load_rewarder(job: Job, device: Device) -> RewardModel:
+    """The job's reward model with its own tokenizer, frozen."""
+    tokenizer = load_tokenizer(job.reward_model, cache=job.cache)
+    model = load_reward_model(job.reward_model, cache=job.cache, device=device).requires_grad_(False)
+    return RewardModel(model, tokenizer, job.config, job.config.batch_size)
+
+
+def require_reward_model(job: Job) -> None:
+    """Raises ModelError("no_reward_model")."""
+    if job.reward_model is None:
+        raise ModelError(
+            "no_reward_model",
+            gettext_noop("The job names no reward model, so no response can be scored."),
+            gettext_noop("Choose a reward model for the run, or train one first."),
+        )

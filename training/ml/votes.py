@@ -1,0 +1,126 @@
+"""Takes pairs apart into single responses, each desirable or not, for losses that need no partner."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from training.ml.chat import completion_ids, prompt_ids, require_chat_template
+from training.ml.errors import ModelError
+from training.ml.job import Data
+from training.ml.pairs import Unusable
+from training.ml.parquet_rows import read_rows
+from training.recipes.words import gettext_noop
+
+COLUMNS = ("id", "prompt", "chosen", "rejected", "weight")
+
+
+@dataclass(frozen=True)
+class Vote:
+    """One response to a prompt, its tokens with EOS; `desirable` if it was the chosen one."""
+
+    id: str
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    desirable: bool
+    weight: float = 1.0
+    units: int = 1  # the loss is a mean over votes
+
+    @property
+    def length(self) -> int:
+        return len(self.prompt_ids) + len(self.completion_ids)
+
+    @property
+    def tokens(self) -> int:
+        return self.length
+
+
+@dataclass(frozen=True)
+class VoteData:
+    """What a run trains and is measured on, what was left out of both, and the longest sequence allowed in it."""
+
+    train: list[Vote]
+    test: list[Vote]
+    dropped: list[dict[str, str]]
+    limit: int
+
+    def counts(self) -> dict[str, int]:
+        return {"train": len(self.train), "test": len(self.test), "dropped": len(self.dropped)}
+
+    def facts(self) -> dict[str, Any]:
+        """The manifest's `data`. Nothing is ever truncated: what is too long is dropped."""
+        desirable = sum(vote.desirable for vote in self.train)
+        sides = {"desirable": desirable, "undesirable": len(self.train) - desirable}
+        return {"train": len(self.train), "test": len(self.test), **sides, "dropped": self.dropped, "truncated": 0}
+
+
+def load_votes(
+    data: Data | None, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel, max_length: int
+) -> VoteData:
+    """The responses of both files of a job, none longer than `max_length` or the model's context with its prompt.
+
+    Raises ModelError: "empty_data" if nothing is left to train on, "bad_data", "no_chat_template".
+    """
+    if data is None:
+        message = gettext_noop("The job names no data to train on.")
+        raise ModelError("empty_data", message, gettext_noop("Choose a snapshot for the run."))
+    limit = min(max_length, getattr(model.config, "max_position_embeddings", None) or max_length)
+    dropped: list[dict[str, str]] = []
+    train = read_votes(data.train, tokenizer, limit, dropped)
+    if not train:
+        reasons = "; ".join(sorted({row["why"] for row in dropped})[:3]) or "-"
+        message = gettext_noop("There is no usable response in %(path)s. Why they were left out: %(reasons)s.")
+        hint = gettext_noop("Collect more judgments, freeze a new snapshot, or raise the longest example.")
+        raise ModelError("empty_data", message, hint, path=data.train, reasons=reasons)
+    return VoteData(train, read_votes(data.test, tokenizer, limit, dropped), dropped, limit)
+
+
+def read_votes(
+    path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, dropped: list[dict[str, str]]
+) -> list[Vote]:
+    """Both responses of every pair, each on its own: where one cannot be used, the other one still is.
+
+    What is left out is added to `dropped`. Raises ModelError: "bad_data", "no_chat_template".
+    """
+    require_chat_template(tokenizer)
+    kept: list[Vote] = []
+    seen: set[str] = set()
+    for row in read_rows(path, COLUMNS):
+        for side in ("chosen", "rejected"):
+            name = f"{row['id']}/{side}"
+            try:
+                if name in seen:
+                    raise Unusable("an earlier row has the same id")
+                seen.add(name)
+                kept.append(_vote(row, side, name, tokenizer, max_length))
+            except Unusable as why:
+                dropped.append({"id": name, "why": str(why), "split": path.stem})
+    return kept
+
+
+def _vote(row: dict[str, Any], side: str, name: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Vote:
+    messages, weight = row[side] or [], row["weight"]
+    if not row["prompt"]:
+        raise Unusable("the prompt is empty")
+    if len(messages) != 1:
+        raise Unusable(f"{side} is {len(messages)} messages instead of one")
+    if not (messages[0]["content"] or "").strip():
+        raise Unusable(f"the {side} response is empty")
+    if row["chosen"] == row["rejected"]:
+        raise Unusable("chosen and rejected are the same")
+    if weight is None or not math.isfinite(weight) or weight <= 0:
+        raise Unusable(f"its weight is {weight}")
+    try:
+        ids = prompt_ids(tokenizer, row["prompt"])
+    except ModelError as error:
+        if error.code != "bad_prompt":
+            raise
+        raise Unusable(error.message) from error
+    vote = Vote(name, ids, completion_ids(tokenizer, messages[0]["content"]), side == "chosen", float(weight))
+    if vote.length > max_length:
+        raise Unusable(f"too long: {vote.length} tokens, at most {max_length} are allowed")
+    return vote

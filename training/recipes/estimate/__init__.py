@@ -1,0 +1,22 @@
+"""What a run will take, from a model's config.json alone: parameters, memory, disk and time; no torch, no Django."""
+
+from training.recipes.estimate.advice import Advice, nearest_that_fits
+from training.recipes.estimate.families import read_architecture
+from training.recipes.estimate.report import whole
+from training.recipes.estimate.table import ESTIMATED, Estimate, Machine, Question, estimate, every_method
+from training.recipes.estimate.throughput import Data, Speed
+
+__all__ = [
+    "ESTIMATED",
+    "Advice",
+    "Data",
+    "Estimate",
+    "Machine",
+    "Question",
+    "Speed",
+    "estimate",
+    "every_method",
+    "nearest_that_fits",
+    "read_architecture",
+    "whole",
+]

@@ -1,0 +1,150 @@
+"""What autograd keeps of a forward pass until its backward pass, tensor by tensor as torch and transformers keep it.
+
+The tests count the same tensors with `torch.autograd.graph.saved_tensors_hooks` and hold the two equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.recipes.adapters import HEAD, LOW_RANK, VIRTUAL_TOKENS, AdapterConfig
+from training.recipes.estimate.adapters import BOTTLENECKS, KEYS_AND_VALUES, targeted
+from training.recipes.estimate.layout import Architecture, Linear, Norm
+
+SINGLE = 4  # bytes of an fp32 number
+# How many tensors of the inner width an activation function, written out in Python, keeps; a fused one keeps its input.
+WRITTEN_OUT = {"gelu_new": 4, "gelu_fast": 4}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`rows` sequences of `length` tokens, padded where `padded`; `kept` of each row's tokens are a response, for which
+    logits are made. A number takes `width` bytes: 2 for bf16, 4 for fp32."""
+
+    rows: int
+    length: int
+    kept: int
+    width: int = SINGLE
+    padded: bool = True
+
+    @property
+    def tokens(self) -> int:
+        return self.rows * self.length
+
+
+def saved_bytes(model: Architecture, config: AdapterConfig, batch: Batch, *, checkpointing: bool = False) -> int:
+    """Of the body, from the embedding to the last states; logits are not in it."""
+    if config.adapter == HEAD:
+        return 0  # nothing that is trained lies below the last states
+    virtual = config.virtual_tokens if config.adapter in VIRTUAL_TOKENS else 0
+    before_text = config.adapter in ("prefix", "p_tuning_v2")  # as keys and values, which take no part in the rest
+    keys = batch.length + virtual
+    length = batch.length if before_text else keys
+    tokens = batch.rows * length
+    block = tokens * _per_token(model, config, batch, keys, length) + _per_layer(model, config)
+    blocks = config.layers if config.adapter == "last_layers" else model.layers
+    around = tokens * _around(model, config, batch.width)
+    if checkpointing:
+        # Of each block its input; one block at a time is computed again and kept whole.
+        return around + blocks * tokens * model.width * batch.width + block
+    return around + blocks * block - (tokens * _before_the_first(model, batch) if config.adapter == "houlsby" else 0)
+
+
+def working_bytes(model: Architecture, batch: Batch) -> int:
+    """Gradients on their way through one block: of its states and of the inner activation."""
+    return batch.tokens * batch.width * (model.width + 2 * model.inner)
+
+
+def _per_token(model: Architecture, config: AdapterConfig, batch: Batch, keys: int, length: int) -> int:
+    width = batch.width
+    found = _attention(model, batch, keys, length) + _inner(model) * width
+    found += sum(_norm(norm, _trains_the_base(config), width) for norm in model.norms)
+    return found + _of_adapter(model, config, width)
+
+
+def _attention(model: Architecture, batch: Batch, keys: int, length: int) -> int:
+    """Queries, keys, values, what comes of them, the logarithm of each head's sum, and, where rows are padded, the
+    mask, which the kernel copies for every layer. With a mask, grouped keys and values are repeated for every query."""
+    repeated = model.queries if batch.padded else model.keys
+    if not batch.padded:
+        return batch.width * (2 * model.queries + 2 * repeated) + SINGLE * model.heads
+    longer = keys / length  # keys and values before the text
+    return int(batch.width * (2 * model.queries + 2 * repeated * longer + keys)) + SINGLE * model.heads
+
+
+def _before_the_first(model: Architecture, batch: Batch) -> int:
+    """The first bottleneck stands behind the first attention: nothing is kept for what lies below it."""
+    norms = 0 if model.encoder else sum(_norm(norm, False, batch.width) for norm in (model.norms[0], *model.norms[2:]))
+    return _attention(model, batch, batch.length, batch.length) + norms
+
+
+def _inner(model: Architecture) -> int:
+    """With a gate: what goes into the activation, what comes out, and what it is multiplied with."""
+    kept = WRITTEN_OUT.get(model.activation, 1)
+    return model.inner * (kept + 2 if any(layer.role == "gate" for layer in model.linears) else kept)
+
+
+def _norm(norm: Norm, trained: bool, width: int) -> int:
+    """A LayerNorm keeps its input, mean and deviation; an RMSNorm, written out in Python, its input in fp32 and the
+    deviation, and where its weight is trained also what it has normalised."""
+    size = norm.width * norm.heads
+    if norm.bias:
+        return width * (size + 2 * norm.heads)
+    return SINGLE * (size + norm.heads) + (width * size if trained else 0)
+
+
+def _of_adapter(model: Architecture, config: AdapterConfig, width: int) -> int:
+    if _trains_the_base(config):
+        return width * (sum(_inputs(model, list(model.linears), copies=False).values()))
+    if config.adapter in LOW_RANK:
+        layers = targeted(model, config)
+        per_block = [layer for layer in model.linears for _ in [0] if layer in layers]
+        thin = SINGLE * config.rank * len(per_block)
+        inputs = SINGLE * sum(_inputs(model, per_block, copies=width < SINGLE).values())
+        outputs = (width + SINGLE) * sum(layer.outputs for layer in per_block) if config.dora else 0
+        return thin + inputs + outputs
+    if config.adapter == "ia3":
+        outputs = sum(layer.outputs for layer in model.linears if layer.role in KEYS_AND_VALUES)
+        return width * outputs + SINGLE * model.inner
+    if config.adapter == "houlsby":
+        places = [layer for layer in model.linears if layer.role in BOTTLENECKS]
+        return SINGLE * sum(layer.outputs + 2 * config.bottleneck for layer in places)
+    return 0
+
+
+def _inputs(model: Architecture, layers: list[Linear], *, copies: bool) -> dict[str, int]:
+    """Widths of what the layers are given, as far as it is kept for them. Layers with one input share it, unless each
+    has a copy in fp32 made of it (`copies`); attention's output is kept by attention itself."""
+    found: dict[str, int] = {}
+    for layer in layers:
+        if layer.role in ("query", "key", "value", "qkv"):
+            place = "attention"
+        elif layer.role in ("gate", "inner"):
+            place = "inner"
+        elif layer.role == "attention_output" and not copies:
+            continue
+        else:
+            place = layer.role
+        found[f"{place} {layer.name}" if copies else place] = layer.inputs
+    return found
+
+
+def _per_layer(model: Architecture, config: AdapterConfig) -> int:
+    """DoRA makes each product of its matrices with an identity matrix, and keeps that."""
+    if config.adapter not in LOW_RANK or not config.dora:
+        return 0
+    chosen = targeted(model, config)
+    return SINGLE * sum(
+        layer.inputs**2 + layer.inputs * config.rank + 3 * layer.outputs for layer in model.linears if layer in chosen
+    )
+
+
+def _around(model: Architecture, config: AdapterConfig, width: int) -> int:
+    """A token's share of the first and the last norm, and of the angles of the rotary embedding."""
+    norms = [norm for norm in (model.first_norm, model.final_norm) if norm]
+    found = sum(_norm(norm, _trains_the_base(config), width) for norm in norms)
+    return found + (0 if model.transposed or model.encoder else 2 * model.head_width * width)
+
+
+def _trains_the_base(config: AdapterConfig) -> bool:
+    return config.adapter in ("full", "last_layers")

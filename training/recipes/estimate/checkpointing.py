@@ -1,0 +1,43 @@
+"""Whether a run computes the inside of every layer twice, as training/ml/machine.py settles it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from training.recipes.errors import RecipeError
+from training.recipes.estimate.layout import Architecture
+from training.recipes.estimate.workload import Workload
+from training.recipes.words import gettext_noop
+
+KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
+# As training/ml has them: of the free memory; for each trained number; for each logit.
+ROOM = 0.8
+OPTIMIZER_BYTES = LOGIT_BYTES = 12
+
+
+def is_checkpointed(config: Any) -> bool:
+    """Of settings that are settled: "auto" counts as off."""
+    return getattr(config, "gradient_checkpointing", "off") == "on"
+
+
+def settled(
+    model: Architecture, config: Any, work: Workload, trainable: int, *, free: int | None, itemsize: int
+) -> Any:
+    """The settings with "auto" decided; `free` bytes are left on the GPU once the model is loaded, None on a CPU or
+    where they are not known. Raises RecipeError for an adapter that cannot be computed twice."""
+    asked, loses = getattr(config, "gradient_checkpointing", "off"), config.adapter in KEYS_BEFORE_THE_TEXT
+    if asked == "on" and loses:
+        said = gettext_noop("This adapter puts keys and values before the text, and gradient checkpointing loses them.")
+        raise RecipeError("gradient_checkpointing", said)
+    if asked != "auto":
+        return config
+    wanted = _kept(model, work, itemsize) + OPTIMIZER_BYTES * trainable
+    full = free is not None and not loses and wanted > ROOM * free
+    return replace(config, gradient_checkpointing="on" if full else "off")
+
+
+def _kept(model: Architecture, work: Workload, itemsize: int) -> int:
+    """Korthikanti et al. 2022, section 4.1, as training/ml/activations.py counts it."""
+    layers = model.layers * itemsize * (10 * model.width + 4 * model.inner)
+    return work.rows * work.length * (layers + LOGIT_BYTES * model.vocabulary)

@@ -1,0 +1,24 @@
+"""Bytes that a run leaves on the disk, and the most that it needs there while it runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.recipes.adapters import VIRTUAL_TOKENS
+from training.recipes.estimate.adapters import Parameters
+from training.recipes.estimate.layout import Architecture
+
+SINGLE = 4
+CHECKPOINT = 3 * SINGLE  # of a trained number: itself and two moments
+
+
+def disk(model: Architecture, config: Any, counted: Parameters) -> dict[str, int]:
+    """{"product", "checkpoint", "total"}: the saved weights (fp32), a checkpoint, and, while a new checkpoint is
+    written, the one before it. Tokenizer, log and samples are a few MB more. Of virtual tokens both what makes them and
+    what they are is kept."""
+    product = (counted.base if config.adapter == "full" else counted.trainable) * SINGLE
+    if config.adapter in VIRTUAL_TOKENS:
+        width = 2 * model.layers * model.keys if config.adapter in ("prefix", "p_tuning_v2") else model.width
+        product += config.virtual_tokens * width * SINGLE
+    checkpoint = counted.trainable * CHECKPOINT
+    return {"product": product, "checkpoint": checkpoint, "total": product + 2 * checkpoint}

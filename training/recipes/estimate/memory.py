@@ -1,0 +1,162 @@
+"""Bytes of memory that a run holds at its peak, part by part, as training/ml holds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from training.recipes.adapters import HEAD, SELECTIVE
+from training.recipes.estimate.activations import SINGLE, Batch, saved_bytes, working_bytes
+from training.recipes.estimate.adapters import Parameters, low_rank, parameters, targeted
+from training.recipes.estimate.checkpointing import is_checkpointed
+from training.recipes.estimate.layout import Architecture
+from training.recipes.estimate.workload import DRAWN, EVALUATED, EVALUATION_COPIES, Workload
+
+PARTS = ("weights", "gradients", "optimizer", "activations", "reference", "value", "reward", "kv_cache")
+# NF4: half a byte, a byte of scale for 64 of them, and 4 bytes for 256 scales (Dettmers et al. 2023, section 3).
+PACKED = 1 / 2 + 1 / 64 + SINGLE / (64 * 256)
+MOMENTS = 2 * SINGLE
+VALUE_RANK = 8  # of the value model's own LoRA (training/ml/value.py)
+# Of each logit while a token is drawn: logits, their copy and probabilities (4 each), sorted (4 and the 8 of their
+# places), summed up in double precision, and its difference (8 each).
+DRAWING = 40
+
+
+@dataclass(frozen=True)
+class Memory:
+    """`parts` at the moment of the peak. `activations` is what the peak holds beyond all other parts: where two parts
+    are never there together (gradients and activations of one batch; the cache of keys and values and both), they take
+    the place of one another."""
+
+    parts: dict[str, int]
+
+    @property
+    def total(self) -> int:
+        return sum(self.parts.values())
+
+    def as_dict(self) -> dict[str, int]:
+        return {**self.parts, "total": self.total}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Bytes of a number of the base model, and of its activations; what is trained is always kept in fp32."""
+
+    base: int
+
+    @staticmethod
+    def on(device: str, config: Any) -> Precision:
+        """bf16 on a GPU, for models whose own weights are not trained (training/ml/precision.py)."""
+        own = config.adapter == "full" or config.adapter in SELECTIVE
+        return Precision(2 if device == "gpu" and not own else SINGLE)
+
+
+def memory(model: Architecture, config: Any, work: Workload, device: str) -> Memory:
+    """Raises RecipeError as `parameters` does."""
+    counted, precision = parameters(model, config, work.task), Precision.on(device, config)
+    parts = dict.fromkeys(PARTS, 0)
+    parts["weights"] = weights(model, config, counted, precision, work)
+    parts["gradients"] = counted.trainable * SINGLE
+    parts["optimizer"] = counted.trainable * MOMENTS
+    if config.adapter in SELECTIVE:
+        parts["reference"] = counted.trained_base * SINGLE  # what they were, for the reference
+    if work.recipe in DRAWN:
+        _players(model, config, work, counted, precision, parts)
+    parts["activations"] = _activations(model, config, work, counted, precision, parts)
+    return Memory(parts)
+
+
+def weights(model: Architecture, config: Any, counted: Parameters, precision: Precision, work: Workload) -> int:
+    """The base in its precision (a reward model's head in fp32), 4 bits where it is packed; what is added in fp32."""
+    head = model.score_head(getattr(config, "members", 1)) if work.task == "reward" else 0
+    base = (counted.base - head) * precision.base + (head + counted.added) * SINGLE
+    if config.adapter != "qlora":
+        return base
+    packed = sum(layer.inputs * layer.outputs for _, layer in model.named_linears())
+    return base - int(packed * (precision.base - PACKED))
+
+
+def _players(
+    model: Architecture, config: Any, work: Workload, counted: Parameters, precision: Precision, parts: dict[str, int]
+) -> None:
+    """Reward and value model, taken to be of the policy's architecture. Beside a LoRA policy the reward model is taken
+    for a LoRA of the same size on the same backbone, and the value model for a copy of it, as a round makes them."""
+    head, shared = model.width + 1, config.adapter == "lora" and work.recipe == "ppo"
+    if config.adapter == "full":
+        parts["reference"] = counted.base * SINGLE
+    whole = model.body * (SINGLE if config.adapter == "full" else precision.base)
+    parts["reward"] = (counted.added if shared else 0) * SINGLE + (0 if shared else whole) + model.width * SINGLE
+    if work.recipe == "ppo":
+        own = counted.added if shared else low_rank(model, _value_adapter(config))
+        parts["value"] = (own + head) * (SINGLE + SINGLE + MOMENTS)
+    places = work.drawn * (work.length - work.response + work.response)
+    parts["kv_cache"] = 2 * model.layers * model.keys * places * precision.base
+
+
+def _value_adapter(config: Any) -> Any:
+    return replace(config, adapter="lora", rank=VALUE_RANK, targets="auto", dora=False)
+
+
+def _activations(
+    model: Architecture, config: Any, work: Workload, counted: Parameters, precision: Precision, parts: dict[str, int]
+) -> int:
+    """The peak over the moments of a run, less all other parts."""
+    fixed = sum(parts.values())
+    learning = max(_while_learning(model, config, work, precision), 0)
+    apart = parts["gradients"] if _one_backward(config, work) else 0  # they come as activations go
+    stepping = _stepping(model, config, counted)
+    moments = [fixed - parts["kv_cache"] - apart + learning, fixed - parts["kv_cache"] + stepping]
+    if work.drawn:
+        moments.append(fixed - parts["gradients"] + _while_drawing(model, work, precision))
+    if config.adapter == "qlora" and precision.base == SINGLE:  # on a CPU: the file, and what is packed of it
+        moments.append(counted.base * SINGLE + parts["weights"] - counted.added * SINGLE)
+    if work.task == "policy" and work.recipe not in DRAWN:
+        moments.append(_evaluating(model, config, work, counted, parts))
+    return max(max(moments) - fixed, 0)
+
+
+def _one_backward(config: Any, work: Workload) -> bool:
+    return work.recipe not in DRAWN and config.gradient_accumulation == 1
+
+
+def _while_learning(model: Architecture, config: Any, work: Workload, precision: Precision) -> int:
+    """What is kept for the backward pass of a batch, and the deepest moment of that pass beyond it: at the logits, or
+    in the last block."""
+    batch = Batch(work.rows, work.length, work.response, precision.base, padded=work.rows > 1)
+    kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config))
+    logits = work.copies * work.kept * model.vocabulary * SINGLE
+    if config.adapter in ("full", "last_layers") and work.kept:
+        kept += work.rows * (work.response + 1) * model.width * precision.base
+    return kept + max(logits, working_bytes(model, batch)) + _unpacked(model, config, precision)
+
+
+def _unpacked(model: Architecture, config: Any, precision: Precision) -> int:
+    """Of 4-bit weights the largest matrix, unpacked for its product."""
+    if config.adapter != "qlora":
+        return 0
+    return max(layer.inputs * layer.outputs for _, layer in model.named_linears()) * precision.base
+
+
+def _stepping(model: Architecture, config: Any, counted: Parameters) -> int:
+    """Two temporaries of the largest matrix that is trained."""
+    largest = model.vocabulary * model.width if config.adapter == "full" else 0
+    if not largest and config.adapter in SELECTIVE:
+        largest = max(layer.inputs * layer.outputs for layer in model.linears)
+    if not largest and config.adapter != HEAD and config.adapter in ("lora", "qlora"):
+        largest = max(config.rank * max(layer.inputs, layer.outputs) for layer in targeted(model, config))
+    return 2 * SINGLE * min(largest, counted.trainable)
+
+
+def _while_drawing(model: Architecture, work: Workload, precision: Precision) -> int:
+    """Beside the cache: one layer of it while it grows by a token, and the logits of the rows, sorted."""
+    growing = 2 * model.keys * work.drawn * work.length * precision.base
+    prompts = work.drawn * (work.length - work.response) * (4 * model.width + 3 * model.inner) * precision.base
+    return max(growing + work.drawn * model.vocabulary * DRAWING, prompts)
+
+
+def _evaluating(model: Architecture, config: Any, work: Workload, counted: Parameters, parts: dict[str, int]) -> int:
+    """After the training: no gradients, no moments, of a model trained whole its start beside it, and the logits of
+    both."""
+    logits = EVALUATION_COPIES * EVALUATED * work.response * model.vocabulary * SINGLE
+    start = counted.base * SINGLE if config.adapter == "full" else 0
+    return parts["weights"] + parts["reference"] + start + logits

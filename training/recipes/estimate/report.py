@@ -1,0 +1,51 @@
+"""An estimate as plain values: what `--json` prints and the API answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.recipes.estimate.advice import Advice
+from training.recipes.estimate.table import Estimate, Question
+
+
+def as_dict(question: Question, found: Estimate) -> dict[str, Any]:
+    """Bytes and seconds; `trainable_percent` is of the base and what is added to it together."""
+    if found.parameters is None or found.memory is None:
+        return {"adapter": found.adapter, "refused": found.refused.message if found.refused else ""}
+    return {
+        "adapter": found.adapter,
+        "base_parameters": found.parameters.base,
+        "added_parameters": found.parameters.added,
+        "trainable_parameters": found.parameters.trainable,
+        "trainable_percent": found.parameters.percent,
+        "memory_bytes": found.memory.as_dict(),
+        "process_bytes": question.machine.process,
+        "disk_bytes": found.disk,
+        "seconds": found.seconds,
+        "fits": found.fits if question.machine.memory is not None else None,
+    }
+
+
+def whole(question: Question, chosen: Estimate, table: list[Estimate], advice: Advice | None) -> dict[str, Any]:
+    """The chosen method at the top, every method below it, and what the figures rest on."""
+    work = question.work(chosen.config)
+    return {
+        "architecture": question.model.family,
+        "known_architecture": question.model.known,
+        "recipe": question.recipe,
+        "device": question.machine.device,
+        "device_memory_bytes": question.machine.memory,
+        **as_dict(question, chosen),
+        "advice": None if advice is None else {"change": advice.changed, **as_dict(question, advice.found)},
+        "assumed": {
+            "rows": work.rows,
+            "tokens_per_row": work.length,
+            "response_tokens": work.response,
+            "examples": question.data.examples,
+            "tokens_per_example": question.data.tokens or None,
+            "speed": question.speed.source,
+            "operations_per_second": question.speed.operations_per_second or None,
+            "tokens_per_second": question.speed.tokens_per_second or None,
+        },
+        "methods": [as_dict(question, one) for one in table],
+    }

@@ -1,0 +1,55 @@
+"""What a recipe computes at once: rows, tokens, and the copies of the logits that its loss needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+PAIRS = ("reward", "dpo", "orpo", "simpo")
+DRAWN = ("ppo", "rloo", "grpo")
+SHOWN_AT_ONCE = 32  # rows that are drawn side by side (training/ml/rollout.py)
+# Copies of the fp32 logits alive at once, the deepest moment of the backward pass. -log p by gather and logsumexp: the
+# logits, and three for the gradient of logsumexp; one more where gather is done after it, whose gradient waits.
+LOGIT_COPIES = {"sft": 5, "ppo": 5, "rloo": 5, "grpo": 5, "reward": 0}
+COPIES_OF_PAIRS = 4
+EVALUATED = 4  # sequences at once when the divergence from the start is measured (training/ml/policy_figures.py)
+EVALUATION_COPIES = 5
+
+
+@dataclass(frozen=True)
+class Workload:
+    """`rows` sequences of up to `length` tokens at once, `kept` tokens of them responses (for which there are logits),
+    `head_rows` positions given to the output layer; `drawn` rows are drawn side by side."""
+
+    recipe: str
+    rows: int
+    length: int
+    response: int
+    kept: int
+    drawn: int
+
+    @property
+    def copies(self) -> int:
+        return LOGIT_COPIES.get(self.recipe, COPIES_OF_PAIRS)
+
+    @property
+    def task(self) -> str:
+        return "reward" if self.recipe == "reward" else "policy"
+
+
+def workload(recipe: str, config: Any, response: int | None = None) -> Workload:
+    """Of the longest examples that are let through. `response` is how many of their tokens are the response: half of
+    them where nothing is known, and what is drawn at most where the recipe draws."""
+    rows = config.batch_size * (2 if recipe in PAIRS else 1)
+    drawn = 0
+    if recipe in DRAWN:
+        response = min(config.max_new_tokens, config.max_length - 1)
+        everything = getattr(config, "rollouts", config.batch_size * config.gradient_accumulation)
+        drawn = min(SHOWN_AT_ONCE, everything)
+    response = min(response or config.max_length // 2, config.max_length - 1)
+    kept = rows * response
+    if recipe == "orpo":  # the chosen side is imitated with its prompt
+        kept = config.batch_size * (config.max_length - 1 + response)
+    if recipe == "reward":
+        kept = 0
+    return Workload(recipe, rows, config.max_length, response, kept, drawn)

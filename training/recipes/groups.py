@@ -1,0 +1,99 @@
+"""Settings that RLOO and GRPO share: how many responses to one prompt are measured against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from training.recipes.errors import RecipeError
+from training.recipes.words import gettext_noop
+
+
+@dataclass(frozen=True)
+class GroupConfig:
+    """`epochs` counts passes over the prompts; a step holds whole groups only."""
+
+    epochs: int = field(
+        default=4,
+        metadata={
+            "label": gettext_noop("Epochs"),
+            "help": gettext_noop("How often every prompt is answered, each time anew."),
+            "min": 1,
+            "max": 10000,
+            "source": "our choice: with 100 prompts 50 steps; not tuned",
+        },
+    )
+    batch_size: int = field(
+        default=8,
+        metadata={
+            "label": gettext_noop("Batch size"),
+            "help": gettext_noop("Responses computed at once. More takes more memory."),
+            "min": 1,
+            "max": 1024,
+            "source": "two groups of four",
+        },
+    )
+    gradient_accumulation: int = field(
+        default=4,
+        metadata={
+            "label": gettext_noop("Batches per step"),
+            "help": gettext_noop("Batch size times this is the number of responses drawn for a step: whole groups."),
+            "min": 1,
+            "max": 1024,
+            "source": "32 responses a step, as in PPO; our choice, not tuned",
+        },
+    )
+    checkpoint_every: int = field(
+        default=5,
+        metadata={
+            "label": gettext_noop("Steps between checkpoints"),
+            "help": gettext_noop(
+                "What is lost when the machine dies. 0 saves only when the run is cancelled and at its end."
+            ),
+            "min": 0,
+            "max": 1000000,
+            "source": "our choice: a step draws and learns from a whole batch, which takes long",
+        },
+    )
+    generations: int = field(
+        default=4,
+        metadata={
+            "label": gettext_noop("Responses per prompt"),
+            "help": gettext_noop("The group within which a response is measured. More give a steadier baseline."),
+            "min": 2,
+            "max": 1024,
+            "source": "Ahmadian et al. 2024 (Back to Basics, RLOO), section 4: 2 or 4",
+        },
+    )
+    updates: int = field(
+        default=1,
+        metadata={
+            "label": gettext_noop("Updates per batch"),
+            "help": gettext_noop("How many steps learn from the same responses before new ones are drawn."),
+            "min": 1,
+            "max": 64,
+            "source": "1 is on-policy: Shao et al. 2024, section 4.2, take a single update",
+        },
+    )
+    clip_range: float = field(
+        default=0.2,
+        metadata={
+            "label": gettext_noop("Clip range"),
+            "help": gettext_noop(
+                "How far a probability may move within the updates of a batch before it stops counting."
+            ),
+            "min": 0.001,
+            "max": 10.0,
+            "source": "Schulman et al. 2017 (PPO), table 1",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        """Raises RecipeError if a step would cut a group in two, or for what AdapterConfig refuses."""
+        super().__post_init__()  # it stands beside AdapterConfig in every recipe of groups
+        if self.batch_size * self.gradient_accumulation % self.generations:
+            raise RecipeError(
+                "generations",
+                gettext_noop("Batch size times batches per step (%(step)s) must be a multiple of this (%(group)s)."),
+                step=self.batch_size * self.gradient_accumulation,
+                group=self.generations,
+            )

@@ -1,0 +1,205 @@
+"""Settings of a PPO run: a policy that answers prompts and is moved toward what the reward model likes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from training.recipes.adapters import AdapterConfig
+from training.recipes.optimizer import OptimizerConfig
+from training.recipes.rollouts import RolloutConfig
+from training.recipes.words import gettext_noop
+
+
+@dataclass(frozen=True)
+class PPOConfig(RolloutConfig, AdapterConfig, OptimizerConfig):
+    """A step draws `rollouts` responses and learns from them in `ppo_epochs` passes, `batch_size` times
+    `gradient_accumulation` responses an update. `epochs` counts passes over the prompts."""
+
+    epochs: int = field(
+        default=4,
+        metadata={
+            "label": gettext_noop("Epochs"),
+            "help": gettext_noop("How often every prompt is answered, each time anew."),
+            "min": 1,
+            "max": 10000,
+            "source": "our choice: with 100 prompts 13 steps; not tuned",
+        },
+    )
+    learning_rate: float = field(
+        default=1e-4,
+        metadata={
+            "label": gettext_noop("Learning rate"),
+            "help": gettext_noop(
+                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
+            ),
+            "min": 1e-8,
+            "max": 1.0,
+            "source": "the usual order of magnitude for low-rank adapters; ten times that of PPO of all weights",
+        },
+    )
+    checkpoint_every: int = field(
+        default=5,
+        metadata={
+            "label": gettext_noop("Steps between checkpoints"),
+            "help": gettext_noop(
+                "What is lost when the machine dies. 0 saves only when the run is cancelled and at its end."
+            ),
+            "min": 0,
+            "max": 1000000,
+            "source": "our choice: a step draws and learns from a whole batch, which takes long",
+        },
+    )
+    rollouts: int = field(
+        default=32,
+        metadata={
+            "label": gettext_noop("Responses per step"),
+            "help": gettext_noop("So many responses are drawn, scored and learned from before the next are drawn."),
+            "min": 2,
+            "max": 65536,
+            "source": "our choice: four updates a pass; Ziegler et al. 2019 take 512; not tuned",
+        },
+    )
+    ppo_epochs: int = field(
+        default=4,
+        metadata={
+            "label": gettext_noop("Passes over the responses"),
+            "help": gettext_noop("How often a step learns from its responses before they are thrown away."),
+            "min": 1,
+            "max": 64,
+            "source": "Ziegler et al. 2019, section 2.2: four epochs of minibatches",
+        },
+    )
+    kl_coefficient: float = field(
+        default=0.05,
+        metadata={
+            "label": gettext_noop("KL coefficient"),
+            "help": gettext_noop(
+                "What leaving the reference costs, per token and nat; larger stays nearer. The start, where adaptive."
+            ),
+            "min": 0.0,
+            "max": 100.0,
+            "source": "our choice between 0.02 (Ouyang et al. 2022, appendix C.4) and 0.1 to 0.15; not tuned",
+        },
+    )
+    kl_control: str = field(
+        default="adaptive",
+        metadata={
+            "label": gettext_noop("KL control"),
+            "help": gettext_noop("adaptive steers the coefficient so that the KL stays near its target."),
+            "choices": ("adaptive", "fixed"),
+            "source": "Ziegler et al. 2019, section 2.2",
+        },
+    )
+    kl_target: float = field(
+        default=6.0,
+        metadata={
+            "label": gettext_noop("KL target (nats per response)"),
+            "help": gettext_noop("How far from the reference the policy may go, where the control is adaptive."),
+            "min": 0.001,
+            "max": 10000.0,
+            "source": "our choice, of the size Ziegler et al. 2019 aim at: a few nats for a short text; not tuned",
+        },
+    )
+    kl_gain: float = field(
+        default=0.5,
+        metadata={
+            "label": gettext_noop("KL gain"),
+            "help": gettext_noop("How fast an adaptive coefficient follows: a fifth of this per step at most."),
+            "min": 0.0,
+            "max": 5.0,
+            "source": "our choice for runs of tens of steps; Ziegler et al. 2019, with thousands, take 0.1",
+        },
+    )
+    kl_estimator: str = field(
+        default="k1",
+        metadata={
+            "label": gettext_noop("KL estimator"),
+            "help": gettext_noop(
+                "k1, the log-ratio, holds the policy near its reference. k3 is never negative and varies less, but "
+                "pulls in another direction: a policy that has gone far may not come back."
+            ),
+            "choices": ("k1", "k3"),
+            "source": "Schulman 2020, Approximating KL Divergence; docs/architecture.md has what was measured",
+        },
+    )
+    discount: float = field(
+        default=1.0,
+        metadata={
+            "label": gettext_noop("Discount"),
+            "help": gettext_noop("What a reward is still worth one token earlier (gamma)."),
+            "min": 0.0,
+            "max": 1.0,
+            "source": "Ziegler et al. 2019, section 2.2: 1, the reward comes at the end",
+        },
+    )
+    gae_lambda: float = field(
+        default=0.95,
+        metadata={
+            "label": gettext_noop("GAE lambda"),
+            "help": gettext_noop("1 trusts the rewards alone, 0 the value model alone."),
+            "min": 0.0,
+            "max": 1.0,
+            "source": "Ziegler et al. 2019, section 2.2; Schulman et al. 2016, section 6.1",
+        },
+    )
+    clip_range: float = field(
+        default=0.2,
+        metadata={
+            "label": gettext_noop("Clip range"),
+            "help": gettext_noop("How far the probability of a token may move within a step before it stops counting."),
+            "min": 0.001,
+            "max": 10.0,
+            "source": "Schulman et al. 2017 (PPO), table 1",
+        },
+    )
+    value_clip_range: float = field(
+        default=0.2,
+        metadata={
+            "label": gettext_noop("Clip range of the value"),
+            "help": gettext_noop("How far a predicted value may move within a step before it stops counting."),
+            "min": 0.001,
+            "max": 1000.0,
+            "source": "the authors' code of PPO and of Ziegler et al. 2019; the unit is that of the scaled reward",
+        },
+    )
+    value_coefficient: float = field(
+        default=0.5,
+        metadata={
+            "label": gettext_noop("Weight of the value loss"),
+            "help": gettext_noop("Beside the policy's loss. They share no trained weights; the gradient norm is one."),
+            "min": 0.0,
+            "max": 100.0,
+            "source": "the usual choice of PPO for shared networks; not tuned",
+        },
+    )
+    early_stop_kl: float = field(
+        default=0.1,
+        metadata={
+            "label": gettext_noop("Largest KL within a step"),
+            "help": gettext_noop(
+                "A step ends its passes when the policy is so far (nats per token) from the one that drew. 0 never."
+            ),
+            "min": 0.0,
+            "max": 100.0,
+            "source": "our choice; the clip range keeps a step far below it as a rule; not tuned",
+        },
+    )
+    reward_scaling: str = field(
+        default="running",
+        metadata={
+            "label": gettext_noop("Reward scaling"),
+            "help": gettext_noop("running takes off the mean of all scores so far and divides by their deviation."),
+            "choices": ("running", "none"),
+            "source": "Ziegler et al. 2019, section 2.1, normalise rewards to mean 0 and variance 1",
+        },
+    )
+    reward_clip: float = field(
+        default=5.0,
+        metadata={
+            "label": gettext_noop("Largest reward"),
+            "help": gettext_noop("A scaled reward beyond this, on either side, counts as this. 0 clips nothing."),
+            "min": 0.0,
+            "max": 1000.0,
+            "source": "our choice: five standard deviations, so that one odd score cannot take a step over",
+        },
+    )

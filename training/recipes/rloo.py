@@ -1,0 +1,27 @@
+"""Settings of an RLOO run: several responses to a prompt, each measured by how much better it is than its siblings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from training.recipes.adapters import AdapterConfig
+from training.recipes.groups import GroupConfig
+from training.recipes.optimizer import OptimizerConfig
+from training.recipes.rollouts import RolloutConfig
+from training.recipes.words import gettext_noop
+
+
+@dataclass(frozen=True)
+class RLOOConfig(GroupConfig, RolloutConfig, AdapterConfig, OptimizerConfig):
+    """A step draws `batch_size` times `gradient_accumulation` responses. The KL is taken off the reward."""
+
+    kl_coefficient: float = field(
+        default=0.05,
+        metadata={
+            "label": gettext_noop("KL coefficient"),
+            "help": gettext_noop("What leaving the reference costs, per token and nat; larger stays nearer."),
+            "min": 0.0,
+            "max": 100.0,
+            "source": "what TRL does unless told otherwise",
+        },
+    )

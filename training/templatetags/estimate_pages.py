@@ -1,0 +1,43 @@
+"""How the pages say what an estimate has found."""
+
+from django import template
+
+from training.recipes.estimate import Estimate, Question
+from training.workflow import estimate_words
+from training.workflow.estimates import Answer
+
+register = template.Library()
+register.filter("as_size", estimate_words.size)
+register.filter("as_duration", estimate_words.duration)
+register.filter("part_name", estimate_words.part_name)
+
+
+@register.filter
+def as_count(number: int) -> str:
+    return f"{number:,}"
+
+
+@register.filter
+def memory_part(one: Estimate, name: str) -> str:
+    size = one.memory.parts[name] if one.memory else 0
+    return estimate_words.size(size) if size else "–"
+
+
+@register.filter
+def refused_because(one: Estimate) -> str:
+    return estimate_words.refusal(one)
+
+
+@register.filter
+def speed_from(question: Question) -> str:
+    return estimate_words.speed_words(question)
+
+
+@register.filter
+def rests_on(answer: Answer) -> str:
+    return estimate_words.assumptions(answer)
+
+
+@register.filter
+def nearest(answer: Answer) -> str:
+    return estimate_words.advice_words(answer)

@@ -1,0 +1,59 @@
+"""The table beside the forms of runs and rounds: what every adapter method would take of the model chosen there."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from annotate.models import Project
+from annotate.workflow.exceptions import WorkflowError
+from training.forms import DeviceForm, RecipeForm
+from training.models import Artifact
+from training.recipes.estimate import Machine
+from training.views.problems import words
+from training.workflow.estimates import Answer, asked_of
+
+ASKED = "estimate"  # the name of the button
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Of one recipe: an answer, or why there is none. `parts` are those of the memory that any method needs."""
+
+    recipe: str
+    answer: Answer | None = None
+    problem: str = ""
+
+    @property
+    def parts(self) -> list[str]:
+        held = [one.memory.parts for one in self.answer.methods if one.memory] if self.answer else []
+        return [name for name in (held[0] if held else ()) if any(parts[name] for parts in held)]
+
+
+def is_asked(request: HttpRequest) -> bool:
+    """Whether the form was sent to be estimated, and not to be started."""
+    return request.method == "POST" and ASKED in request.POST
+
+
+def estimate_context(
+    request: HttpRequest, project: Project, model: Artifact | None, stages: Iterable[RecipeForm], **data: Any
+) -> dict[str, Any]:
+    """For the template: the form of the device, and a panel for each stage if they were asked for."""
+    if not is_asked(request):
+        return {"device": DeviceForm(), "panels": []}
+    form = DeviceForm(request.POST)
+    machine = form.machine()
+    return {"device": form, "panels": [panel(project, model, stage, machine, **data) for stage in stages]}
+
+
+def panel(project: Project, model: Artifact | None, stage: RecipeForm, machine: Machine, **data: Any) -> Panel:
+    if model is None:
+        return Panel(stage.recipe, problem=_("Choose a model."))
+    if not stage.is_valid():
+        return Panel(stage.recipe, problem=_("A setting cannot be used; it is marked when you start."))
+    try:
+        return Panel(stage.recipe, asked_of(project, stage.recipe, model, stage.config, machine=machine, **data))
+    except WorkflowError as error:
+        return Panel(stage.recipe, problem=words(error))

@@ -1,0 +1,51 @@
+"""Starts a run like an earlier one, with changes: the same inputs, seed and settings but for what is said."""
+
+from dataclasses import fields
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from annotate.models import User
+from training.models import Run
+from training.recipes import RECIPES
+from training.workflow.exceptions import BadInput
+from training.workflow.starting import start_training
+
+INPUTS = ("snapshot", "model", "reward_model", "demonstrations", "seed", "priority", "device")
+
+
+def clone(
+    run: Run, config: dict[str, Any], *, recipe: str = "", name: str = "", actor: User | None = None, **changed: Any
+) -> Run:
+    """`config` and `changed` (any of INPUTS; None leaves one as it was) say what is different.
+
+    Raises BadInput if another recipe is asked for, and whatever `start_training` refuses.
+    """
+    if recipe and recipe != run.recipe:
+        raise BadInput(
+            _("Run %(id)s is of the recipe “%(recipe)s”, not “%(asked)s”.")
+            % {"id": run.pk, "recipe": run.recipe, "asked": recipe},
+            _("Leave the recipe out, or start a run of the other one by itself."),
+            where="recipe",
+        )
+    inputs = inputs_of(run) | {key: value for key, value in changed.items() if value is not None}
+    inputs["config"] = known_settings(run) | config
+    return start_training(run.project, run.recipe, **inputs, name=name, actor=actor)
+
+
+def inputs_of(run: Run) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in INPUTS}
+
+
+def known_settings(run: Run) -> dict[str, Any]:
+    """Its settings, as far as today's recipe has them."""
+    return {name: value for name, value in run.config.items() if name in _names(run)}
+
+
+def forgotten_settings(run: Run) -> list[str]:
+    """Settings of an older version of its recipe: a clone cannot have them."""
+    return [name for name in run.config if name not in _names(run)]
+
+
+def _names(run: Run) -> set[str]:
+    return {field.name for field in fields(RECIPES[run.recipe])} if run.recipe in RECIPES else set()

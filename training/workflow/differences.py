@@ -1,0 +1,177 @@
+"""In what several runs differ: their settings, what they learned from, and the figures that came of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import Field, dataclass, fields
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from training.models import Run
+from training.recipes import RECIPES, WITHOUT_ARTIFACT
+from training.recipes.fields import counts
+from training.workflow.evaluation import ROLLOUTS, Figure, figures_of
+
+# Which way a figure is better. What stands in neither (KL, lengths, what was before) is nobody's victory.
+RISING = ("accuracy", "token_accuracy", "margin", "reward_after", "reward_gain", "win_rate")
+FALLING = ("loss", "perplexity")
+# Figures of a preference loss are in the units of these settings: with another β a margin is another number.
+UNITS = ("loss", "beta", "gamma", "label_smoothing", "soft_labels", "sft_weight", "length_alpha")
+IN_UNITS = ("loss", "margin")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table: a value for each run; `differs` unless all are the same."""
+
+    name: str
+    label: str
+    values: list[Any]
+
+    @property
+    def differs(self) -> bool:
+        return any(value != self.values[0] for value in self.values)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A figure of one run, or none; `best` only where its interval lies apart from all others."""
+
+    figure: Figure | None
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Differences:
+    runs: list[Run]
+    settings: list[Row]
+    data: list[Row]
+    results: list[tuple[str, list[Cell]]]
+    warnings: list[str]
+
+    @property
+    def differing_settings(self) -> list[Row]:
+        return [row for row in self.settings if row.differs]
+
+    @property
+    def equal_settings(self) -> list[Row]:
+        return [row for row in self.settings if not row.differs]
+
+
+def differences_of(runs: Sequence[Run]) -> Differences:
+    """The runs come with their artifact, snapshot, models and demonstrations: nothing more is asked of the database."""
+    runs = list(runs)
+    return Differences(runs, _settings(runs), _data(runs), _results(runs), _warnings(runs))
+
+
+def _settings(runs: list[Run]) -> list[Row]:
+    """In the order of the recipes; None where a run's recipe has no such setting, or where it does not count."""
+    labels: dict[str, str] = {}
+    for run in runs:
+        labels |= {name: field.metadata.get("label", name) for name, field in _known(run).items() if name in run.config}
+    names = dict.fromkeys([*labels, *(name for run in runs for name in run.config)])
+    rows = [Row(name, _(labels.get(name, name)), [setting_of(run, name) for run in runs]) for name in names]
+    return [row for row in rows if any(value is not None for value in row.values)]
+
+
+def setting_of(run: Run, name: str) -> Any:
+    field = _known(run).get(name)
+    return None if field is not None and not counts(field, run.config) else run.config.get(name)
+
+
+def _known(run: Run) -> dict[str, Field]:
+    return {field.name: field for field in fields(RECIPES[run.recipe])} if run.recipe in RECIPES else {}
+
+
+DATA: dict[str, tuple[Any, Callable[[Run], Any]]] = {
+    "recipe": (gettext_lazy("Recipe"), lambda run: run.recipe),
+    "snapshot": (gettext_lazy("Snapshot"), lambda run: run.snapshot),
+    "demonstrations": (gettext_lazy("Demonstrations"), lambda run: run.demonstrations),
+    "model": (gettext_lazy("Started from"), lambda run: run.model),
+    "reward_model": (gettext_lazy("Reward model"), lambda run: run.reward_model),
+    "reference": (gettext_lazy("Compared with"), lambda run: run.reference_model),
+    "seed": (gettext_lazy("Seed"), lambda run: run.seed),
+    "train": (gettext_lazy("Trained on"), lambda run: _told(run, "data", "train")),
+    "test": (gettext_lazy("Held out"), lambda run: _told(run, "data", "test")),
+    "device": (gettext_lazy("Device"), lambda run: _told(run, "device")),
+    "precision": (gettext_lazy("Precision"), lambda run: _told(run, "precision")),
+}
+
+
+def _data(runs: list[Run]) -> list[Row]:
+    rows = [Row(name, str(label), [value_of(run) for run in runs]) for name, (label, value_of) in DATA.items()]
+    return [row for row in rows if any(value is not None for value in row.values)]
+
+
+def _told(run: Run, *path: str) -> Any:
+    """A fact of the product's manifest; None as long as there is no product."""
+    found: Any = _manifest(run)
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _manifest(run: Run) -> dict[str, Any]:
+    artifact = getattr(run, "artifact", None)
+    return artifact.manifest if artifact else {}
+
+
+def _results(runs: list[Run]) -> list[tuple[str, list[Cell]]]:
+    """By label, because two recipes may say one name of two things."""
+    by_run = [{f.label: f for f in figures_of(run.artifact)} if _manifest(run) else {} for run in runs]
+    labels = list(dict.fromkeys(label for figures in by_run for label in figures))
+    return [(label, _marked(runs, [figures.get(label) for figures in by_run])) for label in labels]
+
+
+def _marked(runs: list[Run], figures: list[Figure | None]) -> list[Cell]:
+    winner = best_of(figures) if _comparable(runs, next(figure.name for figure in figures if figure)) else None
+    return [Cell(figure, figure is not None and figure is winner) for figure in figures]
+
+
+def best_of(figures: Sequence[Figure | None]) -> Figure | None:
+    """The one whose 95 % interval lies wholly on the better side of every other's; None if there is no such one, or
+    if any figure is lacking or has no interval. Stricter than a test of the difference, as all are of one set."""
+    whole = [f for f in figures if f is not None and f.value is not None and f.low is not None and f.high is not None]
+    if len(whole) < 2 or len(whole) < len(figures):
+        return None
+    sign = 1 if whole[0].name in RISING else -1 if whole[0].name in FALLING else 0
+    best = max(whole, key=lambda figure: sign * figure.value)
+    others = [figure for figure in whole if figure is not best]
+    if sign > 0 and all(best.low > other.high for other in others):
+        return best
+    return best if sign < 0 and all(best.high < other.low for other in others) else None
+
+
+def _comparable(runs: list[Run], name: str) -> bool:
+    """The same held-out set, the same recipe, and what the figure is measured in is the same."""
+    if len({(run.recipe, run.snapshot_id, run.demonstrations_id) for run in runs}) > 1:
+        return False
+    recipe = runs[0].recipe
+    if recipe == "reward":
+        # The scores of two reward models are of no common scale; which response scores higher is.
+        return name == "accuracy"
+    if recipe == "sft":
+        # Figures per token: other models may cut a text into other tokens.
+        return len({run.model_id for run in runs}) == 1
+    if recipe in ROLLOUTS:
+        return len({run.reward_model_id for run in runs}) == 1
+    return name not in IN_UNITS or len({tuple(str(setting_of(run, unit)) for unit in UNITS) for run in runs}) == 1
+
+
+def _warnings(runs: list[Run]) -> list[str]:
+    said = []
+    if len({(run.snapshot_id, run.demonstrations_id) for run in runs}) > 1:
+        said.append(
+            _(
+                "These runs learned from different data. Each was evaluated on the held-out part of its own: their "
+                "results are not comparable, and none is marked as the best."
+            )
+        )
+    if len({run.recipe for run in runs}) > 1:
+        said.append(_("These runs are of different recipes: figures of one name may be of different scales."))
+    if len({run.reward_model_id for run in runs if run.reward_model_id}) > 1:
+        said.append(_("These runs were paid by different reward models: their scores are of different scales."))
+    if unfinished := [run for run in runs if not _manifest(run) and run.recipe not in WITHOUT_ARTIFACT]:
+        names = ", ".join(f"#{run.pk}" for run in unfinished)
+        said.append(_("There is no result yet of: %(runs)s.") % {"runs": names})
+    return said

@@ -1,0 +1,104 @@
+"""Says in words and round figures what an estimate has found: sizes, durations, what fits and what does not."""
+
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
+
+from training.recipes import RECIPES
+from training.recipes.estimate import Advice, Estimate, Question
+from training.recipes.titles import ADAPTERS
+from training.workflow.estimates import Answer
+from training.workflow.told import in_readers_language
+
+PART_NAMES = {
+    "weights": gettext_noop("Weights"),
+    "gradients": gettext_noop("Gradients"),
+    "optimizer": gettext_noop("Optimizer"),
+    "activations": gettext_noop("Activations"),
+    "reference": gettext_noop("Reference"),
+    "value": gettext_noop("Value model"),
+    "reward": gettext_noop("Reward model"),
+    "kv_cache": gettext_noop("Cache of keys and values"),
+}
+UNITS = (("GB", 1e9), ("MB", 1e6), ("KB", 1e3))
+
+
+def part_name(name: str) -> str:
+    return _(PART_NAMES[name])
+
+
+def size(number: float) -> str:
+    """1.2 GB, 34 MB."""
+    unit, one = next(((unit, one) for unit, one in UNITS if number >= one), UNITS[-1])
+    value = number / one
+    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return _("not known")
+    if seconds < 60:
+        return _("under a minute")
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return ngettext("about %(count)s minute", "about %(count)s minutes", minutes) % {"count": minutes}
+    hours = seconds / 3600
+    if hours < 48:
+        return _("about %(count)s hours") % {"count": f"{hours:.1f}"}
+    return _("about %(count)s days") % {"count": f"{hours / 24:.1f}"}
+
+
+def refusal(one: Estimate) -> str:
+    error = one.refused
+    return in_readers_language(error.message, error.template, error.values) if error else ""
+
+
+def speed_words(question: Question) -> str:
+    """Where the time comes from."""
+    speed = question.speed
+    if speed.source == "earlier run":
+        said = _("Time from the speed of “%(run)s”: %(rate)s tokens/s; other methods by their operations.")
+        return said % {"run": speed.told, "rate": f"{speed.tokens_per_second:.0f}"}
+    if speed.source == "matrix product":
+        said = _("Time from the operations of the tokens, at %(rate)s GFLOP/s: a matrix product, measured here.")
+        return said % {"rate": f"{speed.operations_per_second / 1e9:.0f}"}
+    if speed.source == "given":
+        said = _("Time from the operations of the tokens, at the %(rate)s GFLOP/s that were given.")
+        return said % {"rate": f"{speed.operations_per_second / 1e9:.0f}"}
+    return _("The time is not known: no run of this kind has been made on such a device yet.")
+
+
+def assumptions(found: Answer) -> str:
+    """What the memory is for: the longest batch that the settings let through."""
+    work = found.question.work(found.chosen.config)
+    said = _("Memory for a batch of %(rows)s texts of %(length)s tokens, %(response)s of them response.")
+    return said % {"rows": work.rows, "length": work.length, "response": work.response}
+
+
+def advice_words(found: Answer) -> str:
+    """What does not fit, and the nearest thing that does."""
+    machine, memory = found.question.machine, found.chosen.memory
+    needed = (memory.total if memory else 0) + machine.process
+    figures = {"needed": size(needed), "there": size(machine.memory or 0)}
+    lacking = _("This does not fit: it takes %(needed)s, and the device has %(there)s.") % figures
+    if found.advice is None:
+        return f"{lacking} {_('No smaller batch, length or adapter fits either: take a smaller model.')}"
+    return f"{lacking} {changes(found.advice, found.question)}"
+
+
+def changes(advice: Advice, question: Question) -> str:
+    named = ", ".join(f"{_label(question.recipe, name)}: {_value(value)}" for name, value in advice.changed.items())
+    total = advice.found.memory.total if advice.found.memory else 0
+    said = _("The nearest that fits takes %(total)s: %(changes)s.")
+    return said % {"total": size(total + question.machine.process), "changes": named}
+
+
+def _label(recipe: str, name: str) -> str:
+    return _(RECIPES[recipe].__dataclass_fields__[name].metadata.get("label", name))
+
+
+def _value(value: Any) -> str:
+    if value is True:
+        return _("yes")
+    return _(ADAPTERS[value]) if value in ADAPTERS else str(value)

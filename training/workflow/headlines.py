@@ -1,0 +1,33 @@
+"""The one figure by which runs of a recipe are looked at and ordered, and which way is better."""
+
+from dataclasses import dataclass
+
+from training.models import Artifact
+from training.workflow.evaluation import ROLLOUTS, Figure, figures_of
+
+
+@dataclass(frozen=True)
+class Headline:
+    """`metric` by its name in a manifest; `rising` says that more is better."""
+
+    metric: str
+    rising: bool = True
+
+
+HEADLINES = {
+    "sft": Headline("loss", rising=False),
+    "reward": Headline("accuracy"),
+    "dpo": Headline("margin"),
+    "kto": Headline("margin"),
+    "orpo": Headline("margin"),
+    "simpo": Headline("margin"),
+    **dict.fromkeys(ROLLOUTS, Headline("reward_gain")),
+}
+
+
+def headline_of(artifact: Artifact) -> Figure | None:
+    """The recipe's headline, or whatever figure comes first where a manifest lacks it."""
+    figures = figures_of(artifact)
+    known = HEADLINES.get(artifact.manifest.get("recipe", ""))
+    wanted = next((figure for figure in figures if known and figure.name == known.metric), None)
+    return wanted or next(iter(figures), None)
