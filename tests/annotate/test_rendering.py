@@ -90,9 +90,9 @@ def test_single_line_breaks_are_kept_as_a_chat_shows_them() -> None:
 
 @pytest.mark.parametrize("piece", ["[", "*a ", "`", "> ", "<", "![", "a_b_", "|", "\n- "])
 def test_a_text_made_to_be_slow_is_rendered_within_seconds(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     render_markdown((piece * LONGEST_MARKDOWN)[:LONGEST_MARKDOWN])
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 def test_a_text_beyond_the_limit_is_shown_whole_and_plain() -> None:
