@@ -8,7 +8,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from annotate.models import Aggregation, Project, Role, SkipReason, User
+from annotate.models import Aggregation, BadReason, Project, Role, SkipReason, User
 from annotate.workflow.demonstrations import LONGEST_NAME
 
 LARGEST_UPLOAD = 50 * 1024 * 1024
@@ -39,6 +39,26 @@ class SkipForm(forms.Form):
         if cleaned.get("reason") == SkipReason.OTHER and not cleaned.get("note", "").strip():
             self.add_error("note", _("Say in the note what the other reason is."))
         return cleaned
+
+
+class BadItemForm(forms.Form):
+    """Why no answer fits a comparison."""
+
+    reason = forms.ChoiceField(choices=BadReason, widget=forms.RadioSelect, label=_("Why?"))
+    note = forms.CharField(
+        required=False, max_length=LONGEST_NOTE, label=_("Note"), widget=forms.Textarea(attrs={"rows": 2})
+    )
+
+
+class AdjudicationForm(forms.Form):
+    """What the adjudication page sends; `side` is in the screen's terms, or says that no side is right."""
+
+    side = forms.ChoiceField(choices=[*SIDES, ("bad", _("Bad item")), ("withdrawn", _("Withdraw"))])
+    client_key = forms.UUIDField()
+    after = forms.IntegerField(min_value=0, max_value=2**31 - 1)
+    votes_seen = forms.BooleanField(required=False)
+    reason = forms.ChoiceField(choices=BadReason, required=False)
+    note = forms.CharField(required=False, max_length=LONGEST_NOTE)
 
 
 class ProjectForm(forms.ModelForm):
@@ -147,6 +167,11 @@ class DemonstrationsForm(UploadForm):
 
 class FreezeForm(forms.Form):
     aggregation = forms.ChoiceField(label=_("Aggregation"), choices=Aggregation, initial=Aggregation.MAJORITY)
+    adjudicated_first = forms.TypedChoiceField(
+        label=_("Adjudicated comparisons"), initial="", required=False, coerce=bool, empty_value=False,
+        choices=[("", _("By the votes, like the others")), ("1", _("By the final word; bad items are left out"))],
+        help_text=_("A final word is certain; what has none follows the aggregation."),
+    )  # fmt: skip
     test_share = forms.FloatField(
         label=_("Share for the test split"), min_value=0, max_value=0.9, initial=0.2,
         widget=forms.NumberInput(attrs={"step": "0.05"}),

@@ -3,11 +3,13 @@
 from django.urls import path
 
 from annotate.views import (
+    adjudication,
     agreement,
     agreement_csv,
     comparisons,
     comparisons_upload,
     demonstrations,
+    disputes,
     guidelines,
     home,
     judging,
@@ -39,6 +41,16 @@ urlpatterns = [
     path("p/<slug:slug>/agreement/refresh/", agreement.refresh_agreement, name="agreement_refresh"),
     path("p/<slug:slug>/agreement/parts.csv", agreement_csv.download_parts, name="agreement_parts"),
     path("p/<slug:slug>/agreement/pairs.csv", agreement_csv.download_pairs, name="agreement_pairs"),
+    path("p/<slug:slug>/adjudication/", disputes.list_disputes, name="disputes"),
+    path("p/<slug:slug>/adjudication/next/", disputes.show_next, name="adjudicate_next"),
+    path("p/<slug:slug>/adjudication/undo/", adjudication.undo_decision, name="adjudicate_undo"),
+    path("p/<slug:slug>/adjudication/<int:comparison_id>/", adjudication.show_case, name="adjudicate"),
+    path(
+        "p/<slug:slug>/adjudication/<int:comparison_id>/submit/",
+        adjudication.submit_decision,
+        name="adjudicate_submit",
+    ),
+    path("p/<slug:slug>/adjudication/<int:comparison_id>/read/", adjudication.read_guideline, name="adjudicate_read"),
     path("p/<slug:slug>/prompts/", prompts.list_prompts, name="prompts"),
     path("p/<slug:slug>/prompts/upload/", prompts.upload_prompts, name="prompts_upload"),
     path("p/<slug:slug>/comparisons/", comparisons.list_comparisons, name="comparisons"),

@@ -93,13 +93,17 @@ class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
 
     class Meta:
         model = Comparison
-        fields = ["id", "key", "batch", "prompt", "response_a", "response_b", "overlap", "taken", "judged", "judgments"]
+        fields = [
+            "id", "key", "batch", "prompt", "response_a", "response_b", "overlap", "taken", "judged", "is_adjudicated",
+            "judgments",
+        ]  # fmt: skip
 
 
 class FreezeSerializer(serializers.Serializer[None]):
     aggregation = serializers.ChoiceField(Aggregation.choices, default=Aggregation.MAJORITY)
     test_share = serializers.FloatField(default=0.2, min_value=0, max_value=0.9)
     seed = serializers.IntegerField(default=0, min_value=0)
+    adjudicated_first = serializers.BooleanField(default=False)
 
 
 class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotate.api import demonstrations, judging, projects
+from annotate.api import adjudication, demonstrations, judging, projects
 
 PROJECT = "projects/<slug:slug>/"
 urlpatterns = [
@@ -11,6 +11,8 @@ urlpatterns = [
     path(PROJECT + "prompts/", projects.prompt_list, name="api_prompts"),
     path(PROJECT + "comparisons/", projects.comparison_list, name="api_comparisons"),
     path(PROJECT + "agreement/", projects.agreement, name="api_agreement"),
+    path(PROJECT + "disputes/", adjudication.dispute_list, name="api_disputes"),
+    path(PROJECT + "adjudications/", adjudication.adjudication_list, name="api_adjudications"),
     path(PROJECT + "demonstrations/", demonstrations.demonstration_list, name="api_demonstrations"),
     path(PROJECT + "snapshots/", projects.snapshot_list, name="api_snapshots"),
     path(PROJECT + "snapshots/<int:number>/", projects.snapshot_detail, name="api_snapshot"),

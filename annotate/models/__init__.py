@@ -1,7 +1,8 @@
 """Tables of the left wing, one file a topic."""
 
+from annotate.models.adjudication import Adjudication, BadReason, Verdict
 from annotate.models.agreement import AgreementSummary
-from annotate.models.comparison import Batch, Choice, Comparison
+from annotate.models.comparison import Batch, Choice, Comparison, votes_column
 from annotate.models.demonstration import Demonstration, DemonstrationSet
 from annotate.models.guideline import GuidelineDraft, GuidelineReading, GuidelineVersion
 from annotate.models.judging import Assignment, AssignmentState, Judgment, SkipReason
@@ -12,10 +13,12 @@ from annotate.models.user import IMPORTED, User, shown_name
 
 __all__ = [
     "IMPORTED",
+    "Adjudication",
     "Aggregation",
     "AgreementSummary",
     "Assignment",
     "AssignmentState",
+    "BadReason",
     "Batch",
     "Choice",
     "Comparison",
@@ -35,5 +38,7 @@ __all__ = [
     "SnapshotItem",
     "Split",
     "User",
+    "Verdict",
     "shown_name",
+    "votes_column",
 ]

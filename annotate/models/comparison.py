@@ -4,7 +4,8 @@ from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Case, F, FloatField, Q, Value, When
+from django.db.models.functions import Cast
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models.project import Project
@@ -17,6 +18,22 @@ class Choice(models.TextChoices):
     A = "a", _("A is better")
     TIE = "tie", _("Tie")
     B = "b", _("B is better")
+
+
+def votes_column(choice: Choice | str) -> str:
+    """The column that counts the votes for it."""
+    return f"votes_{Choice(choice)}"
+
+
+# Fewer votes for each answer than there are votes. Columns alone, so that a partial index serves it on SQLite too.
+DISPUTED = Q(judged__gt=F("votes_a")) & Q(judged__gt=F("votes_tie")) & Q(judged__gt=F("votes_b"))
+
+
+def _share_that_differs() -> Case:
+    """Of every two votes: (a·tie + a·b + tie·b) / (n (n − 1) / 2). As floats, since small integers would overflow."""
+    a, tie, b, n = (Cast(name, FloatField()) for name in ("votes_a", "votes_tie", "votes_b", "judged"))
+    differ = a * tie + a * b + tie * b
+    return Case(When(judged__gte=2, then=Value(2.0) * differ / (n * (n - Value(1.0)))), default=Value(0.0))
 
 
 class Batch(models.Model):
@@ -52,11 +69,20 @@ class ComparisonQuerySet(models.QuerySet["Comparison"]):
     def judged_at_all(self) -> Self:
         return self.filter(judged__gt=0)
 
+    def disputed(self) -> Self:
+        """Two votes that count differ."""
+        return self.filter(DISPUTED)
+
+    def most_split_first(self) -> Self:
+        """Of comparisons that are split alike those with more votes, then the older ones."""
+        return self.order_by("-disagreement", "-judged", "id")
+
 
 class Comparison(models.Model):
-    """`taken` = live leases + counted judgments, `judged` = counted judgments.
+    """`taken` = live leases + counted judgments, `judged` = counted judgments = the sum of the three counts of votes.
 
-    Kept by the verbs in `workflow/`, held by constraints.
+    Kept by the verbs in `workflow/`, held by constraints. `disagreement` follows from the votes; `is_adjudicated` says
+    that there is a final word.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="comparisons")
@@ -68,6 +94,11 @@ class Comparison(models.Model):
     overlap = models.PositiveSmallIntegerField()
     taken = models.PositiveSmallIntegerField(default=0)
     judged = models.PositiveSmallIntegerField(default=0)
+    votes_a = models.PositiveSmallIntegerField(default=0)
+    votes_tie = models.PositiveSmallIntegerField(default=0)
+    votes_b = models.PositiveSmallIntegerField(default=0)
+    disagreement = models.GeneratedField(expression=_share_that_differs(), output_field=FloatField(), db_persist=True)
+    is_adjudicated = models.BooleanField(default=False)
     metadata = models.JSONField(default=dict, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -79,11 +110,31 @@ class Comparison(models.Model):
             models.UniqueConstraint(fields=["project", "key"], name="comparison_key_once"),
             models.CheckConstraint(condition=Q(taken__lte=F("overlap")), name="comparison_taken_within_overlap"),
             models.CheckConstraint(condition=Q(judged__lte=F("taken")), name="comparison_judged_within_taken"),
+            models.CheckConstraint(
+                condition=Q(judged=F("votes_a") + F("votes_tie") + F("votes_b")), name="comparison_votes_add_up"
+            ),
             models.CheckConstraint(condition=~Q(response_a=F("response_b")), name="comparison_two_responses"),
         ]
         indexes = [
             models.Index(fields=["project", "id"], condition=Q(taken__lt=F("overlap")), name="comparison_open"),
             models.Index(fields=["project", "judged"], name="comparison_progress"),
+            # The queue of adjudication is walked in its order, whichever state it asks for. SQLite takes the state
+            # from a condition, and not from a column of the index: a boolean is no comparison to it.
+            models.Index(
+                fields=["project", "-disagreement", "-judged", "id"],
+                condition=DISPUTED,
+                name="comparison_disputed",
+            ),
+            models.Index(
+                fields=["project", "-disagreement", "-judged", "id"],
+                condition=DISPUTED & Q(is_adjudicated=False),
+                name="comparison_undecided",
+            ),
+            models.Index(
+                fields=["project", "-disagreement", "-judged", "id"],
+                condition=Q(is_adjudicated=True),
+                name="comparison_adjudicated",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,16 +1,35 @@
 """Prompts (lists of chat messages) and the responses to them."""
 
-from typing import Self
+from typing import Any, Self
 
 from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from annotate.models.project import Project
+
+
+class HasTag(models.Func):
+    """Whether a JSON list of texts holds one. SQLite has no `contains` for JSON, and texts that hold the list as a text
+    differ in how they are escaped."""
+
+    output_field = models.BooleanField()
+
+    def as_postgresql(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, list[Any]]:
+        return self.as_sql(compiler, connection, template="jsonb_exists(%(expressions)s)", **context)
+
+    def as_sqlite(self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any) -> tuple[str, list[Any]]:
+        tags, tag = (compiler.compile(each) for each in self.get_source_expressions())
+        found = f"EXISTS(SELECT 1 FROM json_each({tags[0]}) WHERE json_each.value = {tag[0]})"
+        return found, [*tags[1], *tag[1]]
 
 
 class PromptQuerySet(models.QuerySet["Prompt"]):
     def fresh(self) -> Self:
         """Never put before an annotator."""
         return self.filter(comparisons__isnull=True)
+
+    def tagged(self, tag: str) -> Self:
+        return self.filter(HasTag("tags", models.Value(tag)))
 
 
 class Prompt(models.Model):

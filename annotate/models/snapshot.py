@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from annotate.models.adjudication import Adjudication
 from annotate.models.comparison import Comparison
 from annotate.models.project import Project
 from annotate.models.prompt import Response
@@ -51,7 +52,7 @@ class Snapshot(models.Model):
     number = models.PositiveIntegerField()
     content_hash = models.CharField(max_length=64)
     aggregation = models.CharField(max_length=20, choices=Aggregation, default=Aggregation.MAJORITY)
-    # What was asked for (test share, split seed, batches ...): enough to make the same snapshot again.
+    # What was asked for (test share, split seed, whether adjudications go first): enough to make the same again.
     query = models.JSONField()
     guideline_versions = models.JSONField()
     # comparisons, pairs, train, test, ties, splits, judgments, won_by_a, won_by_b ...
@@ -70,9 +71,19 @@ class Snapshot(models.Model):
     def __str__(self) -> str:
         return f"#{self.number} {self.content_hash[:12]}"
 
+    @property
+    def adjudicated_first(self) -> bool:
+        return bool(self.query.get("adjudicated_first"))
+
+    @property
+    def rule(self) -> str:
+        """How a label was made of the votes, in words."""
+        rule = self.get_aggregation_display()
+        return _("Adjudicated first, then %(rule)s") % {"rule": rule} if self.adjudicated_first else rule
+
 
 class SnapshotItem(models.Model):
-    """One (prompt, chosen, rejected) row and the judgments that decided it."""
+    """One (prompt, chosen, rejected) row, and the judgments or the adjudication that decided it."""
 
     snapshot = models.ForeignKey(Snapshot, models.CASCADE, related_name="items")
     comparison = models.ForeignKey(Comparison, models.PROTECT, related_name="snapshot_items")
@@ -81,6 +92,8 @@ class SnapshotItem(models.Model):
     split = models.CharField(max_length=5, choices=Split)
     soft_label = models.FloatField(help_text="Probability that the chosen response is the better one.")
     judgments = models.JSONField(help_text="Ids of the judgments counted.")
+    # The final word that decided it, whatever the judgments said.
+    adjudication = models.ForeignKey(Adjudication, models.PROTECT, null=True, related_name="snapshot_items")
 
     class Meta:
         ordering = ["id"]

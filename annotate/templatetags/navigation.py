@@ -43,6 +43,7 @@ SECTIONS = [
             ("prompts", _("Prompts"), Role.REVIEWER, ("prompts_upload",)),
             ("comparisons", _("Comparisons"), Role.REVIEWER, ("comparison",)),
             ("agreement", _("Agreement"), Role.REVIEWER, ()),
+            ("disputes", _("Adjudication"), Role.REVIEWER, ("adjudicate",)),
             ("label_value", _("Value of labels"), Role.REVIEWER, ()),
             (
                 "demonstrations",

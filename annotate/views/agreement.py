@@ -68,6 +68,8 @@ def _figures(body: dict[str, Any], by: str, sort: Sort) -> dict[str, Any]:
         "confusion": list(zip(choices, _rows(found["confusion"]), strict=True)),
         "choices": choices,
         "split": found["split"],
+        # Not in summaries that were kept before there were final words.
+        "adjudicated": found.get("adjudicated", {}),
     }
 
 

@@ -44,9 +44,12 @@ def _body(project: Project, by: str) -> dict[str, Any] | None:
 
 
 def _parts(groups: list[dict[str, Any]], by: str) -> list[Row]:
-    head = [by, "judgments", *_columns("raw"), *_columns("kappa" if by == "annotator" else "alpha")]
-    rows = ([group["group"], group["n_judgments"], *_numbers(group, "raw", "corrected")] for group in groups)
-    return [head, *rows]
+    """Of people also against the final words; a summary kept from before there were any has no such column filled."""
+    people = by == "annotator"
+    names = ("raw", "corrected", "adjudicated") if people else ("raw", "corrected")
+    head = [by, "judgments", *_columns("raw"), *_columns("kappa" if people else "alpha")]
+    rows = ([group["group"], group["n_judgments"], *_numbers(group, *names)] for group in groups)
+    return [[*head, *(_columns("adjudicated") if people else [])], *rows]
 
 
 def _pairs(pairs: dict[str, Any]) -> list[Row]:
@@ -59,4 +62,4 @@ def _columns(name: str) -> list[str]:
 
 
 def _numbers(row: dict[str, Any], *names: str) -> Row:
-    return [row[name].get(part) for name in names for part in ("value", "low", "high", "n", "reason")]
+    return [row.get(name, {}).get(part) for name in names for part in ("value", "low", "high", "n", "reason")]

@@ -1,7 +1,7 @@
 """Comparisons: the queue with its states, and one comparison with its judgments and where they went."""
 
 from django.core.paginator import Paginator
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.http import urlencode
@@ -12,7 +12,6 @@ from annotate.access import in_project, require_role
 from annotate.models import Comparison, Project, Role
 
 PER_PAGE = 50
-COUNTED = Q(judgments__is_current=True, judgments__is_surplus=False)
 # The right wing may say which models a judgment went into; the left wing does not know it.
 LINEAGE = ["training/_lineage_of_comparison.html", "components/nothing.html"]
 
@@ -24,6 +23,7 @@ def statuses() -> dict[str, str]:
         "partly": _("Partly judged"),
         "complete": _("Complete"),
         "disputed": _("Disputed"),
+        "adjudicated": _("Adjudicated"),
     }
 
 
@@ -38,7 +38,7 @@ def list_comparisons(request: HttpRequest, project: Project) -> HttpResponse:
     shown = Comparison.objects.filter(pk__in=[row.pk for row in page]).select_related("prompt", "batch")
     chosen = {name: value for name, value in (("status", status), ("batch", batch)) if value}
     context = {
-        "project": project, "page": page, "comparisons": _with_votes(shown).order_by("id"),
+        "project": project, "page": page, "comparisons": shown.order_by("id"),
         "statuses": statuses(), "status": status,
         "batches": project.batches.all(), "batch": batch, "query": f"{urlencode(chosen)}&" if chosen else "",
     }  # fmt: skip
@@ -48,12 +48,13 @@ def list_comparisons(request: HttpRequest, project: Project) -> HttpResponse:
 @require_safe
 @require_role(Role.REVIEWER)
 def show_comparison(request: HttpRequest, project: Project, comparison_id: int) -> HttpResponse:
-    rows = _with_votes(Comparison.objects.select_related("prompt", "batch", "response_a", "response_b"))
+    rows = Comparison.objects.select_related("prompt", "batch", "response_a", "response_b")
     comparison = in_project(rows, project, pk=comparison_id)
     context = {
         "project": project,
         "comparison": comparison,
         "judgments": comparison.judgments.current().select_related("annotator", "guideline_version"),
+        "words": comparison.adjudications.select_related("adjudicator"),
         "skips": comparison.assignments.filter(state="skipped").select_related("annotator"),
         "items": comparison.snapshot_items.select_related("snapshot").order_by("-snapshot__number"),
         "lineage": LINEAGE,
@@ -69,13 +70,7 @@ def _of_status(rows: QuerySet[Comparison], status: str) -> QuerySet[Comparison]:
     if status == "complete":
         return rows.filter(judged__gte=F("overlap"))
     if status == "disputed":
-        return rows.annotate(answers=Count("judgments__choice", distinct=True, filter=COUNTED)).filter(answers__gt=1)
+        return rows.disputed()
+    if status == "adjudicated":
+        return rows.filter(is_adjudicated=True)
     return rows
-
-
-def _with_votes(rows: QuerySet[Comparison]) -> QuerySet[Comparison]:
-    return rows.annotate(
-        votes_a=Count("judgments", filter=COUNTED & Q(judgments__choice="a")),
-        votes_tie=Count("judgments", filter=COUNTED & Q(judgments__choice="tie")),
-        votes_b=Count("judgments", filter=COUNTED & Q(judgments__choice="b")),
-    )

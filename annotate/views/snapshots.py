@@ -28,6 +28,8 @@ def list_snapshots(request: HttpRequest, project: Project) -> HttpResponse:
 def create_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
     """GET shows what the query in the address would hold and drop; POST freezes it."""
     defaults = {name: field.initial for name, field in FreezeForm.base_fields.items()}
+    # Whoever adjudicates means it to count.
+    defaults["adjudicated_first"] = "1" if project.comparisons.filter(is_adjudicated=True).exists() else ""
     form = FreezeForm(request.POST if request.method == "POST" else {**defaults, **request.GET.dict()})
     valid = form.is_valid()
     if request.method == "POST" and valid:

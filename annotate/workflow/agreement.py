@@ -10,6 +10,7 @@ from annotate.statistics.judgments import Judgments
 from annotate.statistics.kappa_of_pairs import LEAST_COMMON, PairKappa
 from annotate.statistics.leave_one_out import leave_one_out
 from annotate.statistics.suite import AgreementSuite, agreement_suite
+from annotate.workflow.agreement_adjudicated import AgainstFinalWords, against_final_words
 from annotate.workflow.agreement_groups import groups_of
 from annotate.workflow.judgment_columns import JudgmentColumns, read_columns
 
@@ -29,12 +30,13 @@ class AgreementReport:
 
     suite: AgreementSuite
     names: dict[int, str]
+    adjudicated: AgainstFinalWords
     by: str = ""
     groups: list[tuple[str | None, AgreementSuite]] = field(default_factory=list)
     annotators: list[AgainstReference] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        whole = self._suite_json(self.suite)
+        whole = {**self._suite_json(self.suite), **self.adjudicated.as_json(self.names)}
         if not self.by:
             return whole
         groups = [{"group": name, **self._suite_json(suite)} for name, suite in self.groups]
@@ -48,12 +50,13 @@ class AgreementReport:
         return {**pair.as_json(), "annotators": [self.names[pair.first], self.names[pair.second]]}
 
     def _annotator_json(self, each: AgainstReference) -> dict[str, Any]:
-        """`leave_one_out`: how often this person said what most of the others said."""
+        """`leave_one_out`: how often this person said what most of the others said; `adjudicated`: the final word."""
         return {
             "group": self.names[each.annotator],
             "n_judgments": each.n_judgments,
             "leave_one_out": each.raw_agreement.as_json(),
             "cohen_kappa_with_others": each.kappa.as_json(),
+            "adjudicated": self.adjudicated.share_of(each.annotator).as_json(),
         }
 
 
@@ -62,11 +65,12 @@ def agreement_of(*, project: Project, by: str = "", bootstrap: int = BOOTSTRAP) 
     columns = read_columns(project, weeks=by == "week")
     judgments = columns.judgments()
     suite, names = suite_of(judgments, bootstrap), names_of(judgments)
+    adjudicated = against_final_words(project, columns, replicates=bootstrap)
     if by == "annotator":
         people = leave_one_out(judgments, replicates=bootstrap).annotators
-        return AgreementReport(suite, names, by, annotators=people)
+        return AgreementReport(suite, names, adjudicated, by, annotators=people)
     groups = breakdown(project, columns, by, bootstrap) if by else []
-    return AgreementReport(suite, names, by, groups)
+    return AgreementReport(suite, names, adjudicated, by, groups)
 
 
 def breakdown(

@@ -14,7 +14,7 @@ from annotate.statistics.cohen_kappa import cohen_kappa
 from annotate.statistics.counts import count_matrix
 from annotate.statistics.estimate import Estimate
 from annotate.statistics.gwet_ac import gwet_ac1
-from annotate.statistics.intervals import LEVEL
+from annotate.statistics.intervals import LEVEL, REPLICATES
 from annotate.statistics.judgments import Judgments
 from annotate.statistics.krippendorff_alpha import krippendorff_alpha
 from annotate.statistics.leave_one_out import leave_one_out, majority_of_others
@@ -22,6 +22,7 @@ from annotate.statistics.pairs_of_annotators import contingency_tables, same_lab
 from annotate.statistics.raw_agreement import raw_agreement
 from annotate.statistics.suite import agreement_suite
 from annotate.workflow.agreement import FEW_ANNOTATORS, names_of
+from annotate.workflow.agreement_adjudicated import AgainstFinalWords, against_final_words
 from annotate.workflow.agreement_groups import groups_of
 from annotate.workflow.judgment_columns import NO_VERSION, JudgmentColumns
 
@@ -39,11 +40,13 @@ def parts_of(project: Project, columns: JudgmentColumns, breakdowns: Iterable[st
     judgments = columns.judgments()
     names = names_of(judgments)
     people = leave_one_out(judgments).annotators
+    adjudicated = against_final_words(project, columns, replicates=REPLICATES)
     return {
         "overall": agreement_suite(judgments, most_pairs=0).as_json(),
         "filtered": _filtered(columns, people),
-        "breakdowns": {by: _breakdown(project, columns, by, people, names) for by in breakdowns},
+        "breakdowns": {by: _breakdown(project, columns, by, people, names, adjudicated) for by in breakdowns},
         "differences": _differences(columns),
+        "adjudicated": _adjudicated(adjudicated, people, names),
         "pairs": _pairs(judgments, names),
         "confusion": _confusion(judgments),
         "split": _split(judgments),
@@ -78,7 +81,12 @@ def _is_unlike(each: AgainstReference) -> bool:
 
 
 def _breakdown(
-    project: Project, columns: JudgmentColumns, by: str, people: list[AgainstReference], names: dict[int, str]
+    project: Project,
+    columns: JudgmentColumns,
+    by: str,
+    people: list[AgainstReference],
+    names: dict[int, str],
+    adjudicated: AgainstFinalWords,
 ) -> list[dict[str, Any]]:
     """The largest groups, in their order; by annotator each person against the majority of the others, as `corrected`
     Cohen's kappa with it."""
@@ -90,6 +98,7 @@ def _breakdown(
                 "n_judgments": each.n_judgments,
                 "raw": each.raw_agreement.as_json(),
                 "corrected": each.kappa.as_json(),
+                "adjudicated": adjudicated.share_of(each.annotator).as_json(),
             }
             for each in most
         ]
@@ -104,6 +113,26 @@ def _group(name: str | None, judgments: Judgments) -> dict[str, Any]:
     counts = count_matrix(judgments)
     raw, alpha = raw_agreement(counts), krippendorff_alpha(counts)
     return {"group": name, "n_judgments": len(judgments), "raw": raw.as_json(), "corrected": alpha.as_json()}
+
+
+def _adjudicated(found: AgainstFinalWords, people: list[AgainstReference], names: dict[int, str]) -> dict[str, Any]:
+    """Those with most judgments of adjudicated comparisons, each also against the majority of the others."""
+    others = {each.annotator: each.raw_agreement for each in people}
+    most = sorted(found.compared, key=lambda each: -each.n)[:MOST_PEOPLE]
+    return {
+        "n": found.n_adjudicated,
+        "seen": found.n_votes_seen,
+        "bad": found.n_bad,
+        "overall": found.overall.as_json(),
+        "people": [
+            {
+                "name": names[each.annotator],
+                "words": each.raw_agreement.as_json(),
+                "others": others[each.annotator].as_json(),
+            }
+            for each in most
+        ],
+    }
 
 
 def _differences(columns: JudgmentColumns) -> list[dict[str, Any]]:

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import Max
 from django.utils import timezone
 
-from annotate.models import AgreementSummary, Project
+from annotate.models import Adjudication, AgreementSummary, Project
 from annotate.workflow.agreement_groups import BREAKDOWNS
 from annotate.workflow.agreement_parts import parts_of
 from annotate.workflow.judgment_columns import read_columns
@@ -50,6 +51,10 @@ def refresh_summary(project: Project) -> bool:
 
 
 def _stamp(project: Project) -> tuple[int, str]:
-    """Judgments that count; and their stamp, which a small project does not need."""
+    """Judgments that count; and their stamp with that of the final words, which a small project does not need."""
     judgments = counted_judgments(project)
-    return judgments, judgment_stamp(project, judgments) if judgments > LIVE else ""
+    if judgments <= LIVE:
+        return judgments, ""
+    words = Adjudication.objects.filter(comparison__project=project).aggregate(last=Max("pk"))["last"]
+    stamp = judgment_stamp(project, judgments)
+    return judgments, f"{stamp}-{words}" if words else stamp

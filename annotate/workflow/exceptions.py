@@ -1,6 +1,8 @@
 """What can go wrong in the flow, named by cause; turned into a status in one place (`workbench/errors.py`)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 from django.utils.translation import gettext as _
 
@@ -92,3 +94,31 @@ class MalformedAnswer(WorkflowError):
     """The page sent something that is no answer: an outdated or altered form."""
 
     status = 400
+
+
+class NothingToAdjudicate(WorkflowError):
+    """No vote that a final word could follow, or no final word that could be withdrawn."""
+
+
+class DecidedMeanwhile(WorkflowError):
+    """There is a later revision than the one the person had before them."""
+
+
+class ReasonNeeded(WorkflowError):
+    """A bad item needs a reason, and another reason a note."""
+
+    status = 400
+
+
+class UnknownFilter(WorkflowError):
+    """A list was asked for by something that it does not know."""
+
+    status = 400
+
+    @classmethod
+    def of(cls, name: str, value: str, known: Iterable[str]) -> Self:
+        return cls(
+            _("%(name)s=%(value)s is no filter of this list.") % {"name": name, "value": value},
+            _("Use one of: %(names)s.") % {"names": ", ".join(known)},
+            where=name,
+        )

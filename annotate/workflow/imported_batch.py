@@ -11,7 +11,18 @@ from django.db.models.functions import Greatest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotate.models import Assignment, AssignmentState, Batch, Comparison, Judgment, Project, Prompt, Response
+from annotate.models import (
+    Assignment,
+    AssignmentState,
+    Batch,
+    Choice,
+    Comparison,
+    Judgment,
+    Project,
+    Prompt,
+    Response,
+    votes_column,
+)
 from annotate.workflow.comparison_records import MOST_JUDGMENTS, Annotation, ComparisonRecord, too_many, twice
 from annotate.workflow.faults import Faults
 from annotate.workflow.imported_annotators import annotators_named
@@ -68,7 +79,7 @@ def store_batch(target: ImportTarget, records: list[ComparisonRecord], faults: F
         assignments += _assignments(comparison, additions, slots, annotators)
         if row is not None:
             counts["unchanged"] += not additions
-            _count(row, len(additions))
+            _count(row, additions)
     _create_judgments(assignments)
     counts["judgments"] += len(assignments)
     return counts
@@ -143,6 +154,7 @@ def _comparison(
         overlap=max(target.project.overlap, n),
         taken=n,
         judged=n,
+        **_votes(record.annotations),
         metadata=record.metadata,
     )
 
@@ -223,9 +235,15 @@ def _create_judgments(assignments: list[tuple[Assignment, Annotation]]) -> None:
     )  # fmt: skip
 
 
-def _count(row: Comparison, n: int) -> None:
+def _votes(annotations: list[Annotation]) -> dict[str, int]:
+    said = Counter(annotation.choice for annotation in annotations)
+    return {votes_column(choice): said[choice] for choice in Choice}
+
+
+def _count(row: Comparison, additions: list[Annotation]) -> None:
     """Imported judgments take slots of their own where the overlap has none left."""
-    if n:
+    if n := len(additions):
+        votes = {column: F(column) + more for column, more in _votes(additions).items()}
         Comparison.objects.filter(pk=row.pk).update(
-            taken=F("taken") + n, judged=F("judged") + n, overlap=Greatest(F("overlap"), F("taken") + n)
+            taken=F("taken") + n, judged=F("judged") + n, overlap=Greatest(F("overlap"), F("taken") + n), **votes
         )

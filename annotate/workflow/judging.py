@@ -7,7 +7,17 @@ from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from annotate.models import Assignment, AssignmentState, Choice, Comparison, Judgment, Project, SkipReason, User
+from annotate.models import (
+    Assignment,
+    AssignmentState,
+    Choice,
+    Comparison,
+    Judgment,
+    Project,
+    SkipReason,
+    User,
+    votes_column,
+)
 from annotate.workflow.assignment import free_slot, lease_until, take_slot
 from annotate.workflow.exceptions import AlreadyAnswered, NothingToUndo, NotYourAssignment
 
@@ -19,6 +29,13 @@ def choice_of_side(side: str, *, flipped: bool) -> Choice:
     if side == "tie":
         return Choice.TIE
     return Choice.A if (side == "left") != flipped else Choice.B
+
+
+def side_of_choice(choice: str | None, *, flipped: bool) -> str:
+    """The other way round; nothing for no choice."""
+    if choice is None or choice == Choice.TIE:
+        return "" if choice is None else "tie"
+    return "left" if (choice == Choice.A) != flipped else "right"
 
 
 def submit_judgment(
@@ -65,9 +82,9 @@ def _submit(
         return _stored(client_key, annotator)
     counted = assignment.state == AssignmentState.LEASED or _regain_slot(assignment)
     assignment.state = AssignmentState.JUDGED if counted else AssignmentState.SURPLUS
-    if counted:
-        Comparison.objects.filter(pk=assignment.comparison_id).update(judged=F("judged") + 1)
     choice = choice or choice_of_side(side, flipped=assignment.flipped)
+    if counted:
+        _count_vote(assignment, choice, 1)
     judgment = _append(
         assignment, choice=choice, client_key=client_key, note=note, seconds=seconds, is_surplus=not counted
     )
@@ -114,7 +131,7 @@ def undo_last(*, project: Project, annotator: User) -> Assignment:
     if assignment.slot is None and not _regain_slot(assignment):
         raise NothingToUndo(_("Somebody else has this comparison now, so the answer stays as it is."))
     if assignment.state == AssignmentState.JUDGED:
-        Comparison.objects.filter(pk=assignment.comparison_id).update(judged=F("judged") - 1)
+        _count_vote(assignment, assignment.judgments.current().get().choice, -1)
     if assignment.state != AssignmentState.SKIPPED:
         _append(assignment, choice=None, is_surplus=assignment.state == AssignmentState.SURPLUS)
     assignment.state, assignment.skip_reason, assignment.note = AssignmentState.LEASED, "", ""
@@ -141,6 +158,12 @@ def _regain_slot(assignment: Assignment) -> bool:
     comparison = Comparison.objects.select_for_update().get(pk=assignment.comparison_id)
     assignment.slot = take_slot(comparison)
     return assignment.slot is not None
+
+
+def _count_vote(assignment: Assignment, choice: str, n: int) -> None:
+    """Of the comparison, in one UPDATE: the CHECK that the votes add up holds at its end."""
+    column = votes_column(choice)
+    Comparison.objects.filter(pk=assignment.comparison_id).update(judged=F("judged") + n, **{column: F(column) + n})
 
 
 def _append(

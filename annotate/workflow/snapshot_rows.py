@@ -30,6 +30,12 @@ SCHEMA = pa.schema(
         ("strength", pa.float64()),
     ]
 )
+# Of snapshots with adjudications only: without them the same state keeps the hash it had before there were any.
+ADJUDICATED = pa.field("adjudicated", pa.bool_())
+
+
+def schema_of(*, adjudicated_first: bool) -> pa.Schema:
+    return SCHEMA.append(ADJUDICATED) if adjudicated_first else SCHEMA
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +49,15 @@ class Vote:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison with a majority; of a tie response A stands as chosen, and `soft_label` is 0.5."""
+    """One comparison that is decided; of a tie response A stands as chosen, and `soft_label` is 0.5. `adjudication` is
+    the id of the final word that decided it, whatever the votes say."""
 
     comparison: Comparison
     a_wins: bool
     soft_label: float
     votes: list[Vote]
     split: Split
+    adjudication: int | None = None
 
     @property
     def responses(self) -> tuple[Response, Response]:
@@ -57,8 +65,9 @@ class Row:
         pair = (self.comparison.response_a, self.comparison.response_b)
         return pair if self.a_wins else pair[::-1]
 
-    def canonical(self) -> dict[str, Any]:
+    def canonical(self, *, adjudicated_first: bool = False) -> dict[str, Any]:
         """What is hashed and written. Annotators are sorted: who gave which vote is not told."""
+        marked = {ADJUDICATED.name: self.adjudication is not None} if adjudicated_first else {}
         chosen, rejected = self.responses
         sides = (Choice.A, Choice.B) if self.a_wins else (Choice.B, Choice.A)
         choices = [vote.choice for vote in self.votes]
@@ -79,6 +88,7 @@ class Row:
             "tags": prompt.tags,
             "language": prompt.language,
             "strength": abs(2 * self.soft_label - 1),
+            **marked,
         }
 
 

@@ -14,42 +14,59 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Aggregation, Comparison, Judgment, Project, Snapshot, SnapshotItem, Split, User
 from annotate.statistics.judgments import TIE, A
-from annotate.workflow.aggregation import Decision, decide
+from annotate.workflow.aggregation import Decision
 from annotate.workflow.exceptions import EmptySnapshot, WorkflowError
+from annotate.workflow.final_words import Word, decisions_of, words_of
 from annotate.workflow.parquet_folder import write_folder
-from annotate.workflow.snapshot_rows import SCHEMA, Row, Vote, pseudonym
+from annotate.workflow.snapshot_rows import Row, Vote, pseudonym, schema_of
 
 FORMAT = 2  # of the hash: 1 had neither votes, annotators, tags and languages nor ties in it
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What a freeze would hold: pairs, beside them what a majority called a tie, and all that it would leave out,
-    counted."""
+    """What a freeze would hold: pairs, beside them what was called a tie, and all that it would leave out, counted."""
 
     rows: list[Row]
     ties: list[Row]
     counts: dict[str, int]
     guideline_versions: list[int]
+    adjudicated_first: bool = False
 
 
 def select(
-    *, project: Project, aggregation: str = Aggregation.MAJORITY, test_share: float = 0.2, seed: int = 0
+    *,
+    project: Project,
+    aggregation: str = Aggregation.MAJORITY,
+    test_share: float = 0.2,
+    seed: int = 0,
+    adjudicated_first: bool = False,
 ) -> Selection:
     """One label for every judged comparison. Ties and splits are no pairs, and counted; ties stand apart. Reads only.
 
+    With `adjudicated_first` a final word goes before the votes, and bad items are left out, and counted.
     Raises NothingToInferFrom as `aggregation.decide` does.
     """
     votes = _votes(project)
-    comparisons = project.comparisons.filter(pk__in=votes).select_related("prompt", "response_a", "response_b")
+    words = words_of(project) if adjudicated_first else {}
+    known = project.comparisons.filter(pk__in=votes.keys() | words.keys())
+    comparisons = known.select_related("prompt", "response_a", "response_b")
     ordered = sorted(comparisons.iterator(chunk_size=2000), key=lambda comparison: comparison.key)
     rows: list[Row] = []
     ties: list[Row] = []
     counts: Counter[str] = Counter(dict.fromkeys(("ties", "splits", "won_by_a", "won_by_b", "train", "test"), 0))
-    decisions = decide(aggregation, ordered, [votes[comparison.pk] for comparison in ordered])
-    for comparison, decision in zip(ordered, decisions, strict=True):
-        counts["judgments"] += decision.votes
+    counts.update(dict.fromkeys(("adjudicated", "bad") if adjudicated_first else (), 0))
+    decisions = decisions_of(aggregation, ordered, votes, words)
+    for comparison in ordered:
+        word = words.get(comparison.pk)
+        if word and word.is_bad:
+            counts["bad"] += 1
+            continue
+        decision = decisions[comparison.pk]
         split = split_of(comparison.prompt.content_hash, test_share, seed)
+        counts["judgments"] += decision.votes
+        if word:
+            counts["adjudicated"] += 1
         if decision.label is None:
             counts["splits"] += 1
         elif decision.label != TIE and comparison.response_a.text == comparison.response_b.text:
@@ -57,13 +74,13 @@ def select(
             counts["identical"] += 1
         elif decision.label == TIE:
             counts["ties"] += 1
-            ties.append(Row(comparison, True, 0.5, votes[comparison.pk], split))
+            ties.append(_row(comparison, Decision(A, 0.5, decision.votes), votes, split, word))
         else:
-            rows.append(_decided(comparison, decision, votes[comparison.pk], split))
+            rows.append(_row(comparison, decision, votes, split, word))
             counts["won_by_a" if rows[-1].a_wins else "won_by_b"] += 1
             counts[split] += 1
     counts["comparisons"], counts["pairs"] = len(ordered), len(rows)
-    return Selection(rows, ties, dict(counts), _guideline_numbers(project))
+    return Selection(rows, ties, dict(counts), _guideline_numbers(project, words), adjudicated_first)
 
 
 def freeze(
@@ -72,6 +89,7 @@ def freeze(
     aggregation: str = Aggregation.MAJORITY,
     test_share: float = 0.2,
     seed: int = 0,
+    adjudicated_first: bool = False,
     actor: User | None = None,
 ) -> tuple[Snapshot, bool]:
     """The snapshot of the project as it is now, and whether it is new: the same state has the same hash.
@@ -82,11 +100,13 @@ def freeze(
         WorkflowError: an unknown aggregation, or a test share outside 0 to 0.9.
     """
     _check_query(aggregation, test_share)
-    query = {"aggregation": str(aggregation), "test_share": test_share, "seed": seed}
+    query: dict[str, Any] = {"aggregation": str(aggregation), "test_share": test_share, "seed": seed}
+    if adjudicated_first:
+        query["adjudicated_first"] = True
     # One transaction, so that all rows are read from one state and two managers get one number each.
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=project.pk)
-        selection = select(project=project, aggregation=aggregation, test_share=test_share, seed=seed)
+        selection = select(project=project, **query)
         if not selection.rows:
             raise EmptySnapshot(
                 _("There is nothing to freeze: of %(n)s judged comparison(s) none is decided.")
@@ -120,10 +140,13 @@ def _check_query(aggregation: str, test_share: float) -> None:
         raise WorkflowError(_("The test share is %(x)s.") % {"x": test_share}, _("Use a number from 0 to 0.9."))
 
 
-def _decided(comparison: Comparison, decision: Decision, votes: list[Vote], split: Split) -> Row:
+def _row(
+    comparison: Comparison, decision: Decision, votes: dict[int, list[Vote]], split: Split, word: Word | None
+) -> Row:
     a_wins = decision.label == A
     soft_label = decision.probability_a if a_wins else 1 - decision.probability_a
-    return Row(comparison, a_wins, soft_label, votes, split)
+    adjudication = word.adjudication if word else None
+    return Row(comparison, a_wins, soft_label, votes.get(comparison.pk, []), split, adjudication)
 
 
 def _votes(project: Project) -> dict[int, list[Vote]]:
@@ -139,9 +162,10 @@ def _votes(project: Project) -> dict[int, list[Vote]]:
     return votes
 
 
-def _guideline_numbers(project: Project) -> list[int]:
+def _guideline_numbers(project: Project, words: dict[int, Word]) -> list[int]:
     rows = Judgment.objects.counted().filter(comparison__project=project, guideline_version__isnull=False)
-    return sorted(rows.order_by().values_list("guideline_version__number", flat=True).distinct())
+    numbers = set(rows.order_by().values_list("guideline_version__number", flat=True).distinct())
+    return sorted(numbers | {word.version for word in words.values() if word.version is not None})
 
 
 def _content_hash(selection: Selection, query: dict[str, Any]) -> str:
@@ -150,7 +174,7 @@ def _content_hash(selection: Selection, query: dict[str, Any]) -> str:
     digest.update(json.dumps(head, sort_keys=True).encode())
     for name, rows in _files(selection).items():
         for row in rows:
-            line = {"file": name, **row.canonical()}
+            line = {"file": name, **row.canonical(adjudicated_first=selection.adjudicated_first)}
             digest.update(b"\n" + json.dumps(line, sort_keys=True, ensure_ascii=False).encode())
     return digest.hexdigest()
 
@@ -164,8 +188,9 @@ def _files(selection: Selection) -> dict[str, list[Row]]:
 
 def _write_files(digest: str, selection: Selection) -> Path:
     """A snapshot's folder is whole or not there."""
-    files = {name: [row.canonical() for row in rows] for name, rows in _files(selection).items()}
-    return write_folder(Path(settings.SNAPSHOTS_DIR) / digest, files, SCHEMA)
+    first = selection.adjudicated_first
+    files = {name: [row.canonical(adjudicated_first=first) for row in rows] for name, rows in _files(selection).items()}
+    return write_folder(Path(settings.SNAPSHOTS_DIR) / digest, files, schema_of(adjudicated_first=first))
 
 
 def _store(
@@ -197,4 +222,5 @@ def _item(snapshot: Snapshot, row: Row) -> SnapshotItem:
         split=row.split,
         soft_label=row.soft_label,
         judgments=sorted(vote.judgment for vote in row.votes),
+        adjudication_id=row.adjudication,
     )

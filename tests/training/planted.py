@@ -67,6 +67,7 @@ OPTIONAL = [
     ("tags", pyarrow.list_(pyarrow.string())),
     ("language", pyarrow.string()),
     ("strength", pyarrow.float64()),
+    ("adjudicated", pyarrow.bool_()),
 ]
 
 

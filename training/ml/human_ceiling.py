@@ -22,21 +22,21 @@ def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float]) -> dict[str, 
     """Leave-one-out agreement: one annotator of a pair, drawn at random, against the majority of the others, on the
     pairs with two votes or more; the interval is over pairs, as the votes on one hang together.
 
-    Beside it, on the same pairs: `model`, its accuracy against the label made of all votes, and `model_as_annotator`,
+    Beside it, on the same pairs: `model`, its accuracy against the label of the snapshot, and `model_as_annotator`,
     the model in the annotator's place, against the same majorities of the others. People are compared with that: the
     label of a pair holds each annotator's own vote, the majority of the others does not. `two_votes` counts pairs on
-    which nobody could disagree: had the two votes been split, there would be no label, and no pair.
+    which nobody could disagree: had the two votes been split, there would be no label, and no pair, unless adjudicated.
     """
-    judged = [(pair.votes, m) for pair, m in zip(pairs, margins, strict=True) if pair.votes and sum(pair.votes) > 1]
-    votes = [vote for vote, _margin in judged]
-    calls = [1 - int(numpy.sign(margin)) for _vote, margin in judged]
+    judged = [(pair, m) for pair, m in zip(pairs, margins, strict=True) if pair.votes and sum(pair.votes) > 1]
+    votes = [pair.votes for pair, _margin in judged]
+    calls = [1 - int(numpy.sign(margin)) for _pair, margin in judged]
     by_people = [leave_one_out(vote) for vote in votes]
     by_model = [as_annotator(vote, call) for vote, call in zip(votes, calls, strict=True)]
     return {
         **unless_too_few(mean_of_clusters(by_people), FEW),
-        "model": unless_too_few(wins([margin for _vote, margin in judged]), FEW),
+        "model": unless_too_few(wins([margin for _pair, margin in judged]), FEW),
         "model_as_annotator": unless_too_few(mean_of_clusters(by_model), FEW),
-        "two_votes": sum(sum(vote) == 2 for vote in votes),
+        "two_votes": sum(sum(pair.votes) == 2 and not pair.adjudicated for pair, _margin in judged),
     }
 
 

@@ -18,7 +18,7 @@ from training.ml.parquet_rows import read_rows
 COLUMNS = ("id", "prompt", "chosen", "rejected", "weight", "soft_label")
 VOTES = ("votes_chosen", "votes_tie", "votes_rejected")
 # Snapshots frozen by an earlier version do not have them.
-OPTIONAL = (*VOTES, "annotators", "tags", "language", "strength")
+OPTIONAL = (*VOTES, "annotators", "tags", "language", "strength", "adjudicated")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Pair:
     language: str = ""
     strength: float | None = None  # how much better the chosen response is, 0 to 1; None: as the votes say
     tie: bool = False
+    adjudicated: bool = False  # a reviewer's final word made the label, whatever the votes say
 
     @property
     def length(self) -> int:
@@ -185,7 +186,8 @@ def _pair(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: i
 def _known_besides(row: dict[str, Any]) -> dict[str, Any]:
     """What the optional columns say; the field's default where there is no column or no value."""
     votes, strength = tuple(row.get(name) for name in VOTES), row.get("strength")
-    if None in votes:
+    adjudicated = bool(row.get("adjudicated"))
+    if None in votes or (adjudicated and not any(votes)):
         votes = None
     elif min(votes) < 0 or not any(votes):
         raise Unusable(f"its votes are {', '.join(map(str, votes))}")
@@ -197,6 +199,7 @@ def _known_besides(row: dict[str, Any]) -> dict[str, Any]:
         "tags": tuple(row.get("tags") or ()),
         "language": row.get("language") or "",
         "strength": strength,
+        "adjudicated": adjudicated,
     }
 
 

@@ -90,7 +90,7 @@ def _data(snapshot: Snapshot) -> Data:
         judgments=sum(count for _name, count in judged),
         annotators=len(judged),
         guideline_versions=list(snapshot.guideline_versions),
-        aggregation=str(snapshot.get_aggregation_display()),
+        aggregation=str(snapshot.rule),
         languages=languages,
     )
 

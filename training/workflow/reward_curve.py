@@ -43,7 +43,7 @@ def _measured(project: Project) -> Iterable[tuple[str, dict[str, Any]]]:
         if accuracy is None or pairs < 1:
             continue
         run, snapshot = artifact.run, artifact.snapshot
-        held_out = {name: snapshot.query.get(name) for name in ("test_share", "seed")}
+        held_out = {name: snapshot.query.get(name) for name in ("test_share", "seed", "adjudicated_first")}
         same = [run.model_id, run.config, snapshot.aggregation, held_out]
         yield (
             json.dumps(same, sort_keys=True),

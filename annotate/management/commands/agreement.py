@@ -40,6 +40,8 @@ def _lines(result: dict[str, Any]) -> list[str]:
         elif isinstance(found, dict):
             variants = {name: found} if "value" in found else {f"{name} ({key})": each for key, each in found.items()}
             lines += [f"{label}: {_number(outcome)}" for label, outcome in variants.items()]
+    for each in result.get("annotators_against_adjudicated", []):
+        lines.append(f"{each['annotator']} – adjudicated: raw {_number(each['raw_agreement'])}")
     for pair in result.get("cohen_kappa", []):
         one, other = pair["annotators"]
         lines.append(f"{one} – {other}: raw {_number(pair['raw_agreement'])}; kappa {_number(pair)}")

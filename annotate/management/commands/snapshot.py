@@ -16,6 +16,11 @@ class Command(ProjectCommand):
         parser.add_argument("--aggregation", choices=Aggregation.values, default=Aggregation.MAJORITY.value)
         parser.add_argument("--test-share", type=float, default=0.2, help="share of the prompts held out (0 to 0.9)")
         parser.add_argument("--seed", type=int, default=0, help="seed of the split")
+        parser.add_argument(
+            "--adjudicated-first",
+            action="store_true",
+            help="final words decide where there are any, bad items are left out; the aggregation decides the rest",
+        )
         parser.add_argument("--user", help="account the snapshot is recorded under")
 
     def act(self, project: Project, **options: Any) -> dict[str, Any]:
@@ -24,6 +29,7 @@ class Command(ProjectCommand):
             aggregation=options["aggregation"],
             test_share=options["test_share"],
             seed=options["seed"],
+            adjudicated_first=options["adjudicated_first"],
             actor=named_user(options["user"]),
         )
         return {

@@ -1,12 +1,15 @@
 """Every page of the left wing against every kind of person: a stranger gets 404, a role too low 403."""
 
+import uuid
+
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from annotate.models import Comparison, Project, User
+from annotate.models import Comparison, Project, User, Verdict
 from annotate.urls import urlpatterns
+from annotate.workflow.adjudication import adjudicate
 from annotate.workflow.demonstrations import import_demonstrations
 from annotate.workflow.projects import create_project
 from annotate.workflow.snapshots import freeze
@@ -16,6 +19,8 @@ ANNOTATOR = ["", "judge/", "guideline/", "guideline/v1/", "guideline/v1..v1/"]
 REVIEWER = [
     "agreement/", "prompts/", "comparisons/", "comparisons/{comparison}/", "snapshots/", "snapshots/1/",
     "snapshots/1/all.jsonl", "snapshots/1/train.jsonl", "snapshots/1/test.parquet",
+    "adjudication/", "adjudication/?state=decided&tag=x", "adjudication/{comparison}/",
+    "adjudication/{comparison}/?votes=1",
 ]  # fmt: skip
 MANAGER = [
     "guideline/draft/", "prompts/upload/", "comparisons/upload/", "demonstrations/", "demonstrations/upload/",
@@ -29,6 +34,8 @@ MOST_QUERIES = 25
 def garden(project: Project, comparisons: list[Comparison], ann: User, ben: User, reviewer: User) -> dict[str, int]:
     judge_all(project, ann, ["a", "b", "a", "tie"])
     judge_all(project, ben, ["a", "b", "b"])
+    word = {"adjudicator": reviewer, "verdict": Verdict.B, "votes_seen": True, "client_key": uuid.uuid4()}
+    adjudicate(comparison=comparisons[2], **word)
     freeze(project=project)
     lines = ['{"prompt": "How?", "response": "So."}']
     stored, _created = import_demonstrations(project=project, name="One", lines=lines, test_share=0)
@@ -66,7 +73,15 @@ def test_an_id_of_another_project_opens_nothing(client: Client, garden: dict[str
     other = make_user("other")
     create_project(slug="desert", name="Desert", manager=other)
     client.force_login(other)
-    for page in (f"comparisons/{garden['comparison']}/", "snapshots/1/", "snapshots/1/all.jsonl", "guideline/v1/"):
+    one = garden["comparison"]
+    for page in (
+        f"comparisons/{one}/",
+        f"adjudication/{one}/",
+        f"adjudication/next/?after={one}",
+        "snapshots/1/",
+        "snapshots/1/all.jsonl",
+        "guideline/v1/",
+    ):
         assert client.get("/p/desert/" + page).status_code == 404
     assert client.post(f"/p/desert/members/{ann.pk}/", {"action": "remove"}).status_code == 404
 
@@ -78,6 +93,14 @@ def test_every_verb_of_a_manager_is_closed_to_a_reviewer(
     verbs = ["guideline/draft/", "guideline/publish/", "prompts/upload/", "comparisons/upload/", "snapshots/new/",
              "members/", f"members/{reviewer.pk}/", "settings/"]  # fmt: skip
     assert {client.post("/p/garden/" + verb).status_code for verb in verbs} == {403}
+
+
+def test_an_annotator_adjudicates_nothing(client: Client, garden: dict[str, int], ann: User) -> None:
+    client.force_login(ann)
+    one = garden["comparison"]
+    verbs = [f"adjudication/{one}/submit/", f"adjudication/{one}/read/", "adjudication/undo/"]
+    assert {client.post("/p/garden/" + verb).status_code for verb in verbs} == {403}
+    assert client.get("/p/garden/adjudication/next/").status_code == 403
 
 
 def test_the_lists_above_leave_no_page_out() -> None:
@@ -114,8 +137,8 @@ def test_a_list_costs_no_more_queries_when_it_is_longer(client: Client, project:
     costs = []
     for start in (0, 10):
         make_comparisons(project, 10, start=start)
-        for page in ("prompts/", "comparisons/", "comparisons/?status=disputed"):
+        for page in ("prompts/", "comparisons/", "comparisons/?status=disputed", "adjudication/"):
             with CaptureQueriesContext(connection) as captured:
                 client.get("/p/garden/" + page)
             costs.append(len(captured))
-    assert costs[:3] == costs[3:]
+    assert costs[:4] == costs[4:]

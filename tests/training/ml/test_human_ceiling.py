@@ -76,6 +76,12 @@ def test_the_interval_is_students_over_pairs() -> None:
     )
 
 
+def test_two_votes_could_differ_where_a_final_word_made_the_label() -> None:
+    pairs = [held_out(f"p{i}", votes=(1, 0, 1), adjudicated=True) for i in range(10)]
+    pairs += [held_out(f"q{i}", votes=(2, 0, 0)) for i in range(5)]
+    assert human_ceiling(pairs, [1.0] * 15)["two_votes"] == 5
+
+
 def test_perfect_agreement_does_not_prove_perfect_agreement() -> None:
     found = _ceiling([(2, 0, 0)] * 10, [1.0] * 10)
     assert (found["value"], found["high"], found["two_votes"]) == (1.0, 1.0, 10)

@@ -115,6 +115,15 @@ def test_what_a_newer_snapshot_knows_of_a_pair_is_read_and_an_older_one_goes_on_
     assert (old.votes, old.annotators, old.tags, old.language, old.strength) == (None, (), (), "", None)
 
 
+def test_a_final_word_is_read_and_needs_no_votes(tmp_path: Path, tokenizer: Any) -> None:
+    votes = {"votes_chosen": 0, "votes_tie": 0, "votes_rejected": 0}
+    rows = [{**row(name, "Why?", "Because.", "No idea."), **votes, "adjudicated": True} for name in ("one", "two")]
+    rows[1]["votes_rejected"] = 2
+    one, two = read_pairs(write_rows(tmp_path / "train.parquet", rows), tokenizer, 512).kept
+    assert (one.votes, one.adjudicated) == (None, True)
+    assert (two.votes, two.adjudicated) == ((0, 0, 2), True)
+
+
 @pytest.mark.parametrize(("label", "degree"), [(1.0, 1.0), (0.75, 0.5), (0.5, 0.0), (0.25, 0.5)])
 def test_without_a_strength_the_votes_say_how_strong_a_preference_is(
     label: float, degree: float, tmp_path: Path, tokenizer: Any

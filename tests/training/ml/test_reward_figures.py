@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.workflow.snapshot_rows import SCHEMA
+from annotate.workflow.snapshot_rows import schema_of
 from tests.training.ml.held_out import held_out
 from training.ml.intervals import mean_of_two, proportion
 from training.ml.pairs import COLUMNS, OPTIONAL
@@ -28,7 +28,7 @@ def _groups(name: str, fields: list[dict[str, Any]], margins: list[float]) -> di
 
 
 def test_a_snapshot_has_all_columns_that_the_pairs_and_so_these_figures_come_from() -> None:
-    assert {*COLUMNS, *OPTIONAL} <= set(SCHEMA.names)
+    assert {*COLUMNS, *OPTIONAL} <= set(schema_of(adjudicated_first=True).names)
 
 
 def test_lengths_are_similar_up_to_a_tenth_of_the_longer() -> None:

@@ -112,6 +112,13 @@ def test_what_the_votes_come_to_is_all_that_counts_unless_soft_labels_are_wanted
     assert shares_of(pair(tie=True, soft_label=0.5), with_ties) == (0, 1, 0)
 
 
+def test_a_final_word_is_certain_whatever_the_votes_say() -> None:
+    with_ties = RewardConfig(ties="davidson", soft_labels=True)
+    against = pair(votes=(1, 0, 4), soft_label=1.0, adjudicated=True)
+    assert shares_of(against, with_ties) == shares_of(against, RewardConfig(soft_labels=True)) == (1, 0, 0)
+    assert shares_of(pair(votes=(4, 0, 1), soft_label=0.5, tie=True, adjudicated=True), with_ties) == (0, 1, 0)
+
+
 @pytest.mark.parametrize("likelihood", ["davidson", "rao_kupper"])
 def test_a_tie_draws_scores_together_and_a_win_draws_them_apart(judge: Any, likelihood: str) -> None:
     config = RewardConfig(ties=likelihood)

@@ -158,7 +158,7 @@ def _figures_come_with_their_uncertainty(round: Round, snapshot: Snapshot) -> No
     samples = round.runs.get(stage=2)
     assert evaluation.results_of(samples).notes
     assert evaluation.results_of(samples).pairs == [], "which text is new is not told before it is judged"
-    Comparison.objects.filter(batch=round.batch).update(taken=F("overlap"), judged=F("overlap"))
+    Comparison.objects.filter(batch=round.batch).update(taken=F("overlap"), judged=F("overlap"), votes_a=F("overlap"))
     for pair in evaluation.results_of(samples).pairs:
         assert Sample.objects.get(run=samples, response__text=pair.new).artifact == samples.model
 

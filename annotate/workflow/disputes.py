@@ -1,0 +1,89 @@
+"""Disputes: the comparisons on which people differ, those that split them most first, and who comes after whom."""
+
+from dataclasses import dataclass
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from annotate.models import Comparison, Judgment, Project, Prompt
+from annotate.workflow.exceptions import UnknownFilter
+
+STATES = ("undecided", "decided", "all")
+
+
+@dataclass(frozen=True)
+class DisputeFilters:
+    """`state` is one of STATES, `guideline` the number of a version under which one of the judgments was made; an empty
+    text or None filters nothing."""
+
+    state: str = "undecided"
+    tag: str = ""
+    language: str = ""
+    guideline: int | None = None
+
+    def given(self) -> dict[str, str]:
+        """What an address needs to carry along; the state goes beside it."""
+        named = {"tag": self.tag, "language": self.language, "guideline": str(self.guideline or "")}
+        return {name: value for name, value in named.items() if value}
+
+
+def filters_from(given: dict[str, str]) -> DisputeFilters:
+    """Raises UnknownFilter for a state or a version that cannot be."""
+    state, guideline = given.get("state") or "undecided", given.get("guideline", "").removeprefix("v")
+    if state not in STATES:
+        raise UnknownFilter.of("state", state, STATES)
+    if guideline and not (guideline.isascii() and guideline.isdecimal() and len(guideline) < 10):
+        raise UnknownFilter.of("guideline", guideline, ["1", "2", "…"])
+    tag, language = (given.get(name, "").strip().replace("\0", "") for name in ("tag", "language"))
+    return DisputeFilters(state, tag, language, int(guideline) if guideline else None)
+
+
+def disputes(project: Project, filters: DisputeFilters) -> QuerySet[Comparison]:
+    """In the order of the queue. What was decided without a dispute (a bad item, say) is among the decided ones."""
+    rows = project.comparisons.all()
+    if filters.state == "decided":
+        rows = rows.filter(is_adjudicated=True)
+    elif filters.state == "undecided":
+        rows = rows.disputed().filter(is_adjudicated=False)
+    else:
+        rows = rows.disputed()
+    if filters.tag or filters.language:
+        rows = rows.filter(Exists(_prompts(filters).filter(pk=OuterRef("prompt"))))
+    if filters.guideline is not None:
+        under = Judgment.objects.counted().filter(guideline_version__number=filters.guideline)
+        rows = rows.filter(Exists(under.filter(comparison=OuterRef("pk"))))
+    return rows.most_split_first()
+
+
+def following(rows: QuerySet[Comparison], comparison: Comparison) -> QuerySet[Comparison]:
+    """Of rows in the order of the queue those that come after the comparison, which need not be among them any more."""
+    split, judged = comparison.disagreement, comparison.judged
+    same = Q(disagreement=split)
+    return rows.filter(
+        Q(disagreement__lte=split)  # Where the walk along the index begins; the rest settles the ties.
+        & (
+            Q(disagreement__lt=split)
+            | (same & Q(judged__lt=judged))
+            | (same & Q(judged=judged) & Q(pk__gt=comparison.pk))
+        )
+    )
+
+
+def next_dispute(project: Project, filters: DisputeFilters, after: Comparison | None = None) -> Comparison | None:
+    """The next one that is undecided; behind the last one the first that was passed over."""
+    rows = disputes(project, DisputeFilters("undecided", filters.tag, filters.language, filters.guideline))
+    if after is None:
+        return rows.first()
+    return following(rows, after).first() or rows.exclude(pk=after.pk).first()
+
+
+def count_undecided(project: Project) -> int:
+    return project.comparisons.disputed().filter(is_adjudicated=False).count()
+
+
+def count_decided(project: Project) -> int:
+    return project.comparisons.filter(is_adjudicated=True).count()
+
+
+def _prompts(filters: DisputeFilters) -> QuerySet[Prompt]:
+    rows = Prompt.objects.tagged(filters.tag) if filters.tag else Prompt.objects.all()
+    return rows.filter(language=filters.language) if filters.language else rows
