@@ -59,13 +59,16 @@ SECTIONS = [
         [
             ("rounds", _("Rounds"), Role.REVIEWER, ("round", "round_create")),
             ("runs", _("Runs"), Role.REVIEWER, ("run", "run_create", "sampling_create")),
+            ("benches", _("PEFT bench"), Role.REVIEWER, ("bench", "bench_create")),
             (
                 "models",
                 _("Models"),
                 Role.REVIEWER,
                 MODEL_PAGES,
             ),
+            ("playgrounds", _("Playground"), Role.REVIEWER, ("playground_session",)),
             ("ratings", _("Ratings"), Role.REVIEWER, ()),
+            ("probes", _("Probes"), Role.REVIEWER, ("probes_upload", "probes_shipped", "probe_set")),
         ],
     ),
     (

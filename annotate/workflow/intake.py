@@ -70,7 +70,23 @@ def store_response(
     return response
 
 
-def compare(*, batch: Batch, prompt: Prompt, response_a: Response, response_b: Response, key: str) -> Comparison | None:
+def store_prompt(*, project: Project, messages: list[dict[str, str]], key: str, tags: list[str]) -> Prompt:
+    """Idempotent by content: a prompt that the project has already keeps its key and its tags."""
+    found = content_hash(messages)
+    fields = {"messages": messages, "key": f"{key}-{found[:12]}", "tags": tags}
+    prompt, _created = Prompt.objects.get_or_create(project=project, content_hash=found, defaults=fields)
+    return prompt
+
+
+def compare(
+    *,
+    batch: Batch,
+    prompt: Prompt,
+    response_a: Response,
+    response_b: Response,
+    key: str,
+    metadata: dict[str, Any] | None = None,
+) -> Comparison | None:
     """Put a pair into the queue; idempotent by key. None for two identical texts: there is nothing to compare."""
     if response_a.text == response_b.text:
         return None
@@ -83,6 +99,7 @@ def compare(*, batch: Batch, prompt: Prompt, response_a: Response, response_b: R
             "response_a": response_a,
             "response_b": response_b,
             "overlap": batch.project.overlap,
+            "metadata": metadata or {},
         },
     )
     return comparison

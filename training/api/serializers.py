@@ -4,8 +4,11 @@ from typing import Any
 
 from rest_framework import serializers
 
-from training.models import Artifact, DeviceWish, Priority, Round, Run
+from training.models import Artifact, Bench, DeviceWish, Priority, ProbeSet, Round, Run
+from training.workflow.bench_table import cells_of, rows_of, told_of
+from training.workflow.benches import BENCHED, state_of
 from training.workflow.disk_use import FREEABLE
+from training.workflow.probes import LONGEST_NAME
 from training.workflow.runs import hint_of, reason_of
 from training.workflow.starting import POLICIES, TRAINED
 from training.workflow.waiting import waits_of
@@ -178,6 +181,57 @@ class ExportSerializer(serializers.Serializer[None]):
 
 class FreeSerializer(serializers.Serializer[None]):
     what = serializers.ChoiceField(FREEABLE)
+
+
+class BenchSerializer(serializers.ModelSerializer[Bench]):
+    """`rows`: one a method, as in the CSV; `told`: what can and cannot be told apart."""
+
+    snapshot = serializers.IntegerField(source="snapshot.number")
+    model = serializers.CharField(source="model.name")
+    state = serializers.SerializerMethodField()
+    rows = serializers.SerializerMethodField()
+    told = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Bench
+        fields = ["number", "recipe", "snapshot", "model", "seed", "config", "state", "rows", "told", "created_at"]
+
+    def get_state(self, bench: Bench) -> str:
+        return state_of(bench.runs.all())
+
+    def get_rows(self, bench: Bench) -> list[dict[str, Any]]:
+        return rows_of(cells_of(bench, bench.runs.all()))
+
+    def get_told(self, bench: Bench) -> list[str]:
+        return told_of(cells_of(bench, bench.runs.all()))
+
+
+class StartBenchSerializer(serializers.Serializer[None]):
+    """`config`: what differs from the recipe's defaults for all methods, `overrides` for one, e.g.
+    {"ia3": {"epochs": 2}}; without `methods` all of the recipe's."""
+
+    recipe = serializers.ChoiceField(BENCHED, default="reward")
+    snapshot = serializers.IntegerField(min_value=1, help_text="its number")
+    model = serializers.IntegerField(help_text="id of the policy (for reward: or encoder) to train from")
+    methods = serializers.ListField(child=serializers.CharField(), default=list)
+    config = serializers.DictField(default=dict)
+    overrides = serializers.DictField(child=serializers.DictField(), default=dict)
+    seed = serializers.IntegerField(default=0, min_value=0)
+    priority = PriorityField(default=Priority.NORMAL)
+    device = serializers.ChoiceField(DeviceWish.values, default=DeviceWish.ANY)
+
+
+class ProbeSetSerializer(serializers.ModelSerializer[ProbeSet]):
+    class Meta:
+        model = ProbeSet
+        fields = ["id", "name", "content_hash", "size", "created_at"]
+
+
+class ProbesSerializer(serializers.Serializer[None]):
+    """A new set of probes: the text of a JSONL file."""
+
+    name = serializers.CharField(max_length=LONGEST_NAME)
+    content = serializers.CharField(trim_whitespace=False)
 
 
 class EstimateSerializer(serializers.Serializer[None]):

@@ -13,6 +13,7 @@ from training.ml.durable import fresh, swap_in
 from training.ml.errors import ModelError
 from training.ml.fallbacks import fallbacks
 from training.ml.job import Job
+from training.ml.memory import peak_memory
 from training.recipes.words import gettext_noop
 
 FORMAT = 1
@@ -32,7 +33,9 @@ def write_artifact(job: Job, save: Callable[[Path], None], facts: dict[str, Any]
             gettext_noop("Report this defect."),
             recipe=job.recipe,
         )
-    manifest = {**_manifest(job), **facts, "weights_sha256": weights_sha256(temporary)}
+    size = sum(path.stat().st_size for path in weight_files(temporary))
+    measured = {"weights_sha256": weights_sha256(temporary), "weights_bytes": size, "peak": peak_memory()}
+    manifest = {**_manifest(job), **facts, **measured}
     text = json.dumps(manifest, ensure_ascii=False, indent=1)
     (temporary / "manifest.json").write_text(text + "\n", encoding="utf-8")
     swap_in(temporary, target)

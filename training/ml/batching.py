@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,6 +26,23 @@ def sorted_batches(lengths: Sequence[int], size: int, first: int | None = None) 
     order = sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
     head = min(first or size, size)
     return [order[:head], *(order[start : start + size] for start in range(head, len(order), size))] if order else []
+
+
+def grouped_batches(lengths: Sequence[int], groups: Sequence[Hashable], size: int) -> list[list[int]]:
+    """As `sorted_batches`, but those of one group together, wherever a batch of `size` (two at least) holds them."""
+    members: dict[Hashable, list[int]] = {}
+    for index in sorted(range(len(lengths)), key=lambda index: (lengths[index], index)):
+        members.setdefault(groups[index], []).append(index)
+    size = max(size, 2)
+    batches: list[list[int]] = []
+    for group in sorted(members.values(), key=lambda found: lengths[found[-1]]):
+        for start in range(0, len(group), size):
+            part = group[start : start + size]
+            if batches and len(batches[-1]) + len(part) <= size:
+                batches[-1] += part
+            else:
+                batches.append(part)
+    return batches
 
 
 def pad(sequences: Sequence[Sequence[int]], pad_id: int, side: Literal["left", "right"] = "right") -> Padded:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
@@ -11,10 +12,14 @@ from transformers import Cache, DynamicCache, PreTrainedModel
 
 from training.ml import cancel
 from training.ml.batching import pad
-from training.ml.forward import inputs
+from training.ml.forward import inputs, virtual_tokens
+from training.ml.row_attention import can_read_rows
+from training.ml.slots import Kept, Slots, read_prompts
 
 # The tokens that together make up top_p mostly stand among the first few hundred; where not, all are sorted.
 HEAD = 256
+# New prompts enter when this part of the slots is free, a quarter.
+REFILL = 4
 
 
 @dataclass(frozen=True)
@@ -44,11 +49,138 @@ def complete(
     stop: frozenset[int],
     pad_id: int,
     drawing: Drawing,
+    rows: int | None = None,
+    told: Callable[[int, list[int]], None] | None = None,
 ) -> Iterator[Completion]:
     """One completion for each prompt and each of its seeds (as many for every prompt), yielded as soon as it ends.
 
-    A prompt is read once for all its seeds. Raises Cancelled between two tokens.
+    A prompt is read once for all its seeds. At most `rows` are drawn side by side, all where it is not said; where the
+    model can do that, the next prompt takes the place of what has ended, otherwise it waits for the whole batch.
+    Raises Cancelled between two tokens. `told` is given row and ids after each token that is not the last one, for
+    whoever shows a response while it is written; what it raises ends the drawing.
     """
+    ending = Ending(stop, drawing, told)
+    if can_read_rows(model) and not virtual_tokens(model) and all(prompts):
+        yield from _in_slots(model, prompts, seeds, rows or len(prompts) * len(seeds[0]), ending)
+        return
+    copies, drawn = len(seeds[0]), 0
+    size = max((rows or len(prompts) * copies) // copies, 1)
+    for start in range(0, len(prompts), size):
+        some = slice(start, start + size)
+        last = drawn
+        for found in _in_one_batch(model, prompts[some], seeds[some], pad_id, ending, start * copies):
+            last = drawn + found.drawn
+            yield replace(found, drawn=last)
+        drawn = last
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How tokens are drawn, when a completion has ended, and who is told of one that has not."""
+
+    stop: frozenset[int]
+    drawing: Drawing
+    told: Callable[[int, list[int]], None] | None
+
+    def has_come(self, ids: list[int]) -> bool:
+        return ids[-1] in self.stop or len(ids) == self.drawing.max_new_tokens
+
+    def goes_on(self, row: int, ids: list[int]) -> None:
+        if self.told is not None:
+            self.told(row, ids)
+
+    def completion(self, row: int, ids: list[int], drawn: int) -> Completion:
+        return Completion(row, ids, ids[-1] in self.stop, drawn)
+
+
+@dataclass
+class Text:
+    """A completion that is being drawn."""
+
+    row: int
+    generator: torch.Generator
+    ids: list[int] = field(default_factory=list)
+
+
+def _in_slots(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[Sequence[int]],
+    rows: int,
+    ending: Ending,
+) -> Iterator[Completion]:
+    """Prompts enter in their order; several at once, since reading one by itself costs almost as much."""
+    body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    waiting, slots = Waiting(model, prompts, seeds), Slots(min(rows, len(prompts) * len(seeds[0])))
+    working: list[Text] = []  # in the order of their slots
+    logits = torch.empty(0)
+    drawn = 0
+    while waiting or working:
+        cancel.check()
+        free = slots.number - slots.busy
+        if waiting and (free >= slots.number / REFILL or not working):
+            entering = waiting.next(free)
+            for text, _, kept in entering:
+                slots.put(kept, ending.drawing.max_new_tokens)
+                working.append(text)
+            fresh = torch.stack([first for _, first, _ in entering])
+            logits = torch.cat([logits, fresh]) if len(logits) else fresh
+        tokens = draw(logits, [text.generator for text in working], ending.drawing)
+        drawn += len(working)
+        kept_rows = list(range(len(working)))
+        for text, token in zip(working, tokens.tolist(), strict=True):
+            text.ids.append(token)
+        for slot in reversed(range(len(working))):
+            text = working[slot]
+            if ending.has_come(text.ids):
+                last = slots.drop(slot)
+                working[slot], kept_rows[slot] = working[last], kept_rows[last]
+                working.pop()
+                kept_rows.pop()
+                yield ending.completion(text.row, text.ids, drawn)
+            else:
+                ending.goes_on(text.row, text.ids)
+        logits = slots.step(body, tokens[kept_rows]) if working else logits[:0]
+
+
+class Waiting:
+    """Completions that have not begun, prompt by prompt. What a prompt was read to is kept until all of its completions
+    have entered."""
+
+    def __init__(
+        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[Sequence[int]]
+    ) -> None:
+        self.model, self.prompts = model, prompts
+        copies = len(seeds[0])
+        self.queue = deque((n, n * copies + copy, seed) for n, row in enumerate(seeds) for copy, seed in enumerate(row))
+        self._read: dict[int, tuple[torch.Tensor, Kept]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self.queue)
+
+    def next(self, number: int) -> list[tuple[Text, torch.Tensor, Kept]]:
+        """The next `number` of them, or what is left, each with the logits after its prompt and the prompt's keys and
+        values."""
+        chosen = [self.queue.popleft() for _ in range(min(number, len(self.queue)))]
+        new = sorted({prompt for prompt, _, _ in chosen} - self._read.keys())
+        if new:
+            logits, kept = read_prompts(self.model, [self.prompts[prompt] for prompt in new])
+            self._read |= {prompt: found for prompt, *found in zip(new, logits, kept, strict=True)}
+        found = [(Text(row, torch.Generator().manual_seed(seed)), *self._read[prompt]) for prompt, row, seed in chosen]
+        still = {prompt for prompt, _, _ in list(self.queue)[:1]}
+        self._read = {prompt: read for prompt, read in self._read.items() if prompt in still}
+        return found
+
+
+def _in_one_batch(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[Sequence[int]],
+    pad_id: int,
+    ending: Ending,
+    first: int,
+) -> Iterator[Completion]:
+    """As `complete` for rows from `first` on, with transformers' own cache and rows that are padded on the left."""
     copies = len(seeds[0])
     batch = pad(prompts, pad_id, side="left").to(model.device)
     read = inputs(model, batch)
@@ -63,15 +195,16 @@ def complete(
     live, drawn = list(range(len(generators))), 0
     while True:
         cancel.check()
-        tokens = draw(logits, [generators[row] for row in live], drawing)
+        tokens = draw(logits, [generators[row] for row in live], ending.drawing)
         drawn += len(live)
         keep = []
         for index, (row, token) in enumerate(zip(live, tokens.tolist(), strict=True)):
             ids[row].append(token)
-            if token in stop or len(ids[row]) == drawing.max_new_tokens:
-                yield Completion(row, ids[row], token in stop, drawn)
+            if ending.has_come(ids[row]):
+                yield ending.completion(first + row, ids[row], drawn)
             else:
                 keep.append(index)
+                ending.goes_on(first + row, ids[row])
         if not keep:
             return
         if len(keep) < len(live):

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
+from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.device import choose_device
 from training.ml.evaluate import headline
@@ -39,7 +40,8 @@ def run(job: Job) -> None:
     tokenizer = load_tokenizer(job.model, **source)
     model = load_policy(job.model, device=device, **source)
     data = load_pairs(job.data, tokenizer, model, config.max_length)
-    reference = Reference(job.cache, model_key(model, tokenizer, config))
+    key = model_key(model, tokenizer, config)
+    reference, tax = Reference(job.cache, key), AlignmentTax(job, model, tokenizer, key)
     torch.manual_seed(job.seed)  # draws the adapter
     model = apply_adapter(model, config, "policy")
     machine = settle(model, config, device, data.train, rows=2)
@@ -57,6 +59,7 @@ def run(job: Job) -> None:
     start = frozen_start(model, config, lambda: load_policy(job.model, device=device, **source))
     metrics = preference_figures(model, start, objective, data.test, config.batch_size)
     progress.evaluation(metrics=headline(metrics), step=end.step)
+    metrics |= tax.figures(model, start, progress)
     metrics["samples"] = old_and_new(model, start, tokenizer, data.test, seed=job.seed)
 
     progress.status("saving")

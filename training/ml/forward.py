@@ -49,7 +49,7 @@ def inputs(model: nn.Module, batch: Padded) -> Inputs:
     arguments["attention_mask"] = torch.cat([before, batch.attention_mask], dim=1)
     prompt = model.get_prompt(rows)
     if isinstance(prompt, Cache):  # keys and values of every layer: the text's positions begin behind them
-        _require_no_checkpointing(body)
+        require_no_checkpointing(body)
         arguments |= {"position_ids": batch.position_ids + count, "past_key_values": prompt}
         return Inputs(body, arguments, 0)
     words = model.word_embeddings(batch.input_ids)
@@ -88,7 +88,7 @@ def loses_the_prefix() -> ModelError:
     )
 
 
-def _require_no_checkpointing(body: nn.Module) -> None:
+def require_no_checkpointing(body: nn.Module) -> None:
     """Layers that are computed again are given no keys and values from before: silently, the prefix would be gone."""
     if body.training and getattr(body, "is_activation_checkpointing", False):
         raise loses_the_prefix()

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
+from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.device import choose_device
 from training.ml.evaluate import headline
@@ -37,6 +38,7 @@ def run_groups(job: Job, trainer: type, settings: type) -> None:
     policy = load_policy(job.model, device=device, **source)
     rewarding = load_rewarder(job, device)
     data = load_prompts(job.data, tokenizer, policy, config, refused=rewarding.refuses)
+    tax = AlignmentTax(job, policy, tokenizer)
     torch.manual_seed(job.seed)  # draws the adapter
     policy = apply_adapter(policy, config, "policy")
     untrained = trainable_hash(policy)
@@ -53,6 +55,7 @@ def run_groups(job: Job, trainer: type, settings: type) -> None:
     measured = {"batch_size": config.batch_size, "seed": job.seed}
     metrics = evaluate_rollouts(policy, start, rewarding, tokenizer, data.test, config, **measured)
     progress.evaluation(metrics=headline(metrics), step=end.step)
+    metrics |= tax.figures(policy, start, progress)
 
     progress.status("saving")
     facts: dict[str, Any] = {

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 
 from training.ml.demonstrations import Demonstration
 from training.ml.evaluate import Figures
-from training.ml.intervals import mean, ratio
+from training.ml.intervals import exponential, mean, ratio
 from training.ml.logprobs import completion_logits
 from training.ml.policy_figures import batches, per_token_kl
 from training.ml.reference import Start
@@ -40,10 +38,4 @@ def per_token(model: nn.Module, held_out: list[Demonstration], batch_size: int) 
         hits += empty.index_add(0, rows, (logits.argmax(dim=1) == targets).float()).tolist()
         units += [one.units for one in batch]
     loss = ratio(sums, units)
-    return {"loss": loss, "perplexity": _exponential(loss), "token_accuracy": ratio(hits, units)}
-
-
-def _exponential(figure: Figures) -> Figures:
-    """exp is monotone, so the ends of the interval go along."""
-    bounds = {name: figure[name] for name in ("value", "low", "high")}
-    return {**figure, **{name: value if value is None else math.exp(min(value, 700)) for name, value in bounds.items()}}
+    return {"loss": loss, "perplexity": exponential(loss), "token_accuracy": ratio(hits, units)}

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy
+from scipy.stats import binom
 from scipy.stats import t as student
 
 ENOUGH = 5  # below this an interval spans nearly everything, and a figure would only mislead
+ENOUGH_FOR_MEDIAN = 6  # five values lie on one side of it with more than 2.5 %
 Z = 1.959963984540054
 
 
@@ -47,6 +49,22 @@ def ratio(sums: Sequence[float], counts: Sequence[int]) -> dict[str, Any]:
     residuals = totals - value * sizes
     half = float(student.ppf(0.975, n - 1) * residuals.std(ddof=1) * math.sqrt(n) / sizes.sum())
     return {"value": value, "low": value - half, "high": value + half, "n": n}
+
+
+def exponential(figure: dict[str, Any]) -> dict[str, Any]:
+    """exp is monotone, so the ends of the interval go along."""
+    bounds = {name: figure[name] for name in ("value", "low", "high")}
+    return {**figure, **{name: value if value is None else math.exp(min(value, 700)) for name, value in bounds.items()}}
+
+
+def median(values: Sequence[float]) -> dict[str, Any]:
+    """The median, and the two values of the sample between which it lies with at least 95 %, whatever the distribution
+    (Conover 1999, Practical Nonparametric Statistics, section 3.2)."""
+    n, ordered = len(values), sorted(values)
+    if n < ENOUGH_FOR_MEDIAN:
+        return too_few(n)
+    below = int(binom.ppf(0.025, n, 0.5)) - 1  # the largest number with P(so many values or fewer are smaller) < 0.025
+    return {"value": float(numpy.median(ordered)), "low": ordered[below], "high": ordered[n - 1 - below], "n": n}
 
 
 def wins(margins: Sequence[float]) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class Job:
     prompts: Path | None
     cache: Path
     lineage: dict[str, Any]
+    # What a policy is probed with before and after its training.
+    probes: Path | None = None
+    # Whether the trained model is timed: in a bench it is.
+    latency: bool = False
 
     @property
     def identity(self) -> str:
@@ -100,6 +104,8 @@ def _job(directory: Path, raw: dict[str, Any]) -> Job:
         prompts=Path(prompts) if prompts else None,
         cache=Path(raw["cache"]),
         lineage=dict(raw.get("lineage") or {}),
+        probes=Path(raw["probes"]) if raw.get("probes") else None,
+        latency=bool(raw.get("latency")),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
+from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.device import choose_device
 from training.ml.dpo import direct_preference
@@ -45,7 +46,8 @@ def run(job: Job) -> None:
     model = load_policy(job.model, device=device, **source)
     data = load_votes(job.data, tokenizer, model, config.max_length)
     held_out = read_pairs(job.data.test, tokenizer, data.limit).kept
-    reference = Reference(job.cache, model_key(model, tokenizer, config))
+    key = model_key(model, tokenizer, config)
+    reference, tax = Reference(job.cache, key), AlignmentTax(job, model, tokenizer, key)
     torch.manual_seed(job.seed)  # draws the adapter
     model = apply_adapter(model, config, "policy")
     machine = settle(model, config, device, data.train, rows=1)
@@ -64,6 +66,7 @@ def run(job: Job) -> None:
     metrics = preference_figures(model, start, pairwise, held_out, config.batch_size)
     metrics["loss"] = mean(judged(objective, data.test, config.batch_size)[1])
     progress.evaluation(metrics=headline(metrics), step=end.step)
+    metrics |= tax.figures(model, start, progress)
     metrics["samples"] = old_and_new(model, start, tokenizer, held_out, seed=job.seed)
 
     progress.status("saving")

@@ -13,6 +13,7 @@ from training.ml.activations import kept_bytes
 from training.ml.device import Device
 from training.ml.forward import loses_the_prefix
 from training.ml.loop import Item
+from training.ml.row_attention import how_prompts_are_read
 from training.recipes.machine import MachineConfig
 
 KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
@@ -34,13 +35,14 @@ def settle(model: nn.Module, config: MachineConfig, device: Device, items: Seque
 
 
 def facts_of(model: nn.Module, device: Device) -> dict[str, Any]:
-    """Device, precision and why, attention, and the number of processes."""
+    """Device, precision and why, attention, how shared prompts are read, and the number of processes."""
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
     return {
         "device": device.name,
         "precision": device.precision,
         "precision_reason": device.reason,
         "attention": body.config._attn_implementation,
+        "prompts": how_prompts_are_read(model),
         "processes": launched.processes(),
     }
 

@@ -19,6 +19,7 @@ from training.ml.actors import (
     without_reward_backbone,
 )
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
+from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.device import choose_device
 from training.ml.errors import ModelError
@@ -49,6 +50,7 @@ def run(job: Job) -> None:
     policy = load_policy(job.model, device=device, **source)
     rewarder = None if shares_backbone(job) else load_rewarder(job, device)
     data = load_prompts(job.data, tokenizer, policy, config, refused=rewarder.refuses if rewarder else None)
+    tax = AlignmentTax(job, policy, tokenizer)
     torch.manual_seed(job.seed)  # draws the adapters
     policy = apply_adapter(policy, config, "policy")
     parameters, untrained = parameter_counts(policy), trainable_hash(policy)
@@ -65,6 +67,7 @@ def run(job: Job) -> None:
     parts = (actors.policy, actors.reference, actors.rewarding)
     metrics = evaluate_rollouts(*parts, tokenizer, data.test, config, **measured)
     progress.evaluation(metrics=headline(metrics), step=end.step)
+    metrics |= tax.figures(actors.policy, actors.reference, progress)
     actors.value.switch.remove_added()
     require_change(policy, untrained)
 

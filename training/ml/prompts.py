@@ -51,7 +51,7 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
     except json.JSONDecodeError as error:
         said = gettext_noop("Line %(line)s of %(path)s is not valid JSON: %(error)s.")
         raise _bad(said, line=number, path=path, error=error) from error
-    if not isinstance(raw, dict) or not isinstance(raw.get("id"), (int, str)) or not _chat(raw.get("messages")):
+    if not isinstance(raw, dict) or not isinstance(raw.get("id"), (int, str)) or not is_chat(raw.get("messages")):
         said = gettext_noop(
             'Line %(line)s of %(path)s is not {"id": ..., "messages": [{"role": ..., "content": ...}, ...]}.'
         )
@@ -59,7 +59,8 @@ def _prompt(path: Path, number: int, line: str) -> Prompt:
     return Prompt(raw["id"], raw["messages"])
 
 
-def _chat(messages: Any) -> bool:
+def is_chat(messages: Any) -> bool:
+    """Whether a template can be given it: a list of {"role": text, "content": text}, not empty."""
     return (
         isinstance(messages, list)
         and bool(messages)

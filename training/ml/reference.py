@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from training.ml.adapters import adapter_off
-from training.ml.batching import sorted_batches
+from training.ml.batching import grouped_batches
 from training.ml.logprobs import Sequences
 from training.ml.progress import Progress
 from training.ml.token_logps import Tokens, token_logps
@@ -40,7 +40,11 @@ class Reference:
         found, self.counts = self._store.fill(
             wanted,
             lambda batch: frozen_logps(model, batch),
-            lambda missing: sorted_batches([len(prompt) + len(response) for prompt, response in missing], batch_size),
+            lambda missing: grouped_batches(
+                [len(prompt) + len(response) for prompt, response in missing],
+                [tuple(prompt) for prompt, _ in missing],
+                batch_size,
+            ),
             lambda counts: progress.status("evaluating", what="reference", reference=counts),
         )
         self._known |= found

@@ -122,7 +122,7 @@ def on_features(
     head = StandardisedHead(model.score, known.of(learned_from))
     return Learner(
         trained=head,
-        scores=lambda sequences: head(known.of(sequences)),
+        scores=lambda texts: head(known.of([prompt + response for prompt, response in texts])),
         config=for_head(config),
         penalty=lambda objective: penalised(objective, head, config.head_l2),
         finish=lambda: head.fold_into(model.score),

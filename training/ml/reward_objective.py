@@ -8,23 +8,23 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from training.ml.batching import pad
 from training.ml.loop import Objective, Outcome
 from training.ml.pairs import Pair
-from training.ml.prompt_groups import PromptGroup, distinct
+from training.ml.prompt_groups import PromptGroup
 from training.ml.reward_losses import bradley_terry, centring, cross_entropy, smoothed_shares
-from training.ml.scoring import member_rewards
+from training.ml.scoring import member_rewards_of
 from training.ml.tie_parameter import TieParameter
 from training.recipes.reward import RewardConfig
 
-Scorer = Callable[[list[list[int]]], Tensor]  # of sequences, each once: [sequences, members], with gradient
+Text = tuple[list[int], list[int]]  # tokens of a prompt and of a response
+Scorer = Callable[[list[Text]], Tensor]  # of texts, each once: [texts, members], with gradient
 
 
 def by_model(model: nn.Module, pad_id: int) -> Scorer:
-    """Over the one path that every score takes."""
+    """Over the one path that every score takes, each prompt read once where the model can do that."""
 
-    def scores(sequences: list[list[int]]) -> Tensor:
-        return member_rewards(model, pad(sequences, pad_id).to(next(model.parameters()).device))
+    def scores(texts: list[Text]) -> Tensor:
+        return member_rewards_of(model, texts, pad_id)
 
     return scores
 
@@ -32,8 +32,10 @@ def by_model(model: nn.Module, pad_id: int) -> Scorer:
 def both_sides(scores: Scorer, pairs: Sequence[Pair]) -> tuple[Tensor, Tensor]:
     """Scores of the chosen and of the rejected responses, each [pairs, members]; what occurs in several pairs is read
     once."""
-    sequences, where = distinct([ids for pair in pairs for ids in pair.sequences])
-    found = scores(sequences)[torch.tensor(where)]
+    texts = [(pair.prompt_ids, response) for pair in pairs for response in (pair.chosen_ids, pair.rejected_ids)]
+    once = {tuple(prompt + response): (prompt, response) for prompt, response in texts}
+    places = {whole: place for place, whole in enumerate(once)}
+    found = scores(list(once.values()))[torch.tensor([places[tuple(prompt + response)] for prompt, response in texts])]
     return found[0::2], found[1::2]
 
 

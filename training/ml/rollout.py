@@ -52,11 +52,11 @@ def roll_out(
 ) -> list[Rollout]:
     """One response to each prompt, in order. Raises Cancelled between two tokens."""
     stop, found = stop_ids(model, tokenizer), {}
-    for batch in sorted_batches([prompt.length for prompt in prompts], ROWS):
-        ids, draws = [prompts[i].ids for i in batch], [[seeds[i]] for i in batch]
-        for drawn in complete(model, ids, draws, stop=stop, pad_id=tokenizer.pad_token_id, drawing=drawing):
-            text = text_of(tokenizer, drawn.ids)
-            found[batch[drawn.row]] = Rollout(prompts[batch[drawn.row]], drawn.ids, drawn.finished, text)
+    order = sorted(range(len(prompts)), key=lambda i: prompts[i].length)
+    ids, draws, pad_id = [prompts[i].ids for i in order], [[seeds[i]] for i in order], tokenizer.pad_token_id
+    for drawn in complete(model, ids, draws, stop=stop, pad_id=pad_id, drawing=drawing, rows=ROWS):
+        asked = order[drawn.row]
+        found[asked] = Rollout(prompts[asked], drawn.ids, drawn.finished, text_of(tokenizer, drawn.ids))
     return [found[i] for i in range(len(prompts))]
 
 

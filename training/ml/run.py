@@ -35,6 +35,7 @@ MODULES = {
     "grpo": "training.ml.grpo",
     "merge": "training.ml.merge",
     "export": "training.ml.export",
+    "playground": "training.ml.playground",
 }
 
 
@@ -76,9 +77,15 @@ def main(arguments: list[str]) -> int:
 
 
 def perform(job: Job) -> None:
-    """Hand the job to its recipe's module; a job whose artifact is there is done."""
-    if (job.directory / "artifact").exists():
-        return
+    """A job whose artifact is there is done, but for the measuring of it."""
+    if not (job.directory / "artifact").exists():
+        make(job)
+    if job.latency and launched.is_first():
+        importlib.import_module("training.ml.latency").add(job)
+
+
+def make(job: Job) -> None:
+    """Hand the job to its recipe's module."""
     if job.recipe not in MODULES:
         raise ModelError(
             "bad_config",

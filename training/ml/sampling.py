@@ -25,6 +25,7 @@ from training.recipes.words import gettext_noop
 
 # The first comparison should be there while the rest is drawn, so the first batch is a small one.
 FIRST_BATCH = 4
+TURN = 4  # batches of prompts that one model answers before the other does
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,10 @@ def run(job: Job) -> None:
     progress.status("sampling", prompts=len(asked), skipped=len(skipped))
     pace = _Pace(progress, samples, total=len(asked) * len(voices))
     lengths = [len(voices[0].prompts[prompt.id]) for prompt in asked]
-    for indices in sorted_batches(lengths, job.config.batch_size, first=FIRST_BATCH):
-        # Both models answer a batch before the next one begins: old and new of a prompt can be compared early.
+    # In a turn, the next prompt begins where a response has ended; with one model there is nothing to wait for.
+    turn = TURN * job.config.batch_size if len(voices) > 1 else len(asked)
+    for indices in sorted_batches(lengths, turn, first=min(FIRST_BATCH, job.config.batch_size)):
+        # Both models answer the same prompts before the next turn begins: old and new can be compared early.
         for voice in voices:
             _answer(voice, [asked[index] for index in indices], job, samples, pace)
     _write_result(job, samples, skipped, pace, seconds=time.monotonic() - started)
@@ -142,7 +145,13 @@ def _answer(voice: Voice, batch: list[Prompt], job: Job, samples: Samples, pace:
     drawing = Drawing(config.temperature, config.top_p, config.max_new_tokens)
     ids = [voice.prompts[prompt.id] for prompt in todo]
     completions = complete(
-        voice.model, ids, seeds, stop=voice.stop, pad_id=voice.tokenizer.pad_token_id, drawing=drawing
+        voice.model,
+        ids,
+        seeds,
+        stop=voice.stop,
+        pad_id=voice.tokenizer.pad_token_id,
+        drawing=drawing,
+        rows=config.batch_size * count,
     )
     drawn = 0
     for completion in completions:

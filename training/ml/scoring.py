@@ -13,6 +13,7 @@ from training.ml.batching import Padded, last_real, pad, sorted_batches
 from training.ml.chat import Messages, encode
 from training.ml.encoder import EncoderForReward
 from training.ml.forward import hidden_states
+from training.ml.prompts_once import shared_features, worthwhile_rows
 
 
 def rewards(model: nn.Module, batch: Padded) -> torch.Tensor:
@@ -23,6 +24,15 @@ def rewards(model: nn.Module, batch: Padded) -> torch.Tensor:
 def member_rewards(model: nn.Module, batch: Padded) -> torch.Tensor:
     """The scores by every member of an ensemble, fp32, shape (rows, members); one member for a plain reward model."""
     return inner(model).score(features(model, batch))
+
+
+def member_rewards_of(model: nn.Module, texts: Sequence[tuple[list[int], list[int]]], pad_id: int) -> torch.Tensor:
+    """As `member_rewards`, of prompts and their responses as tokens: what texts of one prompt share is read once where
+    the model can do that."""
+    sequences, prompts = [prompt + response for prompt, response in texts], [tuple(prompt) for prompt, _ in texts]
+    if rows := worthwhile_rows(model, sequences, prompts):
+        return inner(model).score(shared_features(model, rows))
+    return member_rewards(model, pad(sequences, pad_id).to(next(model.parameters()).device))
 
 
 def features(model: nn.Module, batch: Padded) -> torch.Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from training.ml import flash
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
+from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.demonstrations import Demonstration, load_demonstrations
 from training.ml.device import choose_device
@@ -38,6 +39,7 @@ def run(job: Job) -> None:
     tokenizer = load_tokenizer(job.model, **source)
     model = load_policy(job.model, device=device, **source)
     data = load_demonstrations(job.data, tokenizer, model, config.max_length)
+    tax = AlignmentTax(job, model, tokenizer)
     torch.manual_seed(job.seed)  # draws the adapter
     model = apply_adapter(model, config, "policy")
     machine = settle(model, config, device, data.train, rows=1)
@@ -54,6 +56,7 @@ def run(job: Job) -> None:
     start = frozen_start(model, config, lambda: load_policy(job.model, device=device, **source))
     metrics = imitation_figures(model, start, data.test, config.batch_size)
     progress.evaluation(metrics=headline(metrics), step=end.step)
+    metrics |= tax.figures(model, start, progress)
     metrics["samples"] = old_and_new(model, start, tokenizer, data.test, seed=job.seed)
 
     progress.status("saving")

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
+from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.device import choose_device
 from training.ml.evaluate import headline
@@ -38,6 +39,7 @@ def run(job: Job) -> None:
     tokenizer = load_tokenizer(job.model, **source)
     model = load_policy(job.model, device=device, **source)
     data = load_pairs(job.data, tokenizer, model, config.max_length)
+    tax = AlignmentTax(job, model, tokenizer)
     torch.manual_seed(job.seed)  # draws the adapter
     model = apply_adapter(model, config, "policy")
     machine = settle(model, config, device, data.train, rows=2)
@@ -55,6 +57,7 @@ def run(job: Job) -> None:
     with start() as frozen:
         metrics |= figures_before(simple_preference(frozen, config), data.test, config.batch_size)
     progress.evaluation(metrics=headline(metrics), step=end.step)
+    metrics |= tax.figures(model, start, progress)
     metrics["samples"] = old_and_new(model, start, tokenizer, data.test, seed=job.seed)
 
     progress.status("saving")

@@ -13,9 +13,9 @@ from training.ml.pairs import Pair
 Tokens = list[Tensor]  # for each sequence the log-probabilities of its completion's tokens, [its length], float32
 
 
-def token_logps(model: nn.Module, sequences: Sequences) -> Tokens:
-    """One forward pass over all (prompt, completion) pairs of tokens."""
-    logits, targets, _rows = completion_logits(model, sequences)  # row after row
+def token_logps(model: nn.Module, sequences: Sequences, stems: Sequence[list[int]] | None = None) -> Tokens:
+    """One forward pass over all (prompt, completion) pairs of tokens; `stems` as `completion_logits` has them."""
+    logits, targets, _rows = completion_logits(model, sequences, stems)  # row after row
     found = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(dim=1)
     return list(found.split([len(completion) for _, completion in sequences]))
 

@@ -76,6 +76,7 @@ class Run(models.Model):
     batch = models.ForeignKey(Batch, models.PROTECT, null=True, blank=True, related_name="runs")
     round = models.ForeignKey("training.Round", models.CASCADE, null=True, blank=True, related_name="runs")
     stage = models.PositiveSmallIntegerField(default=0)
+    bench = models.ForeignKey("training.Bench", models.CASCADE, null=True, blank=True, related_name="runs")
 
     attempt = models.PositiveIntegerField(default=0)
     slot = models.CharField(max_length=200, null=True, blank=True)

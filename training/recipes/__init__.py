@@ -13,6 +13,7 @@ from training.recipes.kto import KTOConfig
 from training.recipes.machine import MachineConfig
 from training.recipes.merge import MergeConfig
 from training.recipes.orpo import ORPOConfig
+from training.recipes.playground import PlaygroundConfig
 from training.recipes.ppo import PPOConfig
 from training.recipes.reward import RewardConfig
 from training.recipes.rloo import RLOOConfig
@@ -34,11 +35,12 @@ RECIPES: dict[str, type] = {
     "grpo": GRPOConfig,
     "merge": MergeConfig,
     "export": ExportConfig,
+    "playground": PlaygroundConfig,
 }
 # Those that train nothing.
-UNTRAINED = ("sample", "merge", "export")
+UNTRAINED = ("sample", "merge", "export", "playground")
 # Those that leave no model of the project, but `result.json`.
-WITHOUT_ARTIFACT = ("sample", "export")
+WITHOUT_ARTIFACT = ("sample", "export", "playground")
 
 
 def load(recipe: str, config: dict[str, Any]) -> Any:

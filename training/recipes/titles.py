@@ -15,6 +15,7 @@ TITLES = {
     "grpo": gettext_noop("Policy (GRPO)"),
     "merge": gettext_noop("Merging"),
     "export": gettext_noop("Export"),
+    "playground": gettext_noop("Playground"),
 }
 
 METHODS = {

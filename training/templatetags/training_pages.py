@@ -35,6 +35,7 @@ PHASES = {
     "sampling": gettext_lazy("Sampling"),
     "saving": gettext_lazy("Saving"),
     "pushing": gettext_lazy("Pushing to the hub"),
+    "serving": gettext_lazy("Ready"),
 }
 
 
@@ -239,3 +240,14 @@ def setting(value: Any) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     return str(value)
+
+
+@register.filter
+def score(value: float | None) -> str:
+    """Four decimals: two scores of one text, seen in two places, can be told to be the same."""
+    return "–" if value is None else f"{value:.4f}".replace("-", "−")
+
+
+@register.filter
+def change(value: float | None) -> str:
+    return "" if value is None else f"{value:+.4f}".replace("-", "−")

@@ -59,6 +59,7 @@ ROLLOUTS = (
 CURVES = {
     "merge": (),
     "export": (),
+    "playground": (),
     "sample": (SPEED, MEMORY),
     "sft": (LOSS, Curve("token_accuracy", _("Share of tokens that were the likeliest")), SPEED, MEMORY),
     **dict.fromkeys(REWARDED, ROLLOUTS),

@@ -15,6 +15,7 @@ FACTS = {
     "precision": _("Precision"),
     "precision_reason": _("Why this precision"),
     "attention": _("Attention"),
+    "prompts": _("Shared prompts"),
     "gradient_checkpointing": _("Gradient checkpointing"),
     "processes": _("Processes"),
     "sharing": _("Backbones"),

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest
 
-from annotate.workflow.exceptions import WorkflowError
+from annotate.workflow.exceptions import UploadRejected, WorkflowError
 from training.forms import RecipeForm
 from training.workflow.exceptions import BadConfig
 
@@ -23,10 +23,13 @@ def words(error: WorkflowError) -> str:
 def unless_refused(
     form: forms.Form, verb: Callable[..., Made], *args: Any, stages: Sequence[RecipeForm] = (), **kwargs: Any
 ) -> Made | None:
-    """The verb's result; None and an error at the field at fault if it refused: then nothing was made."""
+    """The verb's result; None and an error at the field at fault if it refused: then nothing was made. The lines of a
+    rejected upload have a place of their own in a page: that is raised."""
     try:
         with transaction.atomic():
             return verb(*args, **kwargs)
+    except UploadRejected:
+        raise
     except WorkflowError as error:
         _put(error, form, stages)
         return None

@@ -91,7 +91,7 @@ def resume_run(request: HttpRequest, project: Project, run_id: int) -> HttpRespo
         dispatch_queued()
     except WorkflowError as error:
         tell(request, error)
-    return redirect("run", project.slug, run.pk)
+    return redirect("playground_session" if run.recipe == "playground" else "run", project.slug, run.pk)
 
 
 @require_POST

@@ -1,6 +1,6 @@
 """What a run has shown, prepared for its page: figures with intervals, what was left out, and texts side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from annotate.models import Comparison
 from training.models import Artifact, Run
+from training.workflow.alignment_tax import Probed, tax_of
 from training.workflow.figures import ROLLOUTS, Figure, figure_of
 from training.workflow.reward_results import RewardDetails, reward_details
 
@@ -94,12 +95,13 @@ class TextPair:
 
 @dataclass(frozen=True)
 class Results:
-    """`details` of a reward model: where it is right and where not."""
+    """`details` of a reward model: where it is right and where not; `tax` of a policy: what it has unlearned."""
 
     figures: list[Figure]
     notes: list[str]
     pairs: list[TextPair]
     details: RewardDetails | None = None
+    tax: list[Probed] = field(default_factory=list)
 
 
 def results_of(run: Run) -> Results:
@@ -110,7 +112,8 @@ def results_of(run: Run) -> Results:
     if artifact is None:
         return Results([], [], [])
     manifest = artifact.manifest
-    return Results(figures_of(artifact), _notes_on_data(manifest), _held_out_pairs(manifest), details_of(artifact))
+    details, tax = details_of(artifact), tax_of(artifact)
+    return Results(figures_of(artifact), _notes_on_data(manifest), _held_out_pairs(manifest), details, tax)
 
 
 def figures_of(artifact: Artifact) -> list[Figure]:

@@ -13,10 +13,15 @@ __all__ = [
     "ModelRefused",
     "NameTaken",
     "NoPrompts",
+    "NotAllowed",
     "NotCancellable",
+    "NotComparable",
+    "PlaygroundBusy",
+    "PlaygroundEnded",
     "RunNotResumable",
     "TooFewLabels",
     "TooLittleDisk",
+    "TooLittleMemory",
     "WorkflowError",
 ]
 
@@ -34,7 +39,7 @@ class ModelRefused(WorkflowError):
 
 
 class NameTaken(WorkflowError):
-    """The project has a model of this name already."""
+    """The project has a model, or a set of probes, of this name already."""
 
 
 class BrokenArtifact(WorkflowError):
@@ -85,3 +90,23 @@ class RunNotResumable(WorkflowError):
 
 class HasBegun(WorkflowError):
     """The run waits no more, so whose turn it is cannot be changed."""
+
+
+class TooLittleMemory(WorkflowError):
+    """The models would not fit into the memory of the device."""
+
+
+class PlaygroundEnded(WorkflowError):
+    """Nobody is there to answer any more."""
+
+
+class PlaygroundBusy(WorkflowError):
+    """The message before is still being answered."""
+
+
+class NotAllowed(WorkflowError):
+    """The project does not take comparisons from its playgrounds."""
+
+
+class NotComparable(WorkflowError):
+    """The two responses make no comparison: equal, not whole, or not to the same prompt."""

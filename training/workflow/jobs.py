@@ -13,7 +13,8 @@ from annotate.workflow import snapshots
 from training.models import Run
 from training.workflow.artifacts import model_spec
 from training.workflow.card_facts import card_for
-from training.workflow.folders import folder_of
+from training.workflow.folders import folder_of, progress_of
+from training.workflow.probing import is_probed, material_of
 
 FORMAT = 1
 
@@ -24,8 +25,13 @@ def prepare(run: Run) -> Path:
     _set_aside_a_stranger(run, folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "error.json").unlink(missing_ok=True)
+    if run.recipe == "playground":
+        # An earlier attempt's word that it is ready would be taken for this one's.
+        progress_of(run).unlink(missing_ok=True)
     if run.prompt_ids:
         _write(folder / "prompts.jsonl", _prompt_lines(run))
+    if is_probed(run):
+        _write(folder / "probes.json", json.dumps(material_of(run), ensure_ascii=False))
     if run.recipe == "export":
         _write(folder / "card.md", card_for(run.model, run.config["form"], run.config["dtype"]))
     _write(folder / "job.json", json.dumps(job_of(run, folder), ensure_ascii=False, indent=1) + "\n")
@@ -45,6 +51,8 @@ def job_of(run: Run, folder: Path) -> dict[str, Any]:
         "reward_model": model_spec(run.reward_model) if run.reward_model else None,
         "data": _data_of(run),
         "prompts": str(folder / "prompts.jsonl") if run.prompt_ids else None,
+        "probes": str(folder / "probes.json") if is_probed(run) else None,
+        "latency": run.bench_id is not None,
         "cache": str(settings.MODELS_DIR),
         "lineage": lineage_of_run(run),
     }

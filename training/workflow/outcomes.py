@@ -9,9 +9,10 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
-from training.models import RunState
+from training.models import Run, RunState
 from training.recipes import WITHOUT_ARTIFACT
 from training.workflow import tails
+from training.workflow.folders import folder_of
 from training.workflow.storable import storable
 
 DONE, KNOWN_FAILURE, STOPPED = 0, 2, 4
@@ -40,6 +41,12 @@ def failed(reason: str, hint: str, **values: Any) -> Outcome:
 def has_product(folder: Path, recipe: str) -> bool:
     """The process has done its work; its result appears by a rename, so it is whole if it is there."""
     return (folder / ("result.json" if recipe in WITHOUT_ARTIFACT else "artifact/manifest.json")).is_file()
+
+
+def result_of(run: Run) -> dict[str, Any]:
+    """What the process of a run without a model says of its work; {} if it has said nothing."""
+    path = folder_of(run) / "result.json"
+    return storable(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
 
 
 def outcome_of(folder: Path, recipe: str, code: int, asked: RunState | None = None) -> Outcome:

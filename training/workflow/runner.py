@@ -21,6 +21,7 @@ from training.workflow import (
     exporting,
     jobs,
     outcomes,
+    playground,
     queueing,
     rounds,
     runs,
@@ -113,6 +114,8 @@ class _Supervision:
         if outcome.state == RunState.SUCCEEDED:
             if self.run.recipe == "export":
                 self._patiently(lambda: exporting.take_in(self.run))
+            if self.run.recipe == "playground":
+                self._patiently(lambda: playground.take_in(self.run))
             self._patiently(self._succeed)
         elif outcome.state == RunState.QUEUED:
             detail = outcome.reason or gettext_noop("Its worker was stopped; it goes on from its checkpoint.")

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_noop
 
 from annotate.models import Batch, DemonstrationSet, Project, Prompt, Snapshot, User
 from training import recipes
-from training.models import ACTIVE, NOT_BEGUN, Artifact, DeviceWish, Priority, Round, Run, RunEvent, RunState
+from training.models import ACTIVE, NOT_BEGUN, Artifact, Bench, DeviceWish, Priority, Round, Run, RunEvent, RunState
 from training.workflow import workers
 from training.workflow.exceptions import BadConfig, NotCancellable, RunNotResumable
 from training.workflow.told import Told, in_readers_language, told
@@ -52,6 +52,7 @@ def create_run(
     prompts: Iterable[Prompt] = (),
     round: Round | None = None,
     stage: int = 0,
+    bench: Bench | None = None,
     state: RunState = RunState.QUEUED,
     priority: Priority = Priority.NORMAL,
     device: DeviceWish = DeviceWish.ANY,
@@ -73,6 +74,7 @@ def create_run(
         prompt_ids=[prompt.pk for prompt in prompts],
         round=round,
         stage=stage,
+        bench=bench,
         state=state,
         priority=priority,
         device=device,

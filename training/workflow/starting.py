@@ -57,7 +57,7 @@ def start_training(
     config = runs.checked_config(recipe, config)
     inputs = Inputs(model, snapshot, reward_model, demonstrations)
     check_inputs(project, recipe, inputs)
-    _check_adapter(recipe, model, config)
+    check_adapter(recipe, model, config)
     enough_disk(model, [(recipe, config)])
     return runs.create_run(
         project,
@@ -120,7 +120,7 @@ def check_start(model: Artifact, recipe: str = "", where: str = "model") -> None
         )
 
 
-def _check_adapter(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
+def check_adapter(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
     """Raises BadConfig for what was made for decoders, on an encoder."""
     if model.task != Task.ENCODER or config["adapter"] in ON_ENCODERS:
         return

@@ -98,7 +98,7 @@ def measured(model: nn.Module) -> int:
 def test_the_machine_is_told_while_the_run_is_under_way(fixture_model: Path, tmp_path: Path) -> None:
     done = in_one(job(tmp_path, "reward", fixture_model, epochs=1))
     told = next(line for line in read_lines(done / "progress.jsonl") if line["stage"] == "training")
-    facts = ("device", "precision", "precision_reason", "attention", "gradient_checkpointing", "processes")
+    facts = ("device", "precision", "precision_reason", "attention", "prompts", "gradient_checkpointing", "processes")
     assert {name: told[name] for name in facts} == {name: manifest(done)[name] for name in facts}
     assert (told["precision"], told["attention"], told["processes"]) == ("fp32", "sdpa", 1)
 

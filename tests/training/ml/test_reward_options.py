@@ -203,7 +203,8 @@ def test_a_prompt_with_many_pairs_counts_once_and_each_response_is_read_once(jud
     read: list[Padded] = []
     judge.model.register_forward_pre_hook(lambda _m, _a, given: read.append(given["input_ids"]), with_kwargs=True)
     found = outcome(judge, groups, group_by_prompt=True)
-    assert [len(rows) for rows in read] == [3 + 2]
+    once = (3 + 3 + 4 + 2) + (1 + 3 + 4)  # the prompts, too
+    assert [rows.shape for rows in read] == [(1, once)]
     single = outcome(judge, [*pairs, alone]).losses
     assert found.losses.tolist() == pytest.approx([single[:3].mean().item(), single[3].item()], abs=1e-6)
     assert found.metrics["margin"].shape == (4,)

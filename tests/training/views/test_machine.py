@@ -14,6 +14,7 @@ SAID = {
     "precision": "bf16",
     "precision_reason": "The device computes in it.",
     "attention": "sdpa",
+    "prompts": "computed once for all responses",
     "gradient_checkpointing": True,
     "fallbacks": ["The optimizer is not paged."],
 }

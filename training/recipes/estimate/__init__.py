@@ -2,6 +2,8 @@
 
 from training.recipes.estimate.advice import Advice, nearest_that_fits
 from training.recipes.estimate.families import read_architecture
+from training.recipes.estimate.loaded import loaded_memory
+from training.recipes.estimate.memory import Memory
 from training.recipes.estimate.report import whole
 from training.recipes.estimate.table import ESTIMATED, Estimate, Machine, Question, estimate, every_method
 from training.recipes.estimate.throughput import Data, Speed
@@ -12,10 +14,12 @@ __all__ = [
     "Data",
     "Estimate",
     "Machine",
+    "Memory",
     "Question",
     "Speed",
     "estimate",
     "every_method",
+    "loaded_memory",
     "nearest_that_fits",
     "read_architecture",
     "whole",

@@ -26,6 +26,7 @@ class Batch:
     kept: int
     width: int = SINGLE
     padded: bool = True
+    one_mask: bool = False  # made beforehand for all layers, not by the kernel in each
 
     @property
     def tokens(self) -> int:
@@ -68,8 +69,9 @@ def _attention(model: Architecture, batch: Batch, keys: int, length: int) -> int
     repeated = model.queries if batch.padded else model.keys
     if not batch.padded:
         return batch.width * (2 * model.queries + 2 * repeated) + SINGLE * model.heads
+    mask = 0 if batch.one_mask else keys
     longer = keys / length  # keys and values before the text
-    return int(batch.width * (2 * model.queries + 2 * repeated * longer + keys)) + SINGLE * model.heads
+    return int(batch.width * (2 * model.queries + 2 * repeated * longer + mask)) + SINGLE * model.heads
 
 
 def _before_the_first(model: Architecture, batch: Batch) -> int:

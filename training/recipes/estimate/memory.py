@@ -10,7 +10,8 @@ from training.recipes.estimate.activations import SINGLE, Batch, saved_bytes, wo
 from training.recipes.estimate.adapters import Parameters, low_rank, parameters, targeted
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.layout import Architecture
-from training.recipes.estimate.workload import DRAWN, EVALUATED, EVALUATION_COPIES, Workload
+from training.recipes.estimate.workload import DRAWN, EVALUATED, EVALUATION_COPIES, PAIRS, Workload
+from training.recipes.shared_rows import FAMILIES, MAY_HAVE_WINDOWS, rows_for
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "reference", "value", "reward", "kv_cache")
 # NF4: half a byte, a byte of scale for 64 of them, and 4 bytes for 256 scales (Dettmers et al. 2023, section 3).
@@ -53,6 +54,9 @@ class Precision:
 
 def memory(model: Architecture, config: Any, work: Workload, device: str) -> Memory:
     """Raises RecipeError as `parameters` does."""
+    # On a GPU it may be flash attention, which cannot do that (training/ml/row_attention.py).
+    once = device == "cpu" and work.recipe in PAIRS and model.family in FAMILIES - MAY_HAVE_WINDOWS
+    work = replace(work, prompts_once=once)
     counted, precision = parameters(model, config, work.task), Precision.on(device, config)
     parts = dict.fromkeys(PARTS, 0)
     parts["weights"] = weights(model, config, counted, precision, work)
@@ -122,12 +126,22 @@ def _one_backward(config: Any, work: Workload) -> bool:
 def _while_learning(model: Architecture, config: Any, work: Workload, precision: Precision) -> int:
     """What is kept for the backward pass of a batch, and the deepest moment of that pass beyond it: at the logits, or
     in the last block."""
-    batch = Batch(work.rows, work.length, work.response, precision.base, padded=work.rows > 1)
+    batch = _batch(model, work, precision)
     kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config))
+    kept += batch.tokens * batch.length * precision.base if batch.one_mask else 0
     logits = work.copies * work.kept * model.vocabulary * SINGLE
     if config.adapter in ("full", "last_layers") and work.kept:
         kept += work.rows * (work.response + 1) * model.width * precision.base
     return kept + max(logits, working_bytes(model, batch)) + _unpacked(model, config, precision)
+
+
+def _batch(model: Architecture, work: Workload, precision: Precision) -> Batch:
+    """Where prompts are computed once, a row holds some pairs and has a mask."""
+    if not work.prompts_once:
+        return Batch(work.rows, work.length, work.response, precision.base, padded=work.rows > 1)
+    pairs, each = work.rows // 2, work.length + work.response
+    rows = rows_for(pairs * each, each)
+    return Batch(rows, -(-pairs // rows) * each, work.response, precision.base, one_mask=True)
 
 
 def _unpacked(model: Architecture, config: Any, precision: Precision) -> int:

@@ -19,7 +19,8 @@ EVALUATION_COPIES = 5
 @dataclass(frozen=True)
 class Workload:
     """`rows` sequences of up to `length` tokens at once, `kept` tokens of them responses (for which there are logits),
-    `head_rows` positions given to the output layer; `drawn` rows are drawn side by side."""
+    `head_rows` positions given to the output layer; `drawn` rows are drawn side by side. `prompts_once`: the prompt of
+    a pair, two of the rows, is computed once."""
 
     recipe: str
     rows: int
@@ -27,6 +28,7 @@ class Workload:
     response: int
     kept: int
     drawn: int
+    prompts_once: bool = False
 
     @property
     def copies(self) -> int:

@@ -1,0 +1,83 @@
+"""Floating-point operations of a model's passes, and how many a second this machine does in a plain matrix product."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+# Of a GPU what its maker states for dense bf16 products (operations a second); of a CPU, what is measured.
+STATED = {"H200": 989e12, "H100 PCIe": 756e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12}
+SIDE, TRIES = 1536, 5
+Text = tuple[int, int]  # tokens of a prompt and of a response
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """`body` and `head` are the weights that every token is multiplied with, in the blocks and in the output layer;
+    `wide` is what attention adds for a token and one that it looks at: layers times the width of the queries."""
+
+    body: int
+    head: int
+    wide: int
+
+    @staticmethod
+    def of(config: Any) -> Sizes:
+        width, heads = config.hidden_size, config.num_attention_heads
+        head = getattr(config, "head_dim", None) or width // heads
+        keys = getattr(config, "num_key_value_heads", heads) * head
+        block = 2 * width * heads * head + 2 * width * keys + 3 * width * config.intermediate_size
+        layers = config.num_hidden_layers
+        return Sizes(layers * block, config.vocab_size * width, layers * heads * head)
+
+    def read(self, prompt: int, response: int, heads: int) -> float:
+        """One forward pass over a response behind a prompt that has been read, or over a text (`prompt` 0); `heads`
+        tokens are given to the output layer."""
+        looked_at = response * prompt + response * (response + 1) / 2
+        return 2 * self.body * response + 2 * self.head * heads + 4 * self.wide * looked_at
+
+
+def pairs_once(sizes: Sizes, pairs: Sequence[tuple[int, int, int]], recipe: str, passes: int) -> float:
+    """The operations that a recipe needs for pairs of (prompt, chosen, rejected) tokens, shared tokens counted once and
+    logits of responses alone: a forward pass, a backward one (of the same size: only an adapter's weights have
+    gradients; twice it for all weights), and for "dpo" the reference's. `passes` is 3 with all of it."""
+    total = 0.0
+    for prompt, *responses in pairs:
+        total += sizes.read(0, prompt, 0)
+        for response in responses:
+            total += sizes.read(prompt, response, 0 if recipe == "reward" else response)
+    return passes * total
+
+
+def drawn_once(sizes: Sizes, texts: Sequence[Text], copies: int) -> float:
+    """What drawing responses needs: each prompt read once for its `copies` responses, each token drawn once."""
+    total = sum(sizes.read(prompt, response, response) for prompt, response in texts)
+    return total + sum(sizes.read(0, prompt, 1) for prompt, _ in texts) / copies
+
+
+def peak(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:
+    """Operations a second, of a CPU those of one core in a second of its time, and where the number comes from."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name()
+        for part, value in STATED.items():
+            if part in name:
+                return value, f"stated by its maker for {part}, dense bf16"
+    return measured(device, dtype), f"a core, measured: products of {SIDE} by {SIDE}, the fastest of {TRIES}"
+
+
+def clock(device: torch.device) -> float:
+    """Of a CPU the time that this process has worked: how long it waited for its turn says nothing of either side."""
+    return time.perf_counter() if device.type == "cuda" else time.process_time()
+
+
+def measured(device: torch.device, dtype: torch.dtype) -> float:
+    one = torch.rand(SIDE, SIDE, device=device, dtype=dtype)
+    seconds = []
+    for _ in range(TRIES):
+        began = clock(device)
+        (one @ one)[0, 0].item()  # waits for a GPU
+        seconds.append(clock(device) - began)
+    return 2 * SIDE**3 / min(seconds)

@@ -1,0 +1,93 @@
+"""Completions drawn in slots that are handed on are those drawn alone, in every family, and as `generate` decodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from tests.training.ml.families import build_family
+from tests.training.ml.trained import configured, untrained
+from training.ml import decoding
+from training.ml.decoding import Completion, Drawing, complete
+from training.ml.slots import Slots, read_prompts
+from training.recipes.shared_rows import FAMILIES
+
+pytestmark = pytest.mark.not_db
+PROMPTS = [[3, 4, 5], [3, 4, 6, 7, 8, 9, 10], [11], [3, 4, 5, 12], [13, 14, 15, 16, 17], [3, 4]]
+
+
+def by_row(found: Iterator[Completion]) -> dict[int, list[int]]:
+    return {one.row: one.ids for one in found}
+
+
+def in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoding, "can_read_rows", lambda _model: False)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_greedy_decoding_is_that_of_generate(family: str) -> None:
+    model = build_family(family)
+    settings = {"stop": frozenset(), "pad_id": 0, "drawing": Drawing(0, 1, 9)}
+    found = by_row(complete(model, PROMPTS, [[0]] * len(PROMPTS), rows=2, **settings))
+    for row, prompt in enumerate(PROMPTS):
+        expected = model.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), do_sample=False, max_new_tokens=9,
+            min_new_tokens=9, eos_token_id=None,
+        )  # fmt: skip
+        assert found[row] == expected[0, len(prompt) :].tolist()
+
+
+@pytest.mark.parametrize("base", ["fixture_model", "qwen2_model", "gpt2_model"])
+def test_a_draw_depends_neither_on_the_slots_nor_on_who_else_is_there(
+    base: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(request.getfixturevalue(base)).eval()
+    seeds = [[2 * n, 2 * n + 1] for n in range(len(PROMPTS))]
+    # A tenth of the vocabulary ends a row, so that rows end, and others enter, all along.
+    settings = {"stop": frozenset(range(0, 700, 10)), "pad_id": 0, "drawing": Drawing(1.0, 0.95, 30)}
+    whole = by_row(complete(model, PROMPTS, seeds, **settings))
+    assert len({len(ids) for ids in whole.values()}) > 3
+    for rows in (1, 3, 4, 7):
+        assert by_row(complete(model, PROMPTS, seeds, rows=rows, **settings)) == whole
+    in_batches(monkeypatch)
+    for rows in (2, 5, None):
+        assert by_row(complete(model, PROMPTS, seeds, rows=rows, **settings)) == whole
+
+
+def test_no_more_rows_are_drawn_than_asked_for_and_freed_ones_are_taken(
+    fixture_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = AutoModelForCausalLM.from_pretrained(fixture_model).eval()
+    busy: list[int] = []
+    step = Slots.step
+    monkeypatch.setattr(Slots, "step", lambda slots, *given: busy.append(slots.busy) or step(slots, *given))
+    settings = {"stop": frozenset(range(0, 700, 7)), "pad_id": 0, "drawing": Drawing(1.0, 1.0, 20)}
+    drawn = list(complete(model, PROMPTS * 4, [[n] for n in range(24)], rows=4, **settings))
+    assert sorted(one.row for one in drawn) == list(range(24))
+    assert max(busy) == 4
+    lengths = [len(one.ids) for one in sorted(drawn, key=lambda one: one.row)]
+    assert max(one.drawn for one in drawn) == sum(lengths)
+    waiting_for_the_longest = sum(max(lengths[start : start + 4]) for start in range(0, 24, 4))
+    assert len(busy) < 0.8 * waiting_for_the_longest
+
+
+def test_a_prompt_is_read_once_for_all_its_responses(fixture_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = AutoModelForCausalLM.from_pretrained(fixture_model).eval()
+    read: list[list[int]] = []
+    monkeypatch.setattr(decoding, "read_prompts", lambda *given: read.extend(given[1]) or read_prompts(*given))
+    settings = {"stop": frozenset(), "pad_id": 0, "drawing": Drawing(1.0, 1.0, 5)}
+    list(complete(model, PROMPTS, [[n, n + 1, n + 2] for n in range(6)], rows=4, **settings))
+    assert read == PROMPTS
+
+
+def test_an_adapter_with_virtual_tokens_is_drawn_from_in_batches(fixture_model: Path) -> None:
+    model = untrained(configured("p_tuning_v2"), "policy", fixture_model)
+    settings = {"stop": frozenset(), "pad_id": 0, "drawing": Drawing(0, 1, 6)}
+    apart = [by_row(complete(model, [prompt], [[0]], **settings))[0] for prompt in PROMPTS]
+    found = list(complete(model, PROMPTS, [[0]] * 6, rows=4, **settings))
+    assert by_row(iter(found)) == dict(enumerate(apart))
+    assert max(one.drawn for one in found) == 36

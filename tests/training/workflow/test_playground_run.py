@@ -1,0 +1,96 @@
+"""A playground with its real process: claimed like any run, asked, killed, taken up again, and ended when told."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+from django.db import connection
+from django.test import Client
+
+from annotate.models import Project, User
+from training.models import Artifact, Playground, Run, RunState
+from training.workflow import children, runner, runs
+from training.workflow.folders import folder_of
+from training.workflow.playground import end_playground, is_serving, mailbox_of, start_playground
+from training.workflow.playground_chat import ask
+from training.workflow.playground_turns import Turn, conversation_of
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+
+def in_background(run: Run) -> threading.Thread:
+    def work() -> None:
+        try:
+            runner.execute(run.pk)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread
+
+
+def until(true: Callable[[], object], seconds: float = 90) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def last(session: Playground) -> Turn:
+    found = conversation_of(session).last
+    assert found is not None
+    return found
+
+
+def serves(session: Playground) -> bool:
+    session.run.refresh_from_db()
+    return is_serving(session)
+
+
+def test_it_is_killed_taken_up_again_with_its_conversation_and_ends_when_told(
+    project: Project, policy: Artifact, client: Client, lead: User
+) -> None:
+    session = start_playground(project, [policy])
+    ask(session, "How do I bake bread?", settings={"max_new_tokens": 8}, seed=1)  # before anybody is there
+    thread = in_background(session.run)
+    until(lambda: last(session).is_done)
+    first = last(session).answers[0].text
+    assert first
+    until(lambda: serves(session))
+    number = ask(session, "And then?", settings={"max_new_tokens": 900}, seed=3)  # some 500 tokens
+    until(lambda: last(session).answers[0].text)
+    child = psutil.Process(int(children._children_of(folder_of(session.run))[0].pid))
+    os.kill(child.pid, signal.SIGKILL)
+    thread.join(30)
+    session.run.refresh_from_db()
+    assert session.run.state == RunState.FAILED and "SIGKILL" in session.run.reason
+    client.force_login(lead)
+    page = client.get(f"/p/garden/playground/{session.run_id}/").content.decode()
+    assert "This playground has ended." in page and "Start again with the same models" in page
+    assert not last(session).is_done
+
+    thread = in_background(runs.resume(session.run))
+    until(lambda: last(session).answers[0].tokens > 5 and serves(session))
+    end_playground(session)
+    thread.join(60)
+    session.run.refresh_from_db()
+    assert (session.run.state, session.run.result["ended"]) == (RunState.SUCCEEDED, "told")
+    answer = mailbox_of(session).answer(number, "first")
+    assert answer["done"] and answer["tokens"] > 5
+    assert conversation_of(session).turns[0].answers[0].text == first
+    assert not Artifact.objects.filter(run=session.run).exists()
+
+
+def test_a_worker_that_stops_ends_it_and_does_not_begin_it_again(project: Project, policy: Artifact) -> None:
+    session = start_playground(project, [policy])
+    thread = in_background(session.run)
+    until(lambda: serves(session))
+    runner.stopping.set()
+    thread.join(60)
+    session.run.refresh_from_db()
+    assert (session.run.state, session.run.slot) == (RunState.SUCCEEDED, None)

@@ -1,0 +1,149 @@
+"""The playground over the API: start, say, look, stop, score, send a pair to the queue, reveal, end."""
+
+from typing import Any
+
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotate.access import in_project
+from annotate.api.door import page_of, project_api
+from annotate.models import Project, Role
+from training.api.playground_serializers import (
+    MessageSerializer,
+    PlaygroundListSerializer,
+    PlaygroundSerializer,
+    ScoreTextSerializer,
+    StartPlaygroundSerializer,
+    message_as_json,
+    score_as_json,
+)
+from training.models import Artifact, Playground
+from training.tasks import dispatch
+from training.workflow import playground
+from training.workflow.playground_chat import ask, ask_again, score, score_answer, stop_answer
+from training.workflow.playground_sending import send_to_queue
+from training.workflow.playground_turns import conversation_of
+
+RELATED = ("run__project", "run__model", "run__reference_model", "run__reward_model")
+
+
+def _session(project: Project, run_id: int) -> Playground:
+    return get_object_or_404(Playground.objects.select_related(*RELATED), run__project=project, run=run_id)
+
+
+@extend_schema(
+    request=StartPlaygroundSerializer, responses={200: PlaygroundListSerializer(many=True), 201: PlaygroundSerializer}
+)
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+def playground_list(request: Request, project: Project) -> Response:
+    """POST queues one; messages may be sent at once and are answered when its models are loaded."""
+    if request.method == "GET":
+        rows = Playground.objects.filter(run__project=project).select_related(*RELATED)
+        return page_of(request, rows, PlaygroundListSerializer)
+    form = StartPlaygroundSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    asked = dict(form.validated_data)
+    models = [in_project(Artifact, project, pk=pk) for pk in asked.pop("models")]
+    scorer = asked.pop("reward_model")
+    reward_model = in_project(Artifact, project, pk=scorer) if scorer is not None else None
+    session = playground.start_playground(project, models, reward_model=reward_model, **asked, actor=request.user)
+    dispatch(session.run)
+    return Response(PlaygroundSerializer(session).data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(responses={200: PlaygroundSerializer})
+@project_api({"GET": Role.REVIEWER})
+def playground_detail(request: Request, project: Project, run_id: int) -> Response:
+    """Its state with everything that was said."""
+    return Response(PlaygroundSerializer(_session(project, run_id)).data)
+
+
+@extend_schema(request=MessageSerializer, responses={201: OpenApiTypes.OBJECT})
+@project_api({"POST": Role.MANAGER})
+def messages(request: Request, project: Project, run_id: int) -> Response:
+    """Says something to the model or to both; the answer is looked for under its number."""
+    session = _session(project, run_id)
+    form = MessageSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    asked = dict(form.validated_data)
+    again = asked.pop("again")
+    if again is None:
+        number = ask(session, **{**asked, "system": asked["system"] or ""})
+    else:
+        more = {name: asked[name] for name in ("text", "settings", "system", "seed")}
+        number = ask_again(session, again, **more)
+    return Response({"number": number}, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(responses={200: OpenApiTypes.OBJECT})
+@project_api({"GET": Role.REVIEWER})
+def message(request: Request, project: Project, run_id: int, number: int) -> Response:
+    """What there is of the answers; `done` says whether more is to come."""
+    turn = conversation_of(_session(project, run_id)).turn(number)
+    return Response(message_as_json(turn)) if turn else _nothing()
+
+
+@extend_schema(request=None, responses={200: OpenApiTypes.OBJECT})
+@project_api({"POST": Role.MANAGER})
+def stop(request: Request, project: Project, run_id: int, number: int) -> Response:
+    stop_answer(_session(project, run_id), number)
+    return Response({"number": number})
+
+
+@extend_schema(request=None, responses={200: OpenApiTypes.OBJECT, 201: OpenApiTypes.OBJECT})
+@project_api({"POST": Role.MANAGER})
+def comparison(request: Request, project: Project, run_id: int, number: int) -> Response:
+    """Sends the pair to the queue: 201, or 200 when the same two responses stand there already."""
+    made, is_new = send_to_queue(_session(project, run_id), number)
+    told = {"id": made.pk, "key": made.key, "batch": made.batch.name, "prompt": made.prompt_id}
+    return Response(told, status=status.HTTP_201_CREATED if is_new else status.HTTP_200_OK)
+
+
+@extend_schema(request=ScoreTextSerializer, responses={201: OpenApiTypes.OBJECT})
+@project_api({"POST": Role.MANAGER})
+def scores(request: Request, project: Project, run_id: int) -> Response:
+    session = _session(project, run_id)
+    form = ScoreTextSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    return Response({"number": _score(session, form.validated_data)}, status=status.HTTP_201_CREATED)
+
+
+def _score(session: Playground, asked: dict[str, Any]) -> int:
+    if asked["message"] is not None:
+        return score_answer(session, asked["message"], asked["side"])
+    return score(session, asked["prompt"], asked["response"], asked["system"])
+
+
+@extend_schema(responses={200: OpenApiTypes.OBJECT})
+@project_api({"GET": Role.REVIEWER})
+def scored(request: Request, project: Project, run_id: int, number: int) -> Response:
+    rows = conversation_of(_session(project, run_id)).scores
+    found = next((row for row in rows if row.number == number), None)
+    return Response(score_as_json(found)) if found else _nothing()
+
+
+@extend_schema(request=None, responses={200: PlaygroundSerializer})
+@project_api({"POST": Role.MANAGER})
+def reveal(request: Request, project: Project, run_id: int) -> Response:
+    session = _session(project, run_id)
+    playground.reveal(session, actor=request.user)
+    return Response(PlaygroundSerializer(session).data)
+
+
+@extend_schema(request=None, responses={200: PlaygroundSerializer})
+@project_api({"POST": Role.MANAGER})
+def end(request: Request, project: Project, run_id: int) -> Response:
+    """What is being written is kept as far as it is."""
+    session = _session(project, run_id)
+    playground.end_playground(session, actor=request.user)
+    return Response(PlaygroundSerializer(session).data)
+
+
+def _nothing() -> Response:
+    said = _("There is nothing of this number, or it was asked again since.")
+    return Response({"detail": said}, status=status.HTTP_404_NOT_FOUND)

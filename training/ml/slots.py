@@ -1,0 +1,126 @@
+"""Keys and values of texts that grow side by side, each in a slot of its own that is handed on when its text has ended.
+
+Memory is taken beforehand: a token is written where it belongs, and nothing that is there is copied for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from training.ml.prompt_rows import lay_out
+from training.ml.row_attention import row_inputs
+
+Kept = list[tuple[Tensor, Tensor]]  # for each layer the keys and the values of one text, [heads, tokens, head width]
+
+
+class Read:
+    """Stands where a cache would while prompts are read: takes down what each layer computes."""
+
+    def __init__(self) -> None:
+        self.layers: list[tuple[Tensor, Tensor]] = []
+
+    def update(self, keys: Tensor, values: Tensor, _layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        self.layers.append((keys, values))
+        return keys, values
+
+    def get_seq_length(self, *_: object) -> int:
+        return 0
+
+
+class Slots:
+    """`number` slots. The texts at work stand in the first ones, so that they are a batch as they are; `lengths`
+    [slots] says how many tokens each has. As a cache it takes one new token for each of them."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.busy = 0
+        self.lengths = torch.zeros(number, dtype=torch.long)
+        self.longest = 0  # of those at work, with the token that is being written
+        self._layers: list[tuple[Tensor, Tensor]] = []
+        self._where: tuple[Tensor, Tensor] | None = None  # slot and place of that token, on the model's device
+
+    def put(self, kept: Kept, more: int) -> None:
+        """A text whose tokens have been read, and which may get so many `more`; it takes the first free slot."""
+        length = kept[0][0].shape[1]
+        self._make_room(kept, length + more)
+        for layer, parts in zip(self._layers, kept, strict=True):
+            for memory, part in zip(layer, parts, strict=True):
+                memory[self.busy, :, :length] = part
+        self.lengths[self.busy] = length
+        self.busy += 1
+
+    def _make_room(self, kept: Kept, wanted: int) -> None:
+        """Longer texts come later: room for them is not taken before, and then half as much again."""
+        room = self._layers[0][0].shape[2] if self._layers else 0
+        if wanted <= room:
+            return
+        wider = max(wanted, room + room // 2)
+        for place, parts in enumerate(kept):
+            made = tuple(part.new_zeros(self.number, len(part), wider, part.shape[2]) for part in parts)
+            if not room:
+                self._layers.append(made)
+                continue
+            for memory, old in zip(made, self._layers[place], strict=True):
+                memory[: self.busy, :, :room] = old[: self.busy]
+            self._layers[place] = made
+
+    def drop(self, slot: int) -> int:
+        """The text has ended: the last one at work moves into its slot. Returns where that one stood."""
+        last = self.busy - 1
+        if slot != last:
+            length = int(self.lengths[last])
+            for layer in self._layers:
+                for memory in layer:
+                    memory[slot, :, :length] = memory[last, :, :length]
+            self.lengths[slot] = self.lengths[last]
+        self.busy = last
+        return last
+
+    def update(self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """One token each, [busy, heads, 1, head width]; what they may look at, [busy, heads, longest, head width]."""
+        (slots, places), found = self._where, []
+        for memory, part in zip(self._layers[layer], (keys, values), strict=True):
+            memory[slots, :, places] = part[:, :, 0]
+            found.append(memory[: self.busy, :, : self.longest])
+        return found[0], found[1]
+
+    def get_seq_length(self, *_: object) -> int:
+        return self.longest - 1
+
+    def step(self, body: nn.Module, tokens: Tensor) -> Tensor:
+        """Logits after the next token of each text at work, [busy, vocabulary]."""
+        lengths = self.lengths[: self.busy]
+        self.longest = int(lengths.max()) + 1
+        device = tokens.device
+        self._where = torch.arange(self.busy, device=device), lengths.to(device)
+        hidden = torch.finfo(body.dtype).min
+        seen = torch.arange(self.longest) <= lengths[:, None]
+        mask = torch.zeros(seen.shape, dtype=body.dtype).masked_fill_(~seen, hidden)[:, None, None].to(device)
+        logits = body(
+            input_ids=tokens[:, None],
+            attention_mask=mask,
+            position_ids=self._where[1][:, None],
+            past_key_values=self,
+            use_cache=True,
+        ).logits[:, -1]
+        lengths += 1
+        return logits
+
+
+def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, list[Kept]]:
+    """Logits after each prompt, [prompts, vocabulary], and its keys and values; what prompts begin with alike is read
+    once."""
+    device = next(model.parameters()).device
+    rows = lay_out(prompts, [tuple(prompt) for prompt in prompts]).to(device)
+    read, taken = row_inputs(model, rows), Read()
+    states = read.body.base_model(**read.arguments, past_key_values=taken, use_cache=True).last_hidden_state
+    ends = rows.at([len(prompt) - 1 for prompt in prompts], [len(prompt) for prompt in prompts])
+    logits = read.body.get_output_embeddings()(states[ends])
+    kept = []
+    for row, columns in rows.places:
+        where = torch.tensor(columns, device=device)
+        kept.append([(keys[row][:, where], values[row][:, where]) for keys, values in taken.layers])
+    return logits, kept

@@ -1,0 +1,181 @@
+"""A bench: starts the same training with every adapter method, takes up again what failed, and stops what is left."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from annotate.models import Project, Snapshot, User
+from training.models import Artifact, Bench, DeviceWish, Priority, Run, RunState
+from training.recipes.adapters import HEAD
+from training.recipes.estimate.adapters import methods_for
+from training.recipes.titles import ADAPTERS
+from training.workflow import runs, starting
+from training.workflow.disk import enough_disk
+from training.workflow.estimates import asked_of
+from training.workflow.exceptions import BadConfig, BadInput, NotCancellable, RunNotResumable
+from training.workflow.told import Told, in_readers_language, told
+
+# Recipes that learn from pairs and are measured by an accuracy on held-out ones.
+BENCHED = ("reward", "dpo")
+# A method's learning rate against that of LoRA: at one rate for all, half of the methods would not have learned yet,
+# and others would have left. Full: a tenth, as customary. (IA)³: 0.003 in Liu et al. 2022, against 0.0001 to 0.0002 of
+# LoRA. Biases: 0.001 and more in Ben Zaken et al. 2022 (BitFit). Virtual tokens: 0.005 to 0.03 in Liu et al. 2022
+# (P-Tuning v2), 0.3 in Lester et al. 2021; and see docs/adapters.md for what they need on the demo model.
+RATES = {
+    "full": 0.1, "last_layers": 0.1, "ia3": 20.0, "bias": 10.0,
+    "prefix": 5.0, "p_tuning_v2": 50.0, "p_tuning": 20.0, "prompt_tuning": 50.0,
+}  # fmt: skip
+HIGHEST_RATE = 0.1
+Configs = Mapping[str, dict[str, Any]]
+
+
+def start_bench(
+    project: Project,
+    recipe: str,
+    snapshot: Snapshot,
+    model: Artifact,
+    config: dict[str, Any] | None = None,
+    *,
+    methods: Sequence[str] = (),
+    overrides: Configs | None = None,
+    seed: int = 0,
+    priority: Priority = Priority.NORMAL,
+    device: DeviceWish = DeviceWish.ANY,
+    actor: User | None = None,
+) -> Bench:
+    """Queues a run for each method (all of the recipe's without `methods`); those that the model refuses are written
+    down with the reason. `config` is for all methods, `overrides` what differs, by method.
+
+    Raises BadInput, BadConfig, ModelRefused, TooFewLabels or TooLittleDisk; then nothing was made.
+    """
+    config, overrides = config or {}, overrides or {}
+    _check_recipe(recipe)
+    chosen = _checked_methods(recipe, methods, overrides)
+    starting.check_inputs(project, recipe, starting.Inputs(model, snapshot))
+    if "adapter" in config:
+        said = _("A bench chooses the adapter itself.")
+        hint = _("Leave it out, and say which methods to compare.")
+        raise BadConfig(f"{recipe}.adapter: {said}", hint, field="adapter", recipe=recipe, said=said)
+    complete = {name: _settings(recipe, name, config, overrides.get(name, {})) for name in chosen}
+    refused = _refused(project, recipe, model, snapshot, complete)
+    if not methods and HEAD not in chosen:
+        refused[HEAD] = told(gettext_noop("Only a reward model has a score head."))
+    planned = {name: settings for name, settings in complete.items() if name not in refused}
+    if len(planned) < 2:
+        raise BadInput(
+            _("There is nothing to compare: %(n)s of the chosen methods can be trained.") % {"n": len(planned)},
+            _("Choose at least two that the model takes."),
+            where="methods",
+        )
+    enough_disk(model, [(recipe, settings) for settings in planned.values()])
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=project.pk)
+        number = (project.benches.aggregate(last=Max("number"))["last"] or 0) + 1
+        bench = Bench.objects.create(
+            project=project, number=number, recipe=recipe, snapshot=snapshot, model=model, seed=seed, config=config,
+            refused={name: {"reason": str(why), **why.as_json()} for name, why in refused.items()}, created_by=actor,
+        )  # fmt: skip
+        inputs = {"seed": seed, "snapshot": snapshot, "model": model, "priority": priority, "device": device}
+        for name, settings in planned.items():
+            title = f"Bench {number}: {ADAPTERS[name]}"
+            runs.create_run(project, recipe, settings, title, **inputs, bench=bench, actor=actor)
+    return bench
+
+
+def resume_bench(bench: Bench, actor: User | None = None) -> list[Run]:
+    """Puts failed and cancelled cells back into the queue, where they go on from their checkpoints; what is done stays.
+
+    Raises RunNotResumable where there is nothing to take up, or a model is gone.
+    """
+    with transaction.atomic():
+        found = [run for run in bench.runs.order_by("pk") if run.can_resume]
+        if not found:
+            said = _("No run of bench %(number)s has failed or was cancelled.") % {"number": bench.number}
+            raise RunNotResumable(said, _("Nothing needs to be done."))
+        return [runs.resume(run, actor=actor) for run in found]
+
+
+def cancel_bench(bench: Bench, actor: User | None = None) -> int:
+    """Ends what has not begun and asks what is running to stop; how many that were. Asking twice is asking once."""
+    asked = 0
+    for run in bench.runs.unfinished():
+        try:
+            runs.request_cancel(run, actor=actor)
+            asked += 1
+        except NotCancellable:
+            continue  # it has come to its end in the meantime
+    return asked
+
+
+def refusal_of(bench: Bench, method: str) -> str:
+    """Why the method was given no run, in the reader's language."""
+    why = bench.refused[method]
+    return in_readers_language(why.get("reason", ""), why.get("template", ""), why.get("values"))
+
+
+def state_of(bench_runs: Sequence[Run]) -> str:
+    """ "running", "waiting", "incomplete" (something failed or was cancelled) or "done"."""
+    states = {run.state for run in bench_runs}
+    if states & {RunState.RUNNING, RunState.CANCELLING}:
+        return "running"
+    if states & {RunState.QUEUED, RunState.WAITING}:
+        return "waiting"
+    return "incomplete" if states & {RunState.FAILED, RunState.CANCELLED} else "done"
+
+
+def _check_recipe(recipe: str) -> None:
+    if recipe not in BENCHED:
+        raise BadInput(
+            _("There is no bench of “%(recipe)s”.") % {"recipe": recipe},
+            _("Use one of: %(names)s.") % {"names": ", ".join(BENCHED)},
+            where="recipe",
+        )
+
+
+def _checked_methods(recipe: str, methods: Sequence[str], overrides: Configs) -> list[str]:
+    """In the recipe's order."""
+    known = methods_for(recipe)
+    for name in (*methods, *overrides):
+        if name not in known:
+            raise BadInput(
+                _("“%(recipe)s” has no adapter method “%(name)s”.") % {"recipe": recipe, "name": name},
+                _("Use one of: %(names)s.") % {"names": ", ".join(known)},
+                where="methods",
+            )
+    return [name for name in known if name in methods] if methods else list(known)
+
+
+def _settings(recipe: str, method: str, config: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Complete and checked; the learning rate is the method's customary one where none was given for it."""
+    settings = runs.checked_config(recipe, {**config, **own, "adapter": method})
+    if "learning_rate" not in own and method in RATES:
+        rate = min(settings["learning_rate"] * RATES[method], HIGHEST_RATE)
+        return runs.checked_config(recipe, {**settings, "learning_rate": rate})
+    return settings
+
+
+def _refused(
+    project: Project, recipe: str, model: Artifact, snapshot: Snapshot, complete: dict[str, dict[str, Any]]
+) -> dict[str, Told]:
+    """What has no place in the model, as far as its config.json tells; without one the run itself will."""
+    found: dict[str, Told] = {}
+    for name, settings in complete.items():
+        try:
+            starting.check_adapter(recipe, model, settings)
+        except BadConfig:
+            found[name] = told(gettext_noop("It is not offered on an encoder."))
+    left = next((settings for name, settings in complete.items() if name not in found), None)
+    if left is None:
+        return found
+    try:
+        methods = asked_of(project, recipe, model, {**left, "adapter": "lora"}, snapshot=snapshot).methods
+    except (BadInput, BadConfig):
+        return found
+    for one in methods:
+        if one.refused is not None and one.adapter in complete:
+            found.setdefault(one.adapter, told(one.refused.template, **one.refused.values))
+    return found

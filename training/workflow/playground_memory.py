@@ -1,0 +1,58 @@
+"""What the models of a playground will take of the device's memory, before they are loaded."""
+
+from dataclasses import dataclass
+
+from django.utils.translation import gettext as _
+
+from training.models import Artifact, DeviceWish
+from training.recipes import RecipeError
+from training.recipes.estimate import Machine, Memory, loaded_memory, read_architecture
+from training.recipes.estimate.layout import Architecture
+from training.workflow import device
+from training.workflow.configs import config_of
+from training.workflow.estimate_words import size
+from training.workflow.exceptions import BadInput, TooLittleMemory
+from training.workflow.told import in_readers_language
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """`memory` is None where it is not known, and `problem` says why."""
+
+    machine: Machine
+    memory: Memory | None = None
+    problem: str = ""
+
+    @property
+    def fits(self) -> bool:
+        return self.memory is None or self.machine.fits(self.memory.total)
+
+
+def memory_wanted(policies: list[Artifact], reward: Artifact | None, wish: str = DeviceWish.ANY) -> Wanted:
+    """From each config.json alone, for the device that a run with this wish would take on this machine."""
+    machine = device.machine("" if wish == DeviceWish.ANY else wish)
+    try:
+        spoken = [_architecture(model) for model in policies]
+        memory = loaded_memory(spoken, _architecture(reward) if reward else None, machine.device)
+    except BadInput as error:
+        return Wanted(machine, problem=f"{error.message} {error.hint}".strip())
+    except RecipeError as error:
+        return Wanted(machine, problem=in_readers_language(error.message, error.template, error.values))
+    return Wanted(machine, memory)
+
+
+def require_room(wanted: Wanted) -> None:
+    """Raises TooLittleMemory with both figures."""
+    if wanted.fits or wanted.memory is None or wanted.machine.memory is None:
+        return
+    needed = wanted.memory.total + wanted.machine.process
+    raise TooLittleMemory(
+        _("These models need about %(needed)s of memory, and this machine has %(has)s.")
+        % {"needed": size(needed), "has": size(wanted.machine.memory)},
+        _("Choose fewer or smaller models, or say that it is to be started anyway, if the worker has more."),
+        where="anyway",
+    )
+
+
+def _architecture(model: Artifact) -> Architecture:
+    return read_architecture(config_of(model))
