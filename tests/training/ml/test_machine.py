@@ -25,7 +25,7 @@ from training.recipes.kto import KTOConfig
 from training.recipes.sft import SFTConfig
 
 pytestmark = pytest.mark.not_db
-BATCH = [([5] * 2, [7] * 126)] * 8
+BATCH = [([first] * 2, [7] * 126) for first in range(5, 13)]  # nothing that could be computed once
 
 
 @pytest.fixture(autouse=True)
