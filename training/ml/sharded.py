@@ -40,8 +40,12 @@ def shard(model: nn.Module, config: Any) -> None:
             gettext_noop("Choose ddp, full fine-tuning, or LoRA."),
             kind=kind,
         )
-    if kind == "fsdp":
+    if will_be_sharded(config):
         _part(model)
+
+
+def will_be_sharded(config: Any) -> bool:
+    return together.count() > 1 and getattr(config, "parallel", "ddp") == "fsdp"
 
 
 def _part(model: nn.Module) -> None:

@@ -129,7 +129,7 @@ def test_a_penalty_for_not_ending_teaches_to_end(model: Path, tmp_path: Path) ->
     settings = {"missing_eos_penalty": 2.0, "max_new_tokens": 8, "rollouts": 128}
     found = curve(model, tmp_path, lambda rollouts: [0.5] * len(rollouts), epochs=16 * 16, **settings)
     assert found[0]["eos_rate"] < 0.1
-    assert average(found[-3:], "eos_rate") > 0.9
+    assert average(found[-8:], "eos_rate") > 0.9  # of eight, since nothing holds the policy where it has got to
     first, last = found[0], found[-1]
     assert first["reward"] == pytest.approx(0.5 - 2 * (1 - first["eos_rate"]))
     assert last["reward"] == pytest.approx(0.5 - 2 * (1 - last["eos_rate"]))
