@@ -64,7 +64,7 @@ def test_a_conversation_by_the_keyboard(open_as: Open, session: Playground, look
     page.keyboard.press("Control+Enter")
     answered(page, 2)
     page.locator("#last_turn [name=again]").press("Enter")
-    expect(page.locator("#last_turn .answer").first).to_contain_text("3")
+    expect(page.locator("#last_turn .answer .text").first).to_contain_text("3")
     answered(page, 2)
     page.locator("#last_turn summary", has_text="Edit").press("Enter")
     page.fill("#edited", "And before?")
