@@ -2,17 +2,14 @@
 
 import os
 import signal
-import threading
-import time
-from collections.abc import Callable
 
 import psutil
 import pytest
-from django.db import connection
 from django.test import Client
 
 from annotate.models import Project, User
-from training.models import Artifact, Playground, Run, RunState
+from tests.training.background import in_background, until
+from training.models import Artifact, Playground, RunState
 from training.workflow import children, runner, runs
 from training.workflow.folders import folder_of
 from training.workflow.playground import end_playground, is_serving, mailbox_of, start_playground
@@ -20,25 +17,6 @@ from training.workflow.playground_chat import ask
 from training.workflow.playground_turns import Turn, conversation_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
-
-
-def in_background(run: Run) -> threading.Thread:
-    def work() -> None:
-        try:
-            runner.execute(run.pk)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
-
-
-def until(true: Callable[[], object], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def last(session: Playground) -> Turn:

@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -14,11 +12,11 @@ from pathlib import Path
 import psutil
 import pytest
 from django.conf import settings
-from django.db import connection
 from django.utils import timezone
 
 from annotate.models import Comparison, Project, Prompt, Snapshot
 from tests.factories import make_prompts
+from tests.training.background import in_background, until
 from tests.training.database import environment
 from training.models import Artifact, Run, RunState, Sample
 from training.workflow import children, jobs, runner, runs, sampling, starting
@@ -31,25 +29,6 @@ SHORT = {"max_new_tokens": 8}
 # So many steps that there is time to disturb it, with a checkpoint after each second.
 LONG = {"epochs": 40, "batch_size": 2, "checkpoint_every": 2, "max_length": 256}
 QUICK = {"batch_size": 4, "max_length": 256}
-
-
-def _in_background(run: Run) -> threading.Thread:
-    def work() -> None:
-        try:
-            runner.execute(run.pk)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
-
-
-def _until(true: Callable[[], object], seconds: float = 90) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def _lines(run: Run) -> list[dict]:
@@ -85,8 +64,8 @@ def test_samples_become_comparisons(project: Project, policy: Artifact, prompts:
 def test_the_first_comparison_is_there_while_the_rest_is_sampled(project: Project, policy: Artifact) -> None:
     config = {"max_new_tokens": 100, "batch_size": 1}
     run = sampling.start_sampling(project, policy, config, make_prompts(project, 40))
-    thread = _in_background(run)
-    _until(lambda: Comparison.objects.filter(batch=run.batch).exists())
+    thread = in_background(run)
+    until(lambda: Comparison.objects.filter(batch=run.batch).exists())
     assert Run.objects.get().state == RunState.RUNNING
     assert Comparison.objects.count() < 40
     runs.request_cancel(run)
@@ -126,8 +105,8 @@ def test_kill_9_of_the_process_is_told_and_resume_ends_with_an_artifact(
     project: Project, policy: Artifact, snapshot: Snapshot
 ) -> None:
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
-    thread = _in_background(run)
-    _until(_trained_a_bit(run))
+    thread = in_background(run)
+    until(_trained_a_bit(run))
     _child(run).kill()
     thread.join(30)
     run.refresh_from_db()
@@ -146,8 +125,8 @@ def test_cancel_saves_a_checkpoint_and_resume_goes_on_from_it(
     project: Project, policy: Artifact, snapshot: Snapshot
 ) -> None:
     run = starting.start_training(project, "dpo", snapshot, policy, LONG)
-    thread = _in_background(run)
-    _until(_trained_a_bit(run))
+    thread = in_background(run)
+    until(_trained_a_bit(run))
     runs.request_cancel(run)
     thread.join(60)
     run.refresh_from_db()
@@ -162,8 +141,8 @@ def test_cancel_saves_a_checkpoint_and_resume_goes_on_from_it(
 
 def test_a_worker_that_is_stopped_gives_its_run_back(project: Project, policy: Artifact, snapshot: Snapshot) -> None:
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
-    thread = _in_background(run)
-    _until(_trained_a_bit(run))
+    thread = in_background(run)
+    until(_trained_a_bit(run))
     runner.stopping.set()
     thread.join(60)
     run.refresh_from_db()
@@ -179,8 +158,8 @@ def test_a_slot_of_several_devices_gives_a_run_as_many_processes(
 ) -> None:
     monkeypatch.setattr(settings, "DEVICE_SLOTS", ["cpu*2"])
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
-    thread = _in_background(run)
-    _until(_trained_a_bit(run))
+    thread = in_background(run)
+    until(_trained_a_bit(run))
     workers = _child(run).children()
     assert len(workers) == 2
     runs.request_cancel(run)
@@ -201,8 +180,8 @@ def test_a_killed_run_leaves_none_of_its_processes(
     monkeypatch.setattr(settings, "DEVICE_SLOTS", ["cpu*2"])
     monkeypatch.setattr(children, "GRACE_SECONDS", 0.0)
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
-    thread = _in_background(run)
-    _until(_trained_a_bit(run))
+    thread = in_background(run)
+    until(_trained_a_bit(run))
     workers = _child(run).children()
     runs.request_cancel(run)
     thread.join(60)
@@ -223,15 +202,15 @@ def test_kill_9_of_the_worker_leaves_no_second_process_and_the_run_goes_on(
 ) -> None:
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
     worker = subprocess.Popen([sys.executable, "-c", SUPERVISOR, str(run.pk)], cwd=settings.BASE_DIR, env=environment())
-    _until(_trained_a_bit(run))
+    until(_trained_a_bit(run))
     child = _child(run)
     worker.kill()
     worker.wait()
     later = timezone.now() + timedelta(seconds=settings.HEARTBEAT_TIMEOUT + 1)
     assert [taken.pk for taken in runs.reconcile(later)] == [run.pk]
     run.refresh_from_db()
-    thread = _in_background(run)
-    _until(lambda: _pid(run) != child.pid)
+    thread = in_background(run)
+    until(lambda: _pid(run) != child.pid)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     runs.request_cancel(run)
     thread.join(60)
@@ -245,19 +224,19 @@ def test_an_orphan_ends_by_itself(project: Project, policy: Artifact, snapshot: 
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
     command = [sys.executable, "-c", SUPERVISOR, str(run.pk)]
     worker = subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment())
-    _until(_trained_a_bit(run))
+    until(_trained_a_bit(run))
     child = _child(run)
     worker.kill()
     worker.wait()
-    _until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 30)
+    until(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, 30)
 
 
 def test_a_supervisor_that_lost_its_run_ends_its_process(
     project: Project, policy: Artifact, snapshot: Snapshot
 ) -> None:
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
-    thread = _in_background(run)
-    _until(_trained_a_bit(run))
+    thread = in_background(run)
+    until(_trained_a_bit(run))
     child = _child(run)
     runs.reconcile(timezone.now() + timedelta(seconds=settings.HEARTBEAT_TIMEOUT + 10))
     thread.join(60)
