@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
-from training.ml.alignment_tax import AlignmentTax
-from training.ml.artifact import write_artifact
-from training.ml.device import choose_device
 from training.ml.dpo import direct_preference
-from training.ml.evaluate import headline
 from training.ml.intervals import mean
 from training.ml.job import Job
-from training.ml.load import load_policy, load_tokenizer
 from training.ml.logprobs import Sequences
-from training.ml.loop import Objective, Outcome, train
-from training.ml.machine import settle
+from training.ml.loop import Objective, Outcome
 from training.ml.pairs import read_pairs
 from training.ml.policy_figures import judged, preference_figures
-from training.ml.precision import for_training
+from training.ml.policy_run import begin
 from training.ml.preference_losses import prospect
-from training.ml.progress import Progress
-from training.ml.reference import Reference, Start, frozen_logps, frozen_start, model_key, untouched
+from training.ml.reference import Reference, Start, frozen_logps, untouched
 from training.ml.sharded import is_sharded
-from training.ml.side_by_side import old_and_new
 from training.ml.token_logps import both_sides, token_logps, totals
 from training.ml.votes import Vote, load_votes
 from training.recipes.dpo import DPOConfig
@@ -37,51 +26,18 @@ from training.recipes.kto import KTOConfig
 
 def run(job: Job) -> None:
     """Load, prepare, train, evaluate, write the artifact. Raises ModelError for every known failure."""
-    config, progress = job.config, Progress(job.directory)
-    device = for_training(choose_device(), config)
-    source = {"cache": job.cache, "on_convert": lambda: progress.status("converting")}
-
-    progress.status("loading")
-    tokenizer = load_tokenizer(job.model, **source)
-    model = load_policy(job.model, device=device, **source)
-    data = load_votes(job.data, tokenizer, model, config.max_length)
-    held_out = read_pairs(job.data.test, tokenizer, data.limit).kept
-    key = model_key(model, tokenizer, config)
-    reference, tax = Reference(job.cache, key), AlignmentTax(job, model, tokenizer, key)
-    torch.manual_seed(job.seed)  # draws the adapter
-    model = apply_adapter(model, config, "policy")
-    machine = settle(model, config, device, data.train, rows=1)
-    untrained = trainable_hash(model)
+    begun = begin(job, load_votes, rows=1, with_reference=True)
+    model, data, reference, config = begun.model, begun.data, begun.reference, job.config
+    held_out = read_pairs(job.data.test, begun.tokenizer, data.limit).kept
     with untouched(model, config) as frozen:
-        reference.prepare(frozen, texts(data.train + data.test) + both_sides(held_out), config.batch_size, progress)
-    start = frozen_start(model, config, lambda: load_policy(job.model, device=device, **source))
-
-    progress.status("training", data=data.counts(), **machine)
-    objective = unpaired_preference(model, reference, start, config, data.limit)
-    end = train(model, data.train, objective, config, seed=job.seed, directory=job.directory, progress=progress)
-    require_change(model, untrained)
-
-    progress.status("evaluating")
+        known = texts(data.train + data.test) + both_sides(held_out)
+        reference.prepare(frozen, known, config.batch_size, begun.progress)
+    objective = unpaired_preference(model, reference, begun.start, config, data.limit)
+    end = begun.train(objective)
     pairwise = direct_preference(model, reference, DPOConfig(beta=config.beta))
-    metrics = preference_figures(model, start, pairwise, held_out, config.batch_size)
+    metrics = preference_figures(model, begun.start, pairwise, held_out, config.batch_size)
     metrics["loss"] = mean(judged(objective, data.test, config.batch_size)[1])
-    progress.evaluation(metrics=headline(metrics), step=end.step)
-    metrics |= tax.figures(model, start, progress)
-    metrics["samples"] = old_and_new(model, start, tokenizer, held_out, seed=job.seed)
-
-    progress.status("saving")
-    facts: dict[str, Any] = {
-        "kind": config.artifact_kind,
-        "task": "policy",
-        "config": asdict(config),
-        "parameters": parameter_counts(model),
-        "metrics": metrics,
-        "data": data.facts(),
-        "reference": reference.facts(config),
-        "seconds": end.seconds,
-        **machine,
-    }
-    write_artifact(job, lambda directory: save_weights(model, tokenizer, directory), facts)
+    begun.finish(end, metrics, held_out, reference=reference.facts(config))
 
 
 def unpaired_preference(

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from training.ml.batching import pad
 from training.ml.forward import inputs
 from training.ml.prompts_once import shared_logits, worthwhile_rows
+from training.ml.sharded import forward_of
 
 PAD = 0  # padding is masked: its token does not matter
 Sequences = Sequence[tuple[list[int], list[int]]]  # (prompt tokens, completion tokens)
@@ -38,7 +39,7 @@ def padded_logits(model: nn.Module, sequences: Sequences) -> tuple[Tensor, Tenso
     batch = pad([prompt + completion for prompt, completion in sequences], PAD, side="left").to(device)
     kept = max(len(completion) for _, completion in sequences)
     read = inputs(model, batch)
-    output = read.body(**read.arguments, logits_to_keep=kept + 1, use_cache=False)
+    output = forward_of(read.body)(**read.arguments, logits_to_keep=kept + 1, use_cache=False)
     lengths = torch.tensor([len(completion) for _, completion in sequences], device=device)
     completions = torch.arange(kept, device=device) >= kept - lengths[:, None]
     logits = output.logits[:, :-1][completions].float()  # the last position predicts what nobody wrote

@@ -13,8 +13,7 @@ from training.ml.activations import kept_bytes
 from training.ml.device import Device
 from training.ml.forward import loses_the_prefix
 from training.ml.loop import Item
-from training.ml.row_attention import IN_PARTS, how_prompts_are_read
-from training.ml.sharded import will_be_sharded
+from training.ml.row_attention import how_prompts_are_read
 from training.recipes.machine import MachineConfig
 
 KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
@@ -32,9 +31,7 @@ def settle(model: nn.Module, config: MachineConfig, device: Device, items: Seque
     if checkpointing := wants_checkpointing(model, config, device, items, rows):
         # Without re-entering autograd: then also what comes before the first trained weight may be frozen.
         body.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    facts = {**facts_of(model, device), "gradient_checkpointing": checkpointing}
-    # The parts are made later, for training alone.
-    return facts | {"prompts": IN_PARTS} if will_be_sharded(config) else facts
+    return {**facts_of(model, device), "gradient_checkpointing": checkpointing}
 
 
 def facts_of(model: nn.Module, device: Device) -> dict[str, Any]:

@@ -8,14 +8,12 @@ from transformers import Cache
 
 from training.ml.forward import Inputs, require_no_checkpointing, virtual_tokens
 from training.ml.prompt_rows import Rows
-from training.ml.sharded import is_sharded
 from training.recipes.shared_rows import FAMILIES
 from training.recipes.words import gettext_noop
 
 ONCE = gettext_noop("computed once for all responses")
 OF_ANOTHER_FAMILY = gettext_noop("computed with every response: models of this family are not known to keep them apart")
 UNDER_FLASH = gettext_noop("computed with every response: this kind of attention could not keep them apart")
-IN_PARTS = gettext_noop("computed with every response: processes that hold a part of the model each must do alike")
 THROUGH_WINDOWS = gettext_noop("computed with every response: the model attends to a window of the text")
 
 
@@ -24,10 +22,7 @@ def can_read_rows(model: nn.Module) -> bool:
 
 
 def how_prompts_are_read(model: nn.Module) -> str:
-    """For the page. Flash attention takes no mask, and a window of attention counts columns and not positions. A model
-    in parts is gathered for each pass: whether rows are worth it is another answer for another process's batch."""
-    if is_sharded(model):
-        return IN_PARTS
+    """For the page. Flash attention takes no mask, and a window of attention counts columns and not positions."""
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
     config = body.config.get_text_config()
     if config.model_type not in FAMILIES:

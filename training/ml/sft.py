@@ -3,75 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from training.ml import flash
-from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
-from training.ml.alignment_tax import AlignmentTax
-from training.ml.artifact import write_artifact
 from training.ml.demonstrations import Demonstration, load_demonstrations
-from training.ml.device import choose_device
-from training.ml.evaluate import headline
 from training.ml.imitation_figures import imitation_figures
 from training.ml.job import Job
-from training.ml.load import load_policy, load_tokenizer
 from training.ml.logprobs import completion_logits
-from training.ml.loop import Objective, Outcome, train
-from training.ml.machine import settle
+from training.ml.loop import Objective, Outcome
 from training.ml.packing import can_be_packed, packed_logits
-from training.ml.precision import for_training
-from training.ml.progress import Progress
-from training.ml.reference import frozen_start
-from training.ml.side_by_side import old_and_new
+from training.ml.policy_run import begin
 
 
 def run(job: Job) -> None:
     """Load, prepare, train, evaluate, write the artifact. Raises ModelError for every known failure."""
-    config, progress = job.config, Progress(job.directory)
-    device = for_training(choose_device(), config)
-    source = {"cache": job.cache, "on_convert": lambda: progress.status("converting")}
-
-    progress.status("loading")
-    tokenizer = load_tokenizer(job.model, **source)
-    model = load_policy(job.model, device=device, **source)
-    data = load_demonstrations(job.data, tokenizer, model, config.max_length)
-    tax = AlignmentTax(job, model, tokenizer)
-    torch.manual_seed(job.seed)  # draws the adapter
-    model = apply_adapter(model, config, "policy")
-    machine = settle(model, config, device, data.train, rows=1)
-    untrained = trainable_hash(model)
-
-    progress.status("training", data=data.counts(), **machine)
-    packed = config.packing != "off" and machine["attention"] == flash.NAME and can_be_packed(model)
+    begun = begin(job, load_demonstrations, rows=1)
+    model, data, config = begun.model, begun.data, job.config
+    packed = config.packing != "off" and begun.facts["attention"] == flash.NAME and can_be_packed(model)
     objective = imitation(model, packed_logits if packed else completion_logits)
-    where = {"seed": job.seed, "directory": job.directory, "progress": progress}
-    end = train(model, data.train, objective, config, **where, by_item=config.by_item)
-    require_change(model, untrained)
-
-    progress.status("evaluating")
-    start = frozen_start(model, config, lambda: load_policy(job.model, device=device, **source))
-    metrics = imitation_figures(model, start, data.test, config.batch_size)
-    progress.evaluation(metrics=headline(metrics), step=end.step)
-    metrics |= tax.figures(model, start, progress)
-    metrics["samples"] = old_and_new(model, start, tokenizer, data.test, seed=job.seed)
-
-    progress.status("saving")
-    facts: dict[str, Any] = {
-        "kind": config.artifact_kind,
-        "task": "policy",
-        "config": asdict(config),
-        "parameters": parameter_counts(model),
-        "metrics": metrics,
-        "data": data.facts(),
-        "seconds": end.seconds,
-        **machine,
-        "packing": packed,
-    }
-    write_artifact(job, lambda directory: save_weights(model, tokenizer, directory), facts)
+    end = begun.train(objective, by_item=config.by_item)
+    metrics = imitation_figures(model, begun.start, data.test, config.batch_size)
+    begun.finish(end, metrics, data.test, packing=packed)
 
 
 def imitation(

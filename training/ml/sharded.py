@@ -40,12 +40,8 @@ def shard(model: nn.Module, config: Any) -> None:
             gettext_noop("Choose ddp, full fine-tuning, or LoRA."),
             kind=kind,
         )
-    if will_be_sharded(config):
+    if kind == "fsdp":
         _part(model)
-
-
-def will_be_sharded(config: Any) -> bool:
-    return together.count() > 1 and getattr(config, "parallel", "ddp") == "fsdp"
 
 
 def _part(model: nn.Module) -> None:
@@ -71,6 +67,12 @@ def computed(model: nn.Module, function: Callable[..., Any], *arguments: Any) ->
     """What `function` makes of the model and the arguments (tensors in tuples and dicts), with the weights around the
     blocks whole while it does."""
     return model.compute(function, *arguments) if is_sharded(model) else function(*arguments)
+
+
+def forward_of(body: nn.Module) -> Callable[..., Any]:
+    """Calls the model inside of what is `computed`, where its outer weights are whole. Calling the module itself would
+    gather and part them once more, at a moment that another process may not come to with its batch."""
+    return body.forward if is_sharded(body) else body
 
 
 def summed(model: nn.Module, loss: Tensor) -> Tensor:

@@ -1,0 +1,102 @@
+"""What every recipe that trains a policy on a file of examples does alike, around its objective."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
+
+from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
+from training.ml.alignment_tax import AlignmentTax
+from training.ml.artifact import write_artifact
+from training.ml.checkpoint import Position
+from training.ml.device import Device, choose_device
+from training.ml.evaluate import Figures, headline
+from training.ml.job import Job
+from training.ml.load import load_policy, load_tokenizer
+from training.ml.loop import Objective, train
+from training.ml.machine import settle
+from training.ml.precision import for_training
+from training.ml.progress import Progress
+from training.ml.reference import Reference, Start, frozen_start, model_key
+from training.ml.side_by_side import old_and_new
+
+
+@dataclass
+class PolicyRun:
+    """A loaded model with its adapter, and the examples. `reference` keeps log-probabilities of the start, for the
+    recipes that ask for one; `facts` and `data` go into the manifest."""
+
+    job: Job
+    progress: Progress
+    device: Device
+    tokenizer: PreTrainedTokenizerBase
+    model: nn.Module
+    data: Any
+    reference: Reference | None
+    tax: AlignmentTax
+    facts: dict[str, Any]
+
+    @cached_property
+    def start(self) -> Start:
+        """Loaded when first asked for: where every weight is trained, it is a second model in memory."""
+        return frozen_start(self.model, self.job.config, lambda: _loaded(self.job, self.device, self.progress))
+
+    def train(self, objective: Objective, *, by_item: bool = False) -> Position:
+        """Where the training ended. Raises ModelError if it has changed no weight."""
+        untrained = trainable_hash(self.model)
+        self.progress.status("training", data=self.data.counts(), **self.facts)
+        where = {"seed": self.job.seed, "directory": self.job.directory, "progress": self.progress}
+        end = train(self.model, self.data.train, objective, self.job.config, **where, by_item=by_item)
+        require_change(self.model, untrained)
+        self.progress.status("evaluating")
+        return end
+
+    def finish(self, end: Position, metrics: Figures, held_out: list[Any], **facts: Any) -> None:
+        """Measure what was unlearned, answer prompts of `held_out` as before and as now, write the artifact."""
+        self.progress.evaluation(metrics=headline(metrics), step=end.step)
+        metrics |= self.tax.figures(self.model, self.start, self.progress)
+        metrics["samples"] = old_and_new(self.model, self.start, self.tokenizer, held_out, seed=self.job.seed)
+        self.progress.status("saving")
+        written = {
+            "kind": self.job.config.artifact_kind,
+            "task": "policy",
+            "config": asdict(self.job.config),
+            "parameters": parameter_counts(self.model),
+            "metrics": metrics,
+            "data": self.data.facts(),
+            "seconds": end.seconds,
+            **self.facts,
+            **facts,
+        }
+        write_artifact(self.job, lambda directory: save_weights(self.model, self.tokenizer, directory), written)
+
+
+def begin(job: Job, load: Callable[..., Any], rows: int, *, with_reference: bool = False) -> PolicyRun:
+    """`load` reads the examples, of `rows` sequences each. Raises ModelError for every known failure."""
+    config, progress = job.config, Progress(job.directory)
+    device = for_training(choose_device(), config)
+    progress.status("loading")
+    tokenizer = load_tokenizer(job.model, **_source(job, progress))
+    model = _loaded(job, device, progress)
+    data = load(job.data, tokenizer, model, config.max_length)
+    key = model_key(model, tokenizer, config) if with_reference else None
+    tax = AlignmentTax(job, model, tokenizer, key)
+    torch.manual_seed(job.seed)  # draws the adapter
+    model = apply_adapter(model, config, "policy")
+    facts = settle(model, config, device, data.train, rows)
+    reference = Reference(job.cache, key) if key else None
+    return PolicyRun(job, progress, device, tokenizer, model, data, reference, tax, facts)
+
+
+def _loaded(job: Job, device: Device, progress: Progress) -> nn.Module:
+    return load_policy(job.model, device=device, **_source(job, progress))
+
+
+def _source(job: Job, progress: Progress) -> dict[str, Any]:
+    return {"cache": job.cache, "on_convert": lambda: progress.status("converting")}
