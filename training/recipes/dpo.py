@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.recipes.adapters import AdapterConfig
+from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
@@ -14,17 +15,11 @@ from training.recipes.words import gettext_noop
 class DPOConfig(AdapterConfig, MachineConfig, OptimizerConfig):
     """An example is a pair of responses to one prompt. The reference is the policy's frozen start."""
 
-    learning_rate: float = field(
-        default=5e-5,
-        metadata={
-            "label": gettext_noop("Learning rate"),
-            "help": gettext_noop(
-                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
-            ),
-            "min": 1e-8,
-            "max": 1.0,
-            "source": "ten times the 5e-6 customary for DPO of all weights, as adapters need",
-        },
+    learning_rate: float = again(
+        OptimizerConfig,
+        "learning_rate",
+        5e-5,
+        source="ten times the 5e-6 customary for DPO of all weights, as adapters need",
     )
     loss: str = field(
         default="sigmoid",

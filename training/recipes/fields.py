@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
 import typing
@@ -18,6 +19,13 @@ MISTYPED = {
     bool: gettext_noop("This must be true or false, not %(value)s."),
     str: gettext_noop("This must be text, not %(value)s."),
 }
+
+
+def again(base: type, name: str, default: Any = MISSING, **changes: Any) -> Any:
+    """The field `name` of the dataclass `base` once more, with another default, or with `changes` of its metadata."""
+    known = base.__dataclass_fields__[name]
+    metadata = {**known.metadata, **changes}
+    return dataclasses.field(default=known.default if default is MISSING else default, metadata=metadata)
 
 
 def build(cls: type, config: dict[str, Any]) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.recipes.errors import RecipeError
+from training.recipes.fields import again
+from training.recipes.optimizer import OptimizerConfig
+from training.recipes.rollouts import RolloutConfig
 from training.recipes.words import gettext_noop
 
 
@@ -12,25 +15,13 @@ from training.recipes.words import gettext_noop
 class GroupConfig:
     """`epochs` counts passes over the prompts; a step holds whole groups only."""
 
-    epochs: int = field(
-        default=4,
-        metadata={
-            "label": gettext_noop("Epochs"),
-            "help": gettext_noop("How often every prompt is answered, each time anew."),
-            "min": 1,
-            "max": 10000,
-            "source": "our choice: with 100 prompts 50 steps; not tuned",
-        },
-    )
-    batch_size: int = field(
-        default=8,
-        metadata={
-            "label": gettext_noop("Batch size"),
-            "help": gettext_noop("Responses computed at once. More takes more memory."),
-            "min": 1,
-            "max": 1024,
-            "source": "two groups of four",
-        },
+    epochs: int = again(RolloutConfig, "epochs", source="our choice: with 100 prompts 50 steps; not tuned")
+    batch_size: int = again(
+        OptimizerConfig,
+        "batch_size",
+        8,
+        help=gettext_noop("Responses computed at once. More takes more memory."),
+        source="two groups of four",
     )
     gradient_accumulation: int = field(
         default=4,
@@ -40,18 +31,6 @@ class GroupConfig:
             "min": 1,
             "max": 1024,
             "source": "32 responses a step, as in PPO; our choice, not tuned",
-        },
-    )
-    checkpoint_every: int = field(
-        default=5,
-        metadata={
-            "label": gettext_noop("Steps between checkpoints"),
-            "help": gettext_noop(
-                "What is lost when the machine dies. 0 saves only when the run is cancelled and at its end."
-            ),
-            "min": 0,
-            "max": 1000000,
-            "source": "our choice: a step draws and learns from a whole batch, which takes long",
         },
     )
     generations: int = field(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.recipes.adapters import AdapterConfig
+from training.recipes.dpo import DPOConfig
+from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
@@ -14,17 +16,11 @@ from training.recipes.words import gettext_noop
 class KTOConfig(AdapterConfig, MachineConfig, OptimizerConfig):
     """An example is one response: the chosen one of a pair is desirable, the rejected one is not."""
 
-    learning_rate: float = field(
-        default=5e-5,
-        metadata={
-            "label": gettext_noop("Learning rate"),
-            "help": gettext_noop(
-                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
-            ),
-            "min": 1e-8,
-            "max": 1.0,
-            "source": "Ethayarajh et al. 2024 train all weights with 5e-6 or less; adapters need about ten times that",
-        },
+    learning_rate: float = again(
+        OptimizerConfig,
+        "learning_rate",
+        5e-5,
+        source="Ethayarajh et al. 2024 train all weights with 5e-6 or less; adapters need about ten times that",
     )
     batch_size: int = field(
         default=8,
@@ -39,28 +35,10 @@ class KTOConfig(AdapterConfig, MachineConfig, OptimizerConfig):
             "source": "Ethayarajh et al. 2024 (KTO), section 4; 8 responses are the 4 pairs of the other recipes",
         },
     )
-    gradient_accumulation: int = field(
-        default=2,
-        metadata={
-            "label": gettext_noop("Batches per step"),
-            "help": gettext_noop(
-                "Gradients of so many batches are added up before a step: a larger batch without its memory."
-            ),
-            "min": 1,
-            "max": 1024,
-            "source": "16 responses a step: as many as 8 pairs have",
-        },
+    gradient_accumulation: int = again(
+        OptimizerConfig, "gradient_accumulation", 2, source="16 responses a step: as many as 8 pairs have"
     )
-    beta: float = field(
-        default=0.1,
-        metadata={
-            "label": gettext_noop("Beta"),
-            "help": gettext_noop("How strongly the policy is held near its start: larger stays nearer."),
-            "min": 0.0001,
-            "max": 100.0,
-            "source": "Ethayarajh et al. 2024 (KTO), section 4",
-        },
-    )
+    beta: float = again(DPOConfig, "beta", source="Ethayarajh et al. 2024 (KTO), section 4")
     desirable_weight: float = field(
         default=1.0,
         metadata={

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.recipes.adapters import AdapterConfig
+from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
@@ -14,17 +15,11 @@ from training.recipes.words import gettext_noop
 class ORPOConfig(AdapterConfig, MachineConfig, OptimizerConfig):
     """An example is a pair of responses to one prompt."""
 
-    learning_rate: float = field(
-        default=5e-5,
-        metadata={
-            "label": gettext_noop("Learning rate"),
-            "help": gettext_noop(
-                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
-            ),
-            "min": 1e-8,
-            "max": 1.0,
-            "source": "Hong et al. 2024 train all weights with 8e-6 and 5e-6; adapters need about ten times that",
-        },
+    learning_rate: float = again(
+        OptimizerConfig,
+        "learning_rate",
+        5e-5,
+        source="Hong et al. 2024 train all weights with 8e-6 and 5e-6; adapters need about ten times that",
     )
     beta: float = field(
         default=0.1,

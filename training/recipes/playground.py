@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from training.recipes.fields import again
 from training.recipes.sample import SampleConfig
 from training.recipes.words import gettext_noop
-
-_SAMPLED = SampleConfig.__dataclass_fields__
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,12 @@ class PlaygroundConfig:
 class TalkConfig:
     """Of one message; it can be changed from one to the next."""
 
-    temperature: float = field(default=0.7, metadata=_SAMPLED["temperature"].metadata)
-    top_p: float = field(default=0.9, metadata=_SAMPLED["top_p"].metadata)
-    max_new_tokens: int = field(
-        default=256,
-        metadata={
-            **_SAMPLED["max_new_tokens"].metadata,
-            "max": 4096,
-            "source": "our choice: a screen of text; somebody sits and waits for it",
-        },
+    temperature: float = again(SampleConfig, "temperature")
+    top_p: float = again(SampleConfig, "top_p")
+    max_new_tokens: int = again(
+        SampleConfig,
+        "max_new_tokens",
+        256,
+        max=4096,
+        source="our choice: a screen of text; somebody sits and waits for it",
     )

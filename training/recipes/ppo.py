@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.recipes.adapters import AdapterConfig
+from training.recipes.fields import again
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.rollouts import RolloutConfig
 from training.recipes.words import gettext_noop
@@ -15,39 +16,11 @@ class PPOConfig(RolloutConfig, AdapterConfig, OptimizerConfig):
     """A step draws `rollouts` responses and learns from them in `ppo_epochs` passes, `batch_size` times
     `gradient_accumulation` responses an update. `epochs` counts passes over the prompts."""
 
-    epochs: int = field(
-        default=4,
-        metadata={
-            "label": gettext_noop("Epochs"),
-            "help": gettext_noop("How often every prompt is answered, each time anew."),
-            "min": 1,
-            "max": 10000,
-            "source": "our choice: with 100 prompts 13 steps; not tuned",
-        },
-    )
-    learning_rate: float = field(
-        default=1e-4,
-        metadata={
-            "label": gettext_noop("Learning rate"),
-            "help": gettext_noop(
-                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
-            ),
-            "min": 1e-8,
-            "max": 1.0,
-            "source": "the usual order of magnitude for low-rank adapters; ten times that of PPO of all weights",
-        },
-    )
-    checkpoint_every: int = field(
-        default=5,
-        metadata={
-            "label": gettext_noop("Steps between checkpoints"),
-            "help": gettext_noop(
-                "What is lost when the machine dies. 0 saves only when the run is cancelled and at its end."
-            ),
-            "min": 0,
-            "max": 1000000,
-            "source": "our choice: a step draws and learns from a whole batch, which takes long",
-        },
+    learning_rate: float = again(
+        OptimizerConfig,
+        "learning_rate",
+        1e-4,
+        source="the usual order of magnitude for low-rank adapters; ten times that of PPO of all weights",
     )
     rollouts: int = field(
         default=32,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from training.recipes import adapters
 from training.recipes.adapters import HEAD, AdapterConfig
+from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
@@ -17,37 +18,24 @@ METHODS = (*adapters.METHODS, HEAD)
 class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
     """An example is a pair of responses to one prompt, or, grouped, a prompt with all of its pairs."""
 
-    adapter: str = field(
-        default="lora",
-        metadata={
-            **AdapterConfig.__dataclass_fields__["adapter"].metadata,
-            "help": gettext_noop(
-                "What is trained. As in every other recipe; or head: the score head alone, on features of the texts "
-                "that are computed once and kept."
-            ),
-            "choices": METHODS,
-        },
+    adapter: str = again(
+        AdapterConfig,
+        "adapter",
+        help=gettext_noop(
+            "What is trained. As in every other recipe; or head: the score head alone, on features of the texts "
+            "that are computed once and kept."
+        ),
+        choices=METHODS,
     )
-    epochs: int = field(
-        default=1, metadata={**OptimizerConfig.__dataclass_fields__["epochs"].metadata, "only": adapters.METHODS}
+    epochs: int = again(OptimizerConfig, "epochs", only=adapters.METHODS)
+    learning_rate: float = again(
+        OptimizerConfig,
+        "learning_rate",
+        2e-4,
+        only=adapters.METHODS,
+        source="low-rank adapters with a new score head; QLoRA (Dettmers et al. 2023) uses 2e-4 up to 13B",
     )
-    learning_rate: float = field(
-        default=2e-4,
-        metadata={
-            "label": gettext_noop("Learning rate"),
-            "help": gettext_noop(
-                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
-            ),
-            "min": 1e-8,
-            "max": 1.0,
-            "only": adapters.METHODS,
-            "source": "low-rank adapters with a new score head; QLoRA (Dettmers et al. 2023) uses 2e-4 up to 13B",
-        },
-    )
-    gradient_accumulation: int = field(
-        default=2,
-        metadata={**OptimizerConfig.__dataclass_fields__["gradient_accumulation"].metadata, "only": adapters.METHODS},
-    )
+    gradient_accumulation: int = again(OptimizerConfig, "gradient_accumulation", only=adapters.METHODS)
     head_epochs: int = field(
         default=10,
         metadata={

@@ -12,6 +12,28 @@ class RolloutConfig:
     """The seed of a response is derived from the job's; what is drawn from is the whole vocabulary (no top-p): the
     probabilities that are trained must be those that were drawn from."""
 
+    epochs: int = field(
+        default=4,
+        metadata={
+            "label": gettext_noop("Epochs"),
+            "help": gettext_noop("How often every prompt is answered, each time anew."),
+            "min": 1,
+            "max": 10000,
+            "source": "our choice: with 100 prompts 13 steps; not tuned",
+        },
+    )
+    checkpoint_every: int = field(
+        default=5,
+        metadata={
+            "label": gettext_noop("Steps between checkpoints"),
+            "help": gettext_noop(
+                "What is lost when the machine dies. 0 saves only when the run is cancelled and at its end."
+            ),
+            "min": 0,
+            "max": 1000000,
+            "source": "our choice: a step draws and learns from a whole batch, which takes long",
+        },
+    )
     dropout: float = field(
         default=0.0,
         metadata={

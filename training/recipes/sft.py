@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.recipes.adapters import AdapterConfig
+from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
@@ -26,17 +27,11 @@ class SFTConfig(AdapterConfig, MachineConfig, OptimizerConfig):
             "source": "Taori et al. 2023 (Alpaca) train for 3",
         },
     )
-    learning_rate: float = field(
-        default=2e-4,
-        metadata={
-            "label": gettext_noop("Learning rate"),
-            "help": gettext_noop(
-                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
-            ),
-            "min": 1e-8,
-            "max": 1.0,
-            "source": "QLoRA (Dettmers et al. 2023) uses 2e-4 up to 13B",
-        },
+    learning_rate: float = again(
+        OptimizerConfig,
+        "learning_rate",
+        2e-4,
+        source="QLoRA (Dettmers et al. 2023) uses 2e-4 up to 13B",
     )
     packing: str = field(
         default="auto",

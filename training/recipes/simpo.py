@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.recipes.adapters import AdapterConfig
+from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
@@ -14,17 +15,11 @@ from training.recipes.words import gettext_noop
 class SimPOConfig(AdapterConfig, MachineConfig, OptimizerConfig):
     """An example is a pair of responses to one prompt."""
 
-    learning_rate: float = field(
-        default=1e-5,
-        metadata={
-            "label": gettext_noop("Learning rate"),
-            "help": gettext_noop(
-                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
-            ),
-            "min": 1e-8,
-            "max": 1.0,
-            "source": "Meng et al. 2024 train all weights with 3e-7 to 1e-6 ; adapters need about ten times that",
-        },
+    learning_rate: float = again(
+        OptimizerConfig,
+        "learning_rate",
+        1e-5,
+        source="Meng et al. 2024 train all weights with 3e-7 to 1e-6; adapters need about ten times that",
     )
     beta: float = field(
         default=2.0,
