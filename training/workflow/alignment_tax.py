@@ -18,6 +18,8 @@ MEASURES = {
 }
 PERPLEXITY = gettext_lazy("Perplexity per token")
 SIDES = ("before", "after")
+# The one measure a set by which models are compared: longer choices are not held against one, nor its vocabulary.
+MEASURES_COMPARED = ("per_byte", "perplexity")
 COLUMNS = (
     "run", "recipe", "kind", "set", "tag", "measure", "n", "before", "before_low", "before_high",
     "after", "after_low", "after_high", "change", "change_low", "change_high", "verdict", "reason",

@@ -1,8 +1,13 @@
 """What a model card is written from: plain values, no rows of the database and nobody's name."""
 
+import re
+import unicodedata
 from dataclasses import dataclass, field
 
+from training.workflow.alignment_tax import Probed
 from training.workflow.evaluation import Figure
+
+PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Facts:
     steps: int = 0
     settings: list[tuple[str, str]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)
+    tax: list[Probed] = field(default_factory=list)
     seed: int = 0
     weights_sha256: str = ""
     packages: dict[str, str] = field(default_factory=dict)
@@ -55,3 +61,9 @@ class Facts:
 def counted(n: int, thing: str) -> str:
     """E.g. "1 judgment", "2 judgments"."""
     return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
+
+
+def plain(text: str) -> str:
+    """One line in which every character is text: no markup, link, mention, HTML, break of line or of direction."""
+    kept = (" " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs") else char for char in text)
+    return PUNCTUATION.sub(r"\\\1", " ".join("".join(kept).split()))

@@ -16,6 +16,7 @@ from training.recipes.adapters import MERGEABLE
 from training.recipes.export import ADAPTER, MERGED
 from training.recipes.fields import counts
 from training.recipes.titles import ADAPTERS, TITLES
+from training.workflow.alignment_tax import tax_of
 from training.workflow.artifacts import adapter_of, model_spec
 from training.workflow.card_contents import Data, Facts
 from training.workflow.evaluation import figures_of
@@ -58,6 +59,7 @@ def facts_for(artifact: Artifact, form: str, dtype: str) -> Facts:
         steps=_steps(manifest, int(data.get("train") or 0)),
         settings=_settings(run) if run else [],
         figures=figures_of(trained),
+        tax=tax_of(trained),
         seed=int(manifest.get("seed") or 0),
         weights_sha256=str(manifest.get("weights_sha256") or ""),
         packages={str(name): str(version) for name, version in (manifest.get("packages") or {}).items()},

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from math import sqrt
 
-from training.workflow.card_contents import Facts, counted
+from training.workflow.alignment_tax import MEASURES_COMPARED
+from training.workflow.card_contents import Facts, counted, plain
 from training.workflow.evaluation import ROLLOUTS, Figure
 
 # Reward models and policies are commonly trained on tens of thousands of comparisons (Ouyang et al. 2022, table 6).
@@ -19,7 +20,14 @@ BASELINES = {"accuracy_longer_wins": "“the longer one wins”"}
 
 def limits_of(facts: Facts) -> list[str]:
     """Sentences, the most serious first."""
-    return [*_of_figures(facts), *_of_data(facts), *_of_kind(facts), *_of_weights(facts), _of_base(facts)]
+    return [
+        *_of_figures(facts),
+        *_of_tax(facts),
+        *_of_data(facts),
+        *_of_kind(facts),
+        *_of_weights(facts),
+        _of_base(facts),
+    ]
 
 
 def _of_figures(facts: Facts) -> Iterator[str]:
@@ -47,6 +55,16 @@ def _covers(figure: Figure | None, value: float | None) -> bool:
 
 def _said(name: str, chance: float) -> str:
     return "zero" if chance == 0 else f"{100 * chance:.0f} %"
+
+
+def _of_tax(facts: Facts) -> Iterator[str]:
+    """Where it is shown to do worse than its start; of a set's measures one, by which no length counts."""
+    worse = [
+        one.name for one in facts.tax for row in one.rows if row.verdict == "worse" and row.measure in MEASURES_COMPARED
+    ]
+    if worse:
+        names = ", ".join(plain(name) for name in dict.fromkeys(worse))
+        yield f"The training has cost something elsewhere: it does worse than its start on {names}."
 
 
 def _of_data(facts: Facts) -> Iterator[str]:

@@ -10,11 +10,10 @@ from django.utils.translation import gettext_lazy
 from training.models import Run
 from training.recipes import RECIPES, WITHOUT_ARTIFACT
 from training.recipes.fields import counts
+from training.workflow.best import best_of
 from training.workflow.evaluation import ROLLOUTS, Figure, figures_of
+from training.workflow.tax_compared import TaxRow, tax_side_by_side
 
-# Which way a figure is better. What stands in neither (KL, lengths, what was before) is nobody's victory.
-RISING = ("accuracy", "token_accuracy", "margin", "reward_after", "reward_gain", "win_rate")
-FALLING = ("loss", "perplexity")
 # Figures of a preference loss are in the units of these settings: with another β a margin is another number.
 UNITS = ("loss", "beta", "gamma", "label_smoothing", "soft_labels", "sft_weight", "length_alpha")
 IN_UNITS = ("loss", "margin")
@@ -47,6 +46,7 @@ class Differences:
     settings: list[Row]
     data: list[Row]
     results: list[tuple[str, list[Cell]]]
+    tax: list[TaxRow]
     warnings: list[str]
 
     @property
@@ -61,7 +61,7 @@ class Differences:
 def differences_of(runs: Sequence[Run]) -> Differences:
     """The runs come with their artifact, snapshot, models and demonstrations: nothing more is asked of the database."""
     runs = list(runs)
-    return Differences(runs, _settings(runs), _data(runs), _results(runs), _warnings(runs))
+    return Differences(runs, _settings(runs), _data(runs), _results(runs), tax_side_by_side(runs), _warnings(runs))
 
 
 def _settings(runs: list[Run]) -> list[Row]:
@@ -126,20 +126,6 @@ def _results(runs: list[Run]) -> list[tuple[str, list[Cell]]]:
 def _marked(runs: list[Run], figures: list[Figure | None]) -> list[Cell]:
     winner = best_of(figures) if _comparable(runs, next(figure.name for figure in figures if figure)) else None
     return [Cell(figure, figure is not None and figure is winner) for figure in figures]
-
-
-def best_of(figures: Sequence[Figure | None]) -> Figure | None:
-    """The one whose 95 % interval lies wholly on the better side of every other's; None if there is no such one, or
-    if any figure is lacking or has no interval. Stricter than a test of the difference, as all are of one set."""
-    whole = [f for f in figures if f is not None and f.value is not None and f.low is not None and f.high is not None]
-    if len(whole) < 2 or len(whole) < len(figures):
-        return None
-    sign = 1 if whole[0].name in RISING else -1 if whole[0].name in FALLING else 0
-    best = max(whole, key=lambda figure: sign * figure.value)
-    others = [figure for figure in whole if figure is not best]
-    if sign > 0 and all(best.low > other.high for other in others):
-        return best
-    return best if sign < 0 and all(best.high < other.low for other in others) else None
 
 
 def _comparable(runs: list[Run], name: str) -> bool:

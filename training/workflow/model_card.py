@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from training.recipes.adapters import SELECTIVE, VIRTUAL_TOKENS
 from training.recipes.export import MERGED
-from training.workflow.card_contents import Data, Facts, counted
+from training.workflow.card_contents import Data, Facts, counted, plain
 from training.workflow.card_limits import limits_of
 from training.workflow.evaluation import Figure
 
-PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 # The hub refuses a card whose base model is no id of its own.
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
@@ -44,12 +43,6 @@ def front_matter(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def plain(text: str) -> str:
-    """One line in which every character is text: no markup, link, mention, HTML, break of line or of direction."""
-    kept = (" " if unicodedata.category(char) in ("Cc", "Cf", "Zl", "Zp", "Cs") else char for char in text)
-    return PUNCTUATION.sub(r"\\\1", " ".join("".join(kept).split()))
-
-
 def code_block(lines: list[str], language: str = "") -> str:
     """A fence longer than any in the text."""
     text = "\n".join(lines)
@@ -75,6 +68,7 @@ def _sections(facts: Facts) -> Iterator[tuple[str, list[str]]]:
     yield "What it was made from", _origin(facts)
     yield "Settings that differ from the defaults", _settings(facts)
     yield "Numbers", _numbers(facts)
+    yield "What it has unlearned", _tax(facts)
     yield "How a score is read" if facts.task == "reward" else "How it is used", _use(facts)
     yield "Limits", [f"- {sentence}" for sentence in limits_of(facts)]
     yield "How to make it again", _again(facts)
@@ -131,6 +125,30 @@ def _numbers(facts: Facts) -> list[str]:
     said = "On held-out data, with 95 % intervals; measured on the model as it was trained"
     said += ", before its adapters were merged." if facts.merged or facts.form == MERGED else "."
     return [said, "", "| figure | value | 95 % interval | n |", "| --- | --- | --- | --- |", *rows]
+
+
+def _tax(facts: Facts) -> list[str]:
+    """Against the model that this training began with; a line for each set and measure that there is a number of."""
+    numbers = [(probed.name, row) for probed in facts.tax for row in probed.rows if row.change.value is not None]
+    rows = [
+        f"| {plain(name)} | {plain(row.label)} | {_value(row.before)} | {_value(row.after)} | {_change(row.change)} "
+        f"| {row.change.n} |"
+        for name, row in numbers
+    ]
+    if not rows:
+        return []
+    said = (
+        "Before and after this training, on the same questions and texts, with 95 % intervals of the change: the share "
+        "of questions whose right choice was the likeliest, in points, and the perplexity of texts, as a factor."
+    )
+    head = ["| set | measure | before | after | change | n |", "| --- | --- | --- | --- | --- | --- |"]
+    return [said, "", *head, *rows]
+
+
+def _change(figure: Figure) -> str:
+    if figure.name == "ratio":
+        return f"× {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})"
+    return f"{100 * figure.value:+.1f} ({100 * figure.low:+.1f} to {100 * figure.high:+.1f})"
 
 
 def _value(figure: Figure) -> str:

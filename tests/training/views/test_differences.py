@@ -9,9 +9,11 @@ from django.urls import reverse
 from annotate.models import Project, Snapshot, User
 from annotate.workflow.projects import create_project
 from tests.training.views.test_runs_list import ended
+from tests.training.workflow.test_probes import probed, tax
 from training.models import Artifact, Run
 from training.workflow import runs
-from training.workflow.differences import best_of, differences_of
+from training.workflow.best import best_of
+from training.workflow.differences import differences_of
 from training.workflow.evaluation import Figure
 
 pytestmark = pytest.mark.django_db
@@ -147,3 +149,44 @@ def test_only_members_who_may_see_runs_compare_them(
     for person, status in ((ann, 403), (stranger, 404)):
         client.force_login(person)
         assert client.get(reverse("runs_compare", args=["garden"]), {"run": run.pk}).status_code == status
+
+
+def probed_run(project: Project, snapshot: Snapshot, name: str, tax: dict[str, Any], model: Artifact) -> Run:
+    run = trained(project, name, snapshot, 0.1, 0.2, recipe="dpo", metric="margin", model=model)
+    run.artifact.manifest["metrics"]["tax"] = tax
+    run.artifact.save()
+    return run
+
+
+def test_what_was_unlearned_stands_side_by_side_and_the_best_is_marked_only_from_one_start(
+    as_lead: Client, project: Project, snapshot: Snapshot, base: Artifact
+) -> None:
+    cheap = tax(per_byte=probed(-0.01, -0.015, 0.0))
+    one, two = (
+        probed_run(project, snapshot, "dear", tax(), base),
+        probed_run(project, snapshot, "cheap", cheap, base),
+    )
+    questions, texts = differences_of([one, two]).tax
+    assert (questions.name, questions.mark, texts.kind) == ("Mine", "", "texts")
+    assert [cell.best for cell in questions.cells] == [False, True]
+    assert [cell.best for cell in texts.cells] == [False, False]
+    html = page_of(as_lead, one, two)
+    assert "−10.0 points" in html and "×\xa01.200" in html and "no change shown" in html
+    other = Artifact.objects.create(project=project, name="other", location="/y", task="policy")
+    three = probed_run(project, snapshot, "of another start", cheap, other)
+    assert not any(cell.best for row in differences_of([one, three]).tax for cell in row.cells)
+    assert not differences_of(
+        [trained(project, "a", snapshot, 0.1, 0.2), trained(project, "b", snapshot, 0.1, 0.2)]
+    ).tax
+
+
+def test_two_sets_of_one_name_are_two_lines_told_apart_by_their_hashes(
+    project: Project, snapshot: Snapshot, base: Artifact
+) -> None:
+    changed = tax()
+    changed["probes"][0]["hash"] = "another one"
+    rows = [probed_run(project, snapshot, "one", tax(), base), probed_run(project, snapshot, "two", changed, base)]
+    first, texts, second = differences_of(rows).tax
+    assert (first.name, first.mark, second.name, second.mark) == ("Mine", "h", "Mine", "another ")
+    assert [cell.change is None for cell in first.cells] == [False, True]
+    assert [cell.change is None for cell in second.cells] == [True, False] and texts.mark == ""

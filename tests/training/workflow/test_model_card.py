@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotate.rendering import render_markdown
+from training.workflow.alignment_tax import Change, Probed
 from training.workflow.card_contents import Data, Facts
 from training.workflow.evaluation import Figure
 from training.workflow.model_card import body_of, card_of, code_block, command_line, front_matter, plain
@@ -174,3 +175,18 @@ def test_a_command_is_one_line_in_its_fence(words):
     block = code_block([command_line(words)])
     lines = block.split("\n")
     assert len(lines) == 3 and lines[0] == lines[2] and lines[0] not in lines[1]
+
+
+def unlearned(name: str, value: float, verdict: str) -> Probed:
+    share = Figure("accuracy", "", 0.5, 0.4, 0.6, 84)
+    change = Figure("difference", "", value, value - 0.05, value + 0.05, 84)
+    return Probed("probes", name, "h", [Change("per_byte", "likeliest per byte", "", share, share, change, verdict)])
+
+
+def test_it_says_what_the_training_has_cost_elsewhere_and_no_name_of_a_set_breaks_out():
+    sets = [unlearned("Our | questions <b>", -0.1, "worse"), unlearned("Others", 0.01, "unclear")]
+    card = card_of(replace(REWARD, task="policy", recipe="dpo", tax=sets))
+    line = r"| Our \| questions \<b\> | likeliest per byte | 50.0 % | 50.0 % | -10.0 (-15.0 to -5.0) | 84 |"
+    assert "## What it has unlearned\n\nBefore and after" in card and line in card
+    assert r"does worse than its start on Our \| questions \<b\>." in card
+    assert "unlearned" not in card_of(REWARD) and "worse than its start" not in card_of(replace(REWARD, tax=sets[1:]))
