@@ -11,6 +11,7 @@ from annotate.statistics.truth import Floats, Truth
 
 STRENGTH = 16.0
 _ONE_VOTE = 1.0
+_LOWEST = -200.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +58,15 @@ def dawid_skene(judgments: Judgments, *, strength: float = STRENGTH) -> DawidSke
     crowd = rows_to_one(votes_of_the_crowd(judgments) + _ONE_VOTE / judgments.categories)
     pseudo_votes = strength * crowd
 
+    def read(log_confusion: Floats, log_prior: Floats) -> Reading[_Matrices]:
+        confusion, prior = rows_to_one(_exp(log_confusion)), rows_to_one(_exp(log_prior))
+        return _reading(_Matrices(confusion, prior), pseudo_votes)
+
     def maximise(counts: Floats, posterior: Floats, _before: _Matrices | None) -> Reading[_Matrices]:
         matrices = _Matrices(rows_to_one(counts + pseudo_votes), rows_to_one(posterior.sum(axis=0) + _ONE_VOTE))
-        log_confusion, log_prior = np.log(matrices.confusion), np.log(matrices.prior)
-        log_density = (pseudo_votes * log_confusion).sum() + _ONE_VOTE * log_prior.sum()
-        return Reading(matrices, log_confusion, log_prior, float(log_density))
+        return _reading(matrices, pseudo_votes)
 
-    found = climb(judgments, maximise)
+    found = climb(judgments, maximise, read)
     matrices = found.parameters
     return DawidSkene(
         probabilities=found.posterior,
@@ -75,3 +78,14 @@ def dawid_skene(judgments: Judgments, *, strength: float = STRENGTH) -> DawidSke
         crowd=crowd,
         prior=matrices.prior,
     )
+
+
+def _reading(matrices: _Matrices, pseudo_votes: Floats) -> Reading[_Matrices]:
+    log_confusion, log_prior = np.log(matrices.confusion), np.log(matrices.prior)
+    log_density = (pseudo_votes * log_confusion).sum() + _ONE_VOTE * log_prior.sum()
+    return Reading(matrices, log_confusion, log_prior, float(log_density))
+
+
+def _exp(logs: Floats) -> Floats:
+    """Up to a factor for each row, and never 0: its logarithm is taken again."""
+    return np.exp(np.clip(logs - logs.max(axis=-1, keepdims=True), _LOWEST, 0.0))

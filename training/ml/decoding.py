@@ -18,8 +18,9 @@ from training.ml.slots import Kept, Slots, read_prompts
 
 # The tokens that together make up top_p mostly stand among the first few hundred; where not, all are sorted.
 HEAD = 256
-# New prompts enter when this part of the slots is free, a quarter.
-REFILL = 4
+# New prompts enter when this part of the slots is free, an eighth: a free slot costs its share of every step, and each
+# reading of prompts about one step more.
+REFILL = 8
 
 
 @dataclass(frozen=True)

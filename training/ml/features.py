@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +35,8 @@ class Features:
     ) -> None:
         """Have all of `texts`: from the store, or computed now, each prompt once."""
 
-        def tell(counts: dict[str, int]) -> None:
-            progress.status("evaluating", what="features", features=counts)
+        def tell(told: dict[str, Any]) -> None:
+            progress.status("evaluating", what="features", features=told.pop("counts"), **told)
 
         wanted = {text_key(*text): text for text in texts}
         size = max(batch_size, WIDEST)

@@ -36,6 +36,10 @@ class Reference:
         """Have all of `sequences`: from the store, or computed now by `model`, which must be the frozen start as
         `untouched` gives it. What is computed is stored even if the run is cancelled in the midst of it. Several
         processes compute a share each, and read the others' from the store."""
+
+        def tell(told: dict[str, Any]) -> None:
+            progress.status("evaluating", what="reference", reference=told.pop("counts"), **told)
+
         wanted = {text_key(*sequence): sequence for sequence in sequences}
         found, self.counts = self._store.fill(
             wanted,
@@ -45,7 +49,7 @@ class Reference:
                 [tuple(prompt) for prompt, _ in missing],
                 batch_size,
             ),
-            lambda counts: progress.status("evaluating", what="reference", reference=counts),
+            tell,
         )
         self._known |= found
 

@@ -23,8 +23,8 @@ from training.ml.samples import Samples, sample_seed
 from training.recipes.sample import SampleConfig
 from training.recipes.words import gettext_noop
 
-# The first comparison should be there while the rest is drawn, so the first batch is a small one.
-FIRST_BATCH = 4
+# Of two models: prompts that both have answered before the rest is begun, so that the first comparison is soon there.
+FIRST_TURN = 4
 TURN = 4  # batches of prompts that one model answers before the other does
 
 
@@ -64,8 +64,10 @@ def run(job: Job) -> None:
     pace = _Pace(progress, samples, total=len(asked) * len(voices))
     lengths = [len(voices[0].prompts[prompt.id]) for prompt in asked]
     # In a turn, the next prompt begins where a response has ended; with one model there is nothing to wait for.
-    turn = TURN * job.config.batch_size if len(voices) > 1 else len(asked)
-    for indices in sorted_batches(lengths, turn, first=min(FIRST_BATCH, job.config.batch_size)):
+    turn, first = len(asked), None
+    if len(voices) > 1:
+        turn, first = TURN * job.config.batch_size, min(FIRST_TURN, job.config.batch_size)
+    for indices in sorted_batches(lengths, turn, first=first):
         # Both models answer the same prompts before the next turn begins: old and new can be compared early.
         for voice in voices:
             _answer(voice, [asked[index] for index in indices], job, samples, pace)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pyarrow
 import pyarrow.compute
@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from training.ml import cancel, together
+from training.ml.progress import eta_seconds
 
 SECONDS = 60.0  # what a kill can cost, at most
+TOLD_EVERY = 3.0  # seconds
 Text = TypeVar("Text")
 
 
@@ -37,24 +39,29 @@ class VectorStore:
         wanted: Mapping[str, Text],
         compute: Callable[[list[Text]], list[Tensor]],
         in_batches: Callable[[list[Text]], list[list[int]]],
-        tell: Callable[[dict[str, int]], None],
+        tell: Callable[[dict[str, Any]], None],
     ) -> tuple[dict[str, Tensor], dict[str, int]]:
         """All of the wanted texts by key, each [numbers] in float32: from the store, or computed now, `in_batches` of
-        positions. Also how many were {"computed", "reused"}, which `tell` is given before the work begins. What is
-        computed is stored even if the run is cancelled in the midst of it. Several processes compute a share each, and
-        read the others' from the store."""
+        positions. Also how many were {"computed", "reused"}. What is computed is stored even if the run is cancelled in
+        the midst of it. Several processes compute a share each, and read the others' from the store.
+
+        `tell` is given these counts under "counts" before the work begins, and then every few seconds with "step" of
+        "steps" texts and "eta_seconds"."""
         known = self.read(wanted.keys())
         missing = [(key, text) for key, text in wanted.items() if key not in known]
         counts = {"computed": len(missing), "reused": len(wanted) - len(missing)}
-        tell(counts)
+        tell({"counts": counts})
         together.meet()  # all of them have read: nobody takes for known what another has just begun to write
         with self.writing() as keep:
-            for positions in together.share(in_batches([text for _, text in missing])):
+            batches = list(together.share(in_batches([text for _, text in missing])))
+            pace = _Pace(sum(map(len, batches)), lambda more: tell({"counts": counts, **more}))
+            for positions in batches:
                 cancel.check()
                 batch = [missing[position] for position in positions]
                 for (key, _), values in zip(batch, compute([text for _, text in batch]), strict=True):
                     known[key] = values.float().cpu()
                     keep(key, values.tolist())
+                pace.done(len(positions))
         together.meet()
         others = wanted.keys() - known.keys()
         return known | self.read(others) if others else known, counts
@@ -114,3 +121,21 @@ class VectorStore:
         except (OSError, pyarrow.ArrowException):
             return None
         return table if table.schema.equals(self.schema) else None
+
+
+class _Pace:
+    """Tells how far a share of the texts is, and when it will be done."""
+
+    def __init__(self, texts: int, tell: Callable[[dict[str, Any]], None]) -> None:
+        self.texts, self.tell = texts, tell
+        self.computed = 0
+        self.began = self.told = time.monotonic()
+
+    def done(self, texts: int) -> None:
+        self.computed += texts
+        now = time.monotonic()
+        if now - self.told < TOLD_EVERY:
+            return
+        self.told = now
+        left = eta_seconds(done=self.computed, total=self.texts, seconds=now - self.began)
+        self.tell({"step": self.computed, "steps": self.texts, "eta_seconds": left})

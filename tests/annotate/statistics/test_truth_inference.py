@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from annotate.statistics import confusion_em
 from annotate.statistics.confusion_em import TOLERANCE
 from annotate.statistics.dawid_skene import dawid_skene
 from annotate.statistics.estimate import Reason, Undefined
@@ -178,3 +179,22 @@ def test_convergence_is_reported_by_the_last_gain() -> None:
     assert found.converged
     assert found.log_likelihood[-1] - found.log_likelihood[-2] < TOLERANCE * len(judgments)
     assert found.log_likelihood[-1] > found.log_likelihood[0]
+
+
+def test_leaps_reach_a_higher_place_in_fewer_steps_where_labels_are_next_to_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judgments, _truth = crowd([0.36] * 30, 3000, np.random.default_rng(5), votes=5)
+    leaping = dawid_skene(judgments)
+    monkeypatch.setattr(confusion_em, "PLAIN", 10**9)
+    walking = dawid_skene(judgments)
+    assert walking.converged and leaping.converged
+    assert leaping.iterations < walking.iterations / 2
+    assert leaping.log_likelihood[-1] > walking.log_likelihood[-1] - TOLERANCE * len(judgments)
+
+
+def test_what_converges_in_a_few_steps_never_leaps(monkeypatch: pytest.MonkeyPatch) -> None:
+    judgments, _truth = crowd([0.9, 0.8, 0.7, 0.6], 400, np.random.default_rng(6))
+    found = dawid_skene(judgments)
+    monkeypatch.setattr(confusion_em, "PLAIN", 10**9)
+    assert found.iterations < 20 and dawid_skene(judgments).log_likelihood.tolist() == found.log_likelihood.tolist()

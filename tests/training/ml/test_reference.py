@@ -53,6 +53,19 @@ def test_only_what_is_missing_is_computed_and_both_are_counted(model: Any, tmp_p
     assert told == [{"computed": 3, "reused": 0}, {"computed": 1, "reused": 3}]
 
 
+def test_it_tells_how_far_it_is_and_how_long_it_will_take(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_store, "TOLD_EVERY", 0.0)
+    prepared(model, tmp_path)
+    first, *rest = read_lines(tmp_path / "progress.jsonl")
+    assert "step" not in first and len(rest) > 1
+    assert {line["kind"] for line in rest} == {"status"}, "steps of training alone are points of a curve"
+    assert [line["step"] for line in rest] == sorted({line["step"] for line in rest})
+    assert {line["steps"] for line in rest} == {4} and rest[-1]["step"] == 4 and rest[-1]["eta_seconds"] == 0.0
+    assert all(line["reference"] == {"computed": 4, "reused": 0} for line in rest)
+
+
 def test_a_text_that_comes_twice_is_computed_once(model: Any, tmp_path: Path) -> None:
     assert prepared(model, tmp_path, [*TEXTS, *TEXTS]).counts == {"computed": 4, "reused": 0}
 
