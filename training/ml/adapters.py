@@ -18,6 +18,7 @@ from training.ml.adapter_settings import peft_settings, require_place
 from training.ml.checkpoint import trainable_tensors
 from training.ml.errors import ModelError
 from training.ml.first_prefix import begin_as_words
+from training.ml.low_rank import add_as_computed
 from training.ml.quantised import is_quantised, numel, quantise
 from training.ml.selective import select
 from training.recipes.adapters import OWN_WEIGHTS, AdapterConfig
@@ -41,6 +42,7 @@ def apply_adapter(model: PreTrainedModel, config: AdapterConfig, task: str) -> n
         if config.adapter == "qlora" and not is_quantised(model):
             quantise(model)
         model = get_peft_model(model, peft_settings(model, config, task))
+        add_as_computed(model)
         if config.adapter == "p_tuning_v2":
             begin_as_words(model)
     model.made_for = facts

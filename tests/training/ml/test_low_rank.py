@@ -1,0 +1,148 @@
+"""LoRA's products added as they are computed: the same numbers and gradients as PEFT's layers, and PEFT where not."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from peft.tuners.lora.layer import Linear as LoraLinear
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from training.ml import low_rank
+from training.ml.low_rank import AddedProduct, AddingLinear, add_as_computed
+
+pytestmark = pytest.mark.not_db
+
+
+class Small(nn.Module):
+    """Two layers, the first without a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 10, bias=False), nn.Linear(10, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.second(torch.tanh(self.first(x)))
+
+
+def adapted(**settings: Any) -> nn.Module:
+    torch.manual_seed(0)
+    model = get_peft_model(Small(), LoraConfig(r=3, lora_alpha=5, target_modules=["first", "second"], **settings))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_()
+    return model
+
+
+def answers(model: nn.Module, call: Callable[[Tensor], Tensor] | None = None) -> list[Tensor]:
+    """What comes out, and every gradient, that of the input too."""
+    x = torch.linspace(-1, 1, 2 * 5 * 6).reshape(2, 5, 6).requires_grad_(True)
+    model.zero_grad()
+    torch.manual_seed(1)
+    out = (call or model)(x)
+    out.square().sum().backward()
+    weights = [weight for _, weight in sorted(model.named_parameters())]
+    return [out.detach(), x.grad, *(weight.grad.clone() for weight in weights if weight.grad is not None)]
+
+
+def assert_same(one: list[Tensor], other: list[Tensor]) -> None:
+    assert len(one) == len(other) > 2
+    for mine, theirs in zip(one, other, strict=True):
+        assert torch.allclose(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def plain_layers(model: nn.Module, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Which of its layers go our way: filled while the model computes."""
+    taken: list[Any] = []
+    apply = AddedProduct.apply
+    monkeypatch.setattr(AddedProduct, "apply", lambda *arguments: (taken.append(arguments), apply(*arguments))[1])
+    return taken
+
+
+def test_output_and_gradients_are_those_of_peft(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = adapted()
+    theirs = answers(model)
+    add_as_computed(model)
+    taken = plain_layers(model, monkeypatch)
+    assert_same(answers(model), theirs)
+    assert len(taken) == 2
+    ours = answers(model, lambda x: checkpoint(model, x, use_reentrant=False))
+    assert_same(ours, theirs)
+
+
+def test_its_gradients_are_those_of_differences() -> None:
+    torch.manual_seed(0)
+    shapes = ((3, 5), (4, 5), (4,), (2, 5), (4, 2))
+    x, weight, bias, a, b = (torch.randn(shape, dtype=torch.float64) for shape in shapes)
+    inputs = (x.requires_grad_(), weight, bias, a.requires_grad_(), b.requires_grad_(), 0.7)
+    assert torch.autograd.gradcheck(AddedProduct.apply, inputs)
+    assert torch.autograd.gradcheck(AddedProduct.apply, (x, weight, None, a, b, 2.0))
+
+
+@pytest.mark.parametrize("case", ["off", "merged", "dropout", "dora", "two adapters", "trained base", "bfloat16"])
+def test_what_is_not_the_plain_case_is_left_to_peft(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"dropout": {"lora_dropout": 0.5}, "dora": {"use_dora": True}}.get(case, {})
+    model, x = adapted(**settings), None
+    if case == "merged":
+        model.merge_adapter()
+    if case == "two adapters":
+        model.add_adapter("other", LoraConfig(r=2, target_modules=["first", "second"]))
+        model.base_model.set_adapter(["default", "other"])
+    if case == "trained base":
+        for part in model.modules():
+            if isinstance(part, LoraLinear):
+                part.base_layer.weight.requires_grad_(True)
+    if case == "bfloat16":
+        model, x = model.bfloat16(), lambda given: model(given.bfloat16()).float()
+    if case == "off":
+        with model.disable_adapter():
+            theirs = model(torch.ones(2, 6))
+            add_as_computed(model)
+            taken = plain_layers(model, monkeypatch)
+            assert torch.equal(model(torch.ones(2, 6)), theirs) and not taken
+        assert not torch.allclose(model(torch.ones(2, 6)), theirs) and taken
+        return
+    if case == "merged":
+        theirs = [model(torch.ones(2, 6)).detach()]
+        add_as_computed(model)
+        taken = plain_layers(model, monkeypatch)
+        assert torch.equal(model(torch.ones(2, 6)), theirs[0]) and not taken
+        return
+    theirs = answers(model, x)
+    add_as_computed(model)
+    taken = plain_layers(model, monkeypatch)
+    assert_same(answers(model, x), theirs)
+    assert not taken
+
+
+def test_dropout_that_is_at_rest_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = adapted(lora_dropout=0.5).eval()
+    theirs = answers(model)
+    add_as_computed(model)
+    taken = plain_layers(model, monkeypatch)
+    assert_same(answers(model), theirs)
+    assert len(taken) == 2
+
+
+def test_a_copy_computes_with_its_own_weights_and_merging_is_peft_s() -> None:
+    model = adapted()
+    add_as_computed(model)
+    other = copy.deepcopy(model)
+    before = model(torch.ones(1, 6)).detach()
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight.zero_()
+    assert other(torch.ones(1, 6)).abs().max() == 0 and torch.equal(model(torch.ones(1, 6)), before)
+    merged = model.merge_and_unload()
+    assert type(merged.first) is nn.Linear and torch.allclose(merged(torch.ones(1, 6)), before, atol=1e-5)
+
+
+def test_processes_that_share_a_model_compute_as_peft_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(low_rank.launched, "processes", lambda: 2)
+    model = adapted()
+    add_as_computed(model)
+    assert not any(isinstance(part, AddingLinear) for part in model.modules())
