@@ -17,6 +17,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 import trl
 from datasets import Dataset
+from peft.tuners.lora.layer import Linear as LoraLinear
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
@@ -30,6 +31,7 @@ from training.ml.dpo import direct_preference
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_base, load_tokenizer
 from training.ml.loop import plan, train
+from training.ml.low_rank import AddingLinear
 from training.ml.pairs import Pair, read_pairs
 from training.ml.precision import for_training
 from training.ml.progress import Progress, read_lines
@@ -103,8 +105,8 @@ def ours(case: Case) -> dict[str, Any]:
 
 
 def theirs(case: Case) -> dict[str, Any]:
-    """The adapter is ours: the same places, the same numbers."""
-    model = case.model()
+    """The adapter has our places and numbers, and PEFT's own layers."""
+    model = as_peft_computes(case.model())
     columns = ("prompt", "chosen", "rejected")
     data = Dataset.from_list([{name: case.rows[i][name] for name in columns} for i in case.order])
     settings = quiet_on(case.device, case)
@@ -132,6 +134,13 @@ def theirs(case: Case) -> dict[str, Any]:
         "losses": losses,
         "held_out": held_out_loss(case, trainer.model),
     }
+
+
+def as_peft_computes(model: nn.Module) -> nn.Module:
+    for part in model.modules():
+        if type(part) is AddingLinear:
+            part.__class__ = LoraLinear
+    return model
 
 
 def quiet_on(device: Device, case: Case) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from training.recipes.shared_rows import rows_for
+from training.recipes.shared_rows import deal
 
 
 @dataclass(frozen=True)
@@ -74,14 +75,15 @@ def lay_out(sequences: Sequence[Sequence[int]], groups: Sequence[Hashable]) -> R
     members: dict[Hashable, list[int]] = {}
     for position, group in enumerate(groups):
         members.setdefault(group, []).append(position)
-    sizes = {group: _size([sequences[position] for position in found]) for group, found in members.items()}
-    number = rows_for(sum(sizes.values()), max(sizes.values()))
-    trees, loads = [Tree() for _ in range(number)], [0] * number
-    places: dict[int, tuple[int, list[int]]] = {}
-    for group in sorted(members, key=lambda name: -sizes[name]):
-        row = loads.index(min(loads))
-        loads[row] += sizes[group]
-        places |= {position: (row, trees[row].add(sequences[position])) for position in members[group]}
+    found = list(members.values())
+    sizes = [_size([sequences[position] for position in group]) for group in found]
+    rows = deal(sizes, _common([sequences[group[0]] for group in found]))
+    trees = [Tree() for _ in range(max(rows) + 1)]
+    places = {
+        position: (row, trees[row].add(sequences[position]))
+        for row, group in zip(rows, found, strict=True)
+        for position in group
+    }
     return _padded(trees, [places[position] for position in range(len(sequences))])
 
 
@@ -90,6 +92,12 @@ def _size(sequences: Sequence[Sequence[int]]) -> int:
     for sequence in sequences:
         tree.add(sequence)
     return len(tree.tokens)
+
+
+def _common(sequences: Sequence[Sequence[int]]) -> int:
+    """How many tokens all of them begin with."""
+    alike = itertools.takewhile(lambda tokens: len(set(tokens)) == 1, zip(*sequences, strict=False))
+    return sum(1 for _ in alike)
 
 
 def _padded(trees: Sequence[Tree], places: list[tuple[int, list[int]]]) -> Rows:

@@ -38,11 +38,28 @@ def test_a_prompt_stands_once_and_so_does_what_prompts_share() -> None:
 
 
 def test_rows_come_out_about_as_long_as_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_rows, "ROOM", 10)
+    monkeypatch.setattr(shared_rows, "HALF", 10)
     sequences = [[group, *range(9, 9 + length)] for group, length in enumerate((9, 4, 4, 3, 3, 2))]
     rows = lay_out(sequences, range(6))
-    assert rows.input_ids.shape == (4, 10)
+    assert rows.input_ids.shape == (3, 12), "10, 5 + 4 + 3, 5 + 4"
     assert lay_out(sequences[:1] * 2, [0, 0]).input_ids.shape == (1, 10), "the same text is there once"
+
+
+@given(st.lists(st.integers(5, 60), min_size=1, max_size=12), st.integers(0, 5))
+def test_no_even_number_of_rows_would_have_cost_less(sizes: list[int], shared: int) -> None:
+    def cost(rows: list[int]) -> float:
+        loads = [shared + sum(n - shared for n, r in zip(sizes, rows, strict=True) if r == row) for row in set(rows)]
+        return len(loads) * max(loads) * (1 + max(loads) / shared_rows.HALF)
+
+    chosen = shared_rows.deal(sizes, shared)
+    assert set(chosen) == set(range(max(chosen) + 1)), "no row is empty"
+    order = sorted(range(len(sizes)), key=lambda one: -sizes[one])
+    for number in range(1, len(sizes) + 1):
+        in_turn = [0] * len(sizes)
+        for place, group in enumerate(order):
+            in_turn[group] = place % number
+        assert cost(chosen) <= 1.5 * cost(in_turn)
+    assert cost(chosen) <= cost([0] * len(sizes)) and cost(chosen) <= cost(list(range(len(sizes))))
 
 
 def test_those_of_a_group_share_a_batch_where_it_holds_them() -> None:

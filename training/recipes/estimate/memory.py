@@ -11,7 +11,7 @@ from training.recipes.estimate.adapters import Parameters, low_rank, parameters,
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.workload import DRAWN, EVALUATED, EVALUATION_COPIES, PAIRS, Workload
-from training.recipes.shared_rows import FAMILIES, MAY_HAVE_WINDOWS, rows_for
+from training.recipes.shared_rows import FAMILIES, MAY_HAVE_WINDOWS, deal
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "reference", "value", "reward", "kv_cache")
 # NF4: half a byte, a byte of scale for 64 of them, and 4 bytes for 256 scales (Dettmers et al. 2023, section 3).
@@ -140,7 +140,7 @@ def _batch(model: Architecture, work: Workload, precision: Precision) -> Batch:
     if not work.prompts_once:
         return Batch(work.rows, work.length, work.response, precision.base, padded=work.rows > 1)
     pairs, each = work.rows // 2, work.length + work.response
-    rows = rows_for(pairs * each, each)
+    rows = max(deal([each] * pairs)) + 1
     return Batch(rows, -(-pairs // rows) * each, work.response, precision.base, one_mask=True)
 
 
