@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 
 from benchmarks.operations import Sizes, drawn_once, peak
 from tests.training.planted import planted_rows
-from training.ml.batching import pad
+from training.ml.batching import pad, sorted_batches
 from training.ml.chat import prompt_ids
 from training.ml.decoding import Drawing, complete
 from training.ml.device import choose_device
@@ -61,6 +61,9 @@ def mixed(count: int) -> list[list[dict[str, str]]]:
 def ours(
     model: PreTrainedModel, prompts: list[list[int]], stop: frozenset[int], pad_id: int, asked: dict[str, Any]
 ) -> Iterator[tuple[int, int]]:
+    """Sorted by length, as a sampling run puts them."""
+    [order] = sorted_batches([len(prompt) for prompt in prompts], len(prompts))
+    prompts = [prompts[place] for place in order]
     drawing = Drawing(**DRAWING, max_new_tokens=asked["max_new_tokens"])
     seeds = [[1000 * place + copy for copy in range(asked["copies"])] for place in range(len(prompts))]
     found = complete(

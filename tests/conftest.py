@@ -20,8 +20,21 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # One process of pytest a core: several threads in each would only get in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 compile_all()
-# Rooms without Django: one run of their tests is enough, whatever the database.
-PURE_ROOMS = ("tests/annotate/statistics", "tests/training/ml")
+# Rooms without Django, and what a browser draws of rows that other tests read: one run is enough, whatever the database.
+PURE_ROOMS = (
+    "tests/annotate/statistics",
+    "tests/annotate/test_rendering.py",
+    "tests/browser/test_agreement.py",
+    "tests/browser/test_bench.py",
+    "tests/browser/test_playground.py",
+    "tests/browser/test_report_charts.py",
+    "tests/browser/test_reward_results.py",
+    "tests/browser/test_training_pages.py",
+    "tests/test_docs.py",
+    "tests/test_imports.py",
+    "tests/test_translations.py",
+    "tests/training/ml",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
