@@ -20,7 +20,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # One process of pytest a core: several threads in each would only get in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 compile_all()
-# Rooms without Django, and what a browser draws of rows that other tests read: one run is enough, whatever the database.
+# Rooms without Django, and what a browser draws of rows that other tests read: one run of them is enough.
 PURE_ROOMS = (
     "tests/annotate/statistics",
     "tests/annotate/test_rendering.py",
