@@ -42,7 +42,7 @@ def apply_adapter(model: PreTrainedModel, config: AdapterConfig, task: str) -> n
         if config.adapter == "qlora" and not is_quantised(model):
             quantise(model)
         model = get_peft_model(model, peft_settings(model, config, task))
-        add_as_computed(model)
+        add_as_computed(model, getattr(config, "parallel", "ddp"))
         if config.adapter == "p_tuning_v2":
             begin_as_words(model)
     model.made_for = facts

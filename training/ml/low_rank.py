@@ -68,9 +68,10 @@ class AddingLinear(LoraLinear):
         return name if x.dtype == base.weight.dtype == b.weight.dtype == torch.float32 and x.is_cpu else None
 
 
-def add_as_computed(model: nn.Module) -> None:
-    """Of every LoRA layer of the model. Not where several processes share it: they may hold parts of its weights."""
-    if launched.processes() > 1:
+def add_as_computed(model: nn.Module, parallel: str = "ddp") -> None:
+    """Of every LoRA layer of the model; not where several processes each hold a part of its weights, which a layer of
+    ours would reach for at the wrong moment."""
+    if launched.processes() > 1 and parallel != "ddp":
         return
     for part in model.modules():
         if type(part) is LoraLinear:

@@ -141,8 +141,11 @@ def test_a_copy_computes_with_its_own_weights_and_merging_is_peft_s() -> None:
     assert type(merged.first) is nn.Linear and torch.allclose(merged(torch.ones(1, 6)), before, atol=1e-5)
 
 
-def test_processes_that_share_a_model_compute_as_peft_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(low_rank.launched, "processes", lambda: 2)
+@pytest.mark.parametrize(("processes", "parallel", "ours"), [(2, "fsdp", False), (2, "ddp", True), (1, "fsdp", True)])
+def test_processes_that_hold_parts_of_a_model_compute_as_peft_does(
+    processes: int, parallel: str, ours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(low_rank.launched, "processes", lambda: processes)
     model = adapted()
-    add_as_computed(model)
-    assert not any(isinstance(part, AddingLinear) for part in model.modules())
+    add_as_computed(model, parallel)
+    assert any(isinstance(part, AddingLinear) for part in model.modules()) == ours
