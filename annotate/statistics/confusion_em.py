@@ -58,9 +58,9 @@ def climb(
     (annotator and label), and both steps are a product with it.
 
     Where labels are next to noise, EM takes thousands of small steps the same way. With `read`, which makes a reading
-    of any log-confusion and log-prior (rows need not sum to 1), every third step from the PLAIN-th on leaps as far as
-    the two before it say that the way goes on, if that gains more than they did (SQUAREM, scheme S3): the objective
-    never falls, and what converges in a few steps never leaps.
+    of any log-confusion and log-prior (rows need not sum to 1), after every three steps from the PLAIN-th on it leaps
+    as far as they say the way goes on, where that is higher than they came (SQUAREM, scheme S3): the objective never
+    falls, and what converges in a few steps never leaps.
     Dempster, Laird & Rubin (1977), JRSS-B 39:1. Varadhan & Roland (2008), Scandinavian Journal of Statistics 35:335.
     """
     incidence = label_incidence(judgments)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from training.recipes.fields import again
+from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
 
 
@@ -22,17 +24,11 @@ class RolloutConfig:
             "source": "our choice: with 100 prompts 13 steps; not tuned",
         },
     )
-    checkpoint_every: int = field(
-        default=5,
-        metadata={
-            "label": gettext_noop("Steps between checkpoints"),
-            "help": gettext_noop(
-                "What is lost when the machine dies. 0 saves only when the run is cancelled and at its end."
-            ),
-            "min": 0,
-            "max": 1000000,
-            "source": "our choice: a step draws and learns from a whole batch, which takes long",
-        },
+    checkpoint_every: int = again(
+        OptimizerConfig,
+        "checkpoint_every",
+        5,
+        source="our choice: a step draws and learns from a whole batch, which takes long",
     )
     dropout: float = field(
         default=0.0,
