@@ -1,8 +1,8 @@
 """Truth inference and ratings: speed at a million judgments, smoothing, honest intervals.
 
-    python -m benchmarks.truth [speed] [smoothing] [coverage] [--data DIR]
+    python -m benchmarks.truth [speed] [noise] [smoothing] [coverage] [--data DIR]
 
-Without a name, all three, one line of JSON each. Set OMP_NUM_THREADS=1: seconds are of processor time.
+Without a name, all four, one line of JSON each. Set OMP_NUM_THREADS=1: seconds are of processor time.
 `smoothing` reads the two comparison files of DIR.
 """
 
@@ -12,11 +12,13 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from annotate.statistics import confusion_em
 from annotate.statistics.bradley_terry import bradley_terry
 from annotate.statistics.crowd_bt import crowd_bt
 from annotate.statistics.dawid_skene import DawidSkene, dawid_skene
@@ -34,11 +36,12 @@ FILES = ("comparisons_convarg.jsonl.gz", "comparisons_mqm_zhen.jsonl.gz")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="of: speed, smoothing, coverage")
+    parser.add_argument("parts", nargs="*", help="of: speed, noise, smoothing, coverage")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     options = parser.parse_args()
     parts: dict[str, Callable[[], Any]] = {
         "speed": speed,
+        "noise": noise,
         "smoothing": lambda: smoothing(options.data),
         "coverage": coverage,
     }
@@ -64,6 +67,25 @@ def speed() -> dict[str, Any]:
     found["crowd_bt"] = _crowd_bt_of_pairs(judgments)
     result, seconds = timed(lambda: bradley_terry(played))
     found["bradley_terry, 20 players"] = {"seconds": seconds, "steps": result.iterations}
+    return found
+
+
+def noise() -> dict[str, Any]:
+    """Dawid-Skene where labels are drawn at random, or next to it: with its leaps, and by plain EM."""
+    found, random, first_leap = {}, np.random.default_rng(0), confusion_em.PLAIN
+    for share in (0.97, 1.0):
+        truth = random.integers(0, 3, 200_000)
+        item = np.repeat(np.arange(truth.size), 5)
+        annotator = (random.integers(0, 500, (truth.size, 1)) + np.arange(5) * 71) % 500
+        guessed = random.random(item.size) < share
+        label = np.where(guessed, random.integers(0, 3, item.size), truth[item])
+        judgments = Judgments.from_arrays(item, annotator.ravel(), label)
+        for name, first in (("leaping", first_leap), ("plain", confusion_em.MAX_STEPS)):
+            confusion_em.PLAIN = first
+            result, seconds = timed(partial(dawid_skene, judgments))
+            reached = {"converged": result.converged, "log_posterior": round(float(result.log_likelihood[-1]), 1)}
+            found[f"{share:.0%} at random, {name}"] = {"seconds": seconds, "steps": result.iterations, **reached}
+        confusion_em.PLAIN = first_leap
     return found
 
 
