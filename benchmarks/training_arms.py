@@ -28,6 +28,7 @@ from tests.training.planted import planted_rows, write_rows
 from training.ml.adapters import apply_adapter
 from training.ml.device import Device, choose_device
 from training.ml.dpo import direct_preference
+from training.ml.frozen_norm import as_transformers_computes
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_base, load_tokenizer
 from training.ml.loop import plan, train
@@ -105,7 +106,7 @@ def ours(case: Case) -> dict[str, Any]:
 
 
 def theirs(case: Case) -> dict[str, Any]:
-    """The adapter has our places and numbers, and PEFT's own layers."""
+    """The adapter has our places and numbers; the layers are those of PEFT and transformers."""
     model = as_peft_computes(case.model())
     columns = ("prompt", "chosen", "rejected")
     data = Dataset.from_list([{name: case.rows[i][name] for name in columns} for i in case.order])
@@ -137,6 +138,7 @@ def theirs(case: Case) -> dict[str, Any]:
 
 
 def as_peft_computes(model: nn.Module) -> nn.Module:
+    as_transformers_computes(model)
     for part in model.modules():
         if type(part) is AddingLinear:
             part.__class__ = LoraLinear

@@ -18,6 +18,7 @@ from training.ml.adapter_settings import peft_settings, require_place
 from training.ml.checkpoint import trainable_tensors
 from training.ml.errors import ModelError
 from training.ml.first_prefix import begin_as_words
+from training.ml.frozen_norm import norm_in_few_passes
 from training.ml.low_rank import add_as_computed
 from training.ml.quantised import is_quantised, numel, quantise
 from training.ml.selective import select
@@ -45,6 +46,7 @@ def apply_adapter(model: PreTrainedModel, config: AdapterConfig, task: str) -> n
         add_as_computed(model, getattr(config, "parallel", "ddp"))
         if config.adapter == "p_tuning_v2":
             begin_as_words(model)
+    norm_in_few_passes(model, getattr(config, "parallel", "ddp"))
     model.made_for = facts
     if parameter_counts(model)["trainable"] == 0:
         raise ModelError(
