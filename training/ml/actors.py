@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from training.ml.adapter_ensemble import member_files
 from training.ml.adapter_switch import AdapterSwitch
 from training.ml.job import Job, ModelSpec
 from training.ml.origin import method_of
@@ -47,6 +48,8 @@ def shares_backbone(job: Job) -> bool:
         return False
     *earlier, last = reward.adapters
     if ModelSpec(reward.base, tuple(earlier)) != job.model or not (Path(last) / "adapter_config.json").is_file():
+        return False
+    if member_files(Path(last)):
         return False
     # One that has learned beside 4-bit weights would give other scores beside these.
     if PeftConfig.from_pretrained(last).peft_type != PeftType.LORA or method_of(Path(last)) == "qlora":

@@ -19,11 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from training.ml import houlsby  # also registers the tuner that PEFT reads such an adapter with
+from training.ml import adapter_ensemble, houlsby  # the latter registers the tuner that PEFT reads such an adapter with
+from training.ml.adapter_ensemble import attach_members, save_members
 from training.ml.errors import ModelError
 from training.ml.houlsby import not_mergeable
 from training.ml.origin import MADE_FOR, WEIGHTS, made_for, method_of
 from training.ml.quantised import dequantise, is_quantised, quantise
+from training.ml.scoring import members_of
 from training.ml.selective import Selection, put_back
 from training.recipes.adapters import OWN_WEIGHTS
 from training.recipes.words import gettext_noop
@@ -46,7 +48,9 @@ def save_adapter(model: nn.Module, directory: Path) -> None:
     if isinstance(selection, Selection):
         save_file(selection.tensors(), directory / WEIGHTS)
         return
-    model.save_pretrained(directory, save_embedding_layers=False)
+    model.save_pretrained(directory, save_embedding_layers=False, selected_adapters=[model.active_adapter])
+    if members_of(model):
+        save_members(model, directory)
     if model.active_peft_config.is_prompt_learning:
         encoder = model.prompt_encoder[model.active_adapter].state_dict()
         tensors = {name: weight.detach().cpu().contiguous() for name, weight in encoder.items()}
@@ -72,6 +76,10 @@ def attach(model: PreTrainedModel, directory: Path) -> nn.Module:
     except (RuntimeError, ValueError) as error:
         raise _wrong_base(directory, str(error).strip().splitlines()[-1].strip()) from error
     _require_whole(attached, directory)
+    try:
+        attach_members(attached, directory)
+    except ValueError as error:
+        raise _wrong_base(directory, str(error)) from error
     attached.made_for = facts
     if attached.active_peft_config.is_prompt_learning:
         # Virtual tokens take room in the context: whoever asks how much there is must be told what is left.
@@ -93,6 +101,8 @@ def merged(model: nn.Module) -> PreTrainedModel:
     if not isinstance(model, PeftModel):
         return model
     settings = model.active_peft_config
+    if members_of(model):
+        raise adapter_ensemble.not_mergeable()
     if _must_stay(model):
         raise not_mergeable(model.made_for.get("method") or settings.peft_type.value)
     if not _in_4bit(model):
@@ -105,7 +115,7 @@ def merged(model: nn.Module) -> PreTrainedModel:
 
 def _must_stay(model: PeftModel) -> bool:
     settings = model.active_peft_config
-    return settings.is_prompt_learning or settings.peft_type == houlsby.NAME
+    return settings.is_prompt_learning or settings.peft_type == houlsby.NAME or members_of(model) is not None
 
 
 def _in_4bit(model: PeftModel) -> bool:

@@ -13,6 +13,7 @@ from peft.utils import ModulesToSaveWrapper
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.ml.adapter_ensemble import with_members
 from training.ml.adapter_files import base_facts, save_adapter
 from training.ml.adapter_settings import peft_settings, require_place
 from training.ml.checkpoint import trainable_tensors
@@ -44,6 +45,8 @@ def apply_adapter(model: PreTrainedModel, config: AdapterConfig, task: str) -> n
             quantise(model)
         model = get_peft_model(model, peft_settings(model, config, task))
         add_as_computed(model, getattr(config, "parallel", "ddp"))
+        if getattr(config, "separate_adapters", 1) > 1:
+            with_members(model, config.separate_adapters, config.gradient_checkpointing, config.parallel)
         if config.adapter == "p_tuning_v2":
             begin_as_words(model)
     norm_in_few_passes(model, getattr(config, "parallel", "ddp"))

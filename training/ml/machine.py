@@ -14,6 +14,7 @@ from training.ml.device import Device
 from training.ml.forward import loses_the_prefix
 from training.ml.loop import Item
 from training.ml.row_attention import how_prompts_are_read
+from training.ml.scoring import members_of
 from training.recipes.machine import MachineConfig
 
 KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
@@ -56,7 +57,7 @@ def wants_checkpointing(
         raise loses_the_prefix()
     if config.gradient_checkpointing != "auto":
         return config.gradient_checkpointing == "on"
-    if device.torch_device.type != "cuda" or loses:
+    if device.torch_device.type != "cuda" or loses or members_of(model):
         return False
     tokens = rows * config.batch_size * max(item.length for item in items)
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)

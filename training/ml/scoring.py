@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -15,6 +16,9 @@ from training.ml.encoder import EncoderForReward
 from training.ml.forward import hidden_states
 from training.ml.prompts_once import shared_features, worthwhile_rows
 
+if TYPE_CHECKING:
+    from training.ml.adapter_ensemble import Members
+
 
 def rewards(model: nn.Module, batch: Padded) -> torch.Tensor:
     """The score of each row, fp32, shape (rows,), with gradient; of an ensemble the mean of its members."""
@@ -23,7 +27,7 @@ def rewards(model: nn.Module, batch: Padded) -> torch.Tensor:
 
 def member_rewards(model: nn.Module, batch: Padded) -> torch.Tensor:
     """The scores by every member of an ensemble, fp32, shape (rows, members); one member for a plain reward model."""
-    return inner(model).score(features(model, batch))
+    return _by_members(model, lambda: features(model, batch))
 
 
 def member_rewards_of(model: nn.Module, texts: Sequence[tuple[list[int], list[int]]], pad_id: int) -> torch.Tensor:
@@ -31,8 +35,19 @@ def member_rewards_of(model: nn.Module, texts: Sequence[tuple[list[int], list[in
     the model can do that."""
     sequences, prompts = [prompt + response for prompt, response in texts], [tuple(prompt) for prompt, _ in texts]
     if rows := worthwhile_rows(model, sequences, prompts):
-        return inner(model).score(shared_features(model, rows))
+        return _by_members(model, lambda: shared_features(model, rows))
     return member_rewards(model, pad(sequences, pad_id).to(next(model.parameters()).device))
+
+
+def _by_members(model: nn.Module, read: Callable[[], torch.Tensor]) -> torch.Tensor:
+    """The head on what `read` gives, [texts, width]; members with adapters of their own read each for itself."""
+    score, members = inner(model).score, members_of(model)
+    return members.scores(lambda: score(read())) if members else score(read())
+
+
+def members_of(model: nn.Module) -> Members | None:
+    """The members of an ensemble of adapters (training/ml/adapter_ensemble.py)."""
+    return vars(model).get("adapter_members")
 
 
 def features(model: nn.Module, batch: Padded) -> torch.Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from training.recipes import adapters
 from training.recipes.adapters import HEAD, AdapterConfig
@@ -12,6 +14,12 @@ from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
 
 METHODS = (*adapters.METHODS, HEAD)
+
+
+def separate_adapters(config: Mapping[str, Any]) -> int:
+    """As the property, of a stored run's settings."""
+    apart = config.get("adapter") == "lora" and config.get("ensemble_of") == "adapters"
+    return int(config.get("members", 1)) if apart else 1
 
 
 @dataclass(frozen=True)
@@ -164,6 +172,24 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
             "source": "Osband et al. 2016 (Bootstrapped DQN): heads on a shared body; Coste et al. 2023 use 5 models",
         },
     )
+    ensemble_of: str = field(
+        default="heads",
+        metadata={
+            "label": gettext_noop("What the members have of their own"),
+            "help": gettext_noop(
+                "heads share one adapter, and cost nothing. adapters: every member is a LoRA of its own with its head, "
+                "and differs in every layer; each reads every text, so time and memory grow with their number."
+            ),
+            "choices": ("heads", "adapters"),
+            "only": ("lora",),
+            "source": "heads: one pass; Zhai et al. 2023 (uncertainty-penalised RLHF) use an ensemble of LoRAs",
+        },
+    )
+
+    @property
+    def separate_adapters(self) -> int:
+        """How many LoRAs are trained side by side."""
+        return separate_adapters(asdict(self))
 
     @property
     def by_item(self) -> bool:

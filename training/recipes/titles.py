@@ -58,6 +58,10 @@ ADAPTERS = {
     "head": gettext_noop("Score head only, on features kept for every text"),
 }
 
+# What stays beside a model, by its method; of several LoRAs in one model none is the one to be merged.
+ENSEMBLE = "ensemble"
+STAYING = {**ADAPTERS, ENSEMBLE: gettext_noop("an ensemble of adapters")}
+
 # By setting; what has no words here is shown as it is written.
 CHOICES: dict[str, dict[str, str]] = {
     "adapter": ADAPTERS,
@@ -79,6 +83,7 @@ CHOICES: dict[str, dict[str, str]] = {
         "constant": gettext_noop("constant"),
     },
     "kl_control": {"adaptive": gettext_noop("adaptive"), "fixed": gettext_noop("fixed")},
+    "ensemble_of": {"heads": gettext_noop("heads"), "adapters": gettext_noop("adapters")},
     "ensemble": {
         "mean": gettext_noop("mean"),
         "worst": gettext_noop("the worst"),

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from annotate.models import Judgment, Project
 from training.models import Artifact, Run, RunEvent, RunState
-from training.recipes.titles import ADAPTERS, METHODS, TITLES
+from training.recipes.titles import METHODS, STAYING, TITLES
 from training.workflow.disk_use import size_of
 from training.workflow.evaluation import Figure
 from training.workflow.headlines import headline_of
@@ -52,7 +52,7 @@ def recipe_title(recipe: str) -> str:
 
 @register.filter
 def adapter_title(adapter: str) -> str:
-    return _(ADAPTERS[adapter]) if adapter in ADAPTERS else adapter
+    return _(STAYING[adapter]) if adapter in STAYING else adapter
 
 
 @register.filter

@@ -10,6 +10,8 @@ from django.utils.translation import gettext as _
 from annotate.models import Project, User
 from training.models import Artifact, Run, Task
 from training.recipes.adapters import MERGEABLE
+from training.recipes.reward import separate_adapters
+from training.recipes.titles import ENSEMBLE
 from training.workflow.exceptions import ModelNotFound, NameTaken
 from training.workflow.folders import artifact_folder
 from training.workflow.locations import checked_location, holds_encoder
@@ -68,8 +70,12 @@ def model_spec(artifact: Artifact) -> dict[str, Any]:
 
 def adapter_of(artifact: Artifact) -> str:
     """The adapter method that made it; "" for a registered model."""
-    config = artifact.manifest.get("config") or (artifact.run.config if artifact.run else {})
-    return str(config.get("adapter", ""))
+    return str(config_of(artifact).get("adapter", ""))
+
+
+def config_of(artifact: Artifact) -> dict[str, Any]:
+    """The settings of the run that made it; none of a registered model."""
+    return artifact.manifest.get("config") or (artifact.run.config if artifact.run else {})
 
 
 def blocking_adapter(artifact: Artifact) -> str:
@@ -79,6 +85,8 @@ def blocking_adapter(artifact: Artifact) -> str:
         adapter = adapter_of(node)
         if adapter and adapter not in MERGEABLE:
             return adapter
+        if separate_adapters(config_of(node)) > 1:
+            return ENSEMBLE
         node = node.parent
     return ""
 

@@ -40,6 +40,7 @@ class Facts:
     adapter: str = ""
     adapter_title: str = ""
     merged: bool = False
+    separate_adapters: int = 1
     data: Data | None = None
     demonstrations: str = ""
     reward_model: str = ""

@@ -15,9 +15,10 @@ from training.recipes import RECIPES, UNTRAINED
 from training.recipes.adapters import MERGEABLE
 from training.recipes.export import ADAPTER, MERGED
 from training.recipes.fields import counts
+from training.recipes.reward import separate_adapters
 from training.recipes.titles import ADAPTERS, TITLES
 from training.workflow.alignment_tax import tax_of
-from training.workflow.artifacts import adapter_of, model_spec
+from training.workflow.artifacts import adapter_of, config_of, model_spec
 from training.workflow.card_contents import Data, Facts
 from training.workflow.evaluation import figures_of
 from training.workflow.lineage import annotators_of, parents_of
@@ -50,6 +51,7 @@ def facts_for(artifact: Artifact, form: str, dtype: str) -> Facts:
         adapter=method,
         adapter_title=_(ADAPTERS[method]) if method in ADAPTERS else method,
         merged=trained != artifact or (form == MERGED and artifact.is_adapter and method in MERGEABLE),
+        separate_adapters=separate_adapters(config_of(trained)),
         data=_data(trained.snapshot) if trained.snapshot else None,
         demonstrations=str(run.demonstrations) if run and run.demonstrations else "",
         reward_model=str(run.reward_model) if run and run.reward_model else "",

@@ -26,6 +26,7 @@ def limits_of(facts: Facts) -> list[str]:
         *_of_data(facts),
         *_of_kind(facts),
         *_of_weights(facts),
+        *_of_ensemble(facts),
         _of_base(facts),
     ]
 
@@ -99,6 +100,14 @@ def _of_weights(facts: Facts) -> Iterator[str]:
         yield f"The weights were rounded to {facts.dtype} after the numbers above were measured."
     if facts.adapter == "qlora" and (facts.merged or facts.form == "merged"):
         yield "It was trained beside a base in 4 bits and merged into what these 4 bits stand for, not into the base."
+
+
+def _of_ensemble(facts: Facts) -> Iterator[str]:
+    if facts.separate_adapters > 1:
+        yield (
+            f"It is an ensemble of {facts.separate_adapters} adapters, and its score the mean of theirs, each with its "
+            "row of the score head. PEFT loads the first one alone; the others are in member_1.safetensors and so on."
+        )
 
 
 def _of_base(facts: Facts) -> str:

@@ -28,6 +28,7 @@ from training.recipes.estimate import (
     nearest_that_fits,
     read_architecture,
 )
+from training.recipes.reward import separate_adapters
 from training.workflow import configs, device
 from training.workflow.exceptions import BadConfig
 from training.workflow.folders import progress_of
@@ -133,11 +134,13 @@ def earlier_speed(
 ) -> Speed | None:
     """Tokens a second of the newest finished run with this recipe, model and adapter, on a device of this kind."""
     adapter = settings.get("adapter", "lora")
+    adapters = separate_adapters({**settings, "adapter": adapter})
     runs = project.runs.filter(recipe=recipe, model=model, state=RunState.SUCCEEDED).select_related("artifact")
     for run in runs.order_by("-id")[:RECENT]:
         product = getattr(run, "artifact", None)
         on_cpu = product is not None and product.manifest.get("device") == "cpu"
-        like_it = run.config.get("adapter") == adapter and on_cpu == (machine.device == "cpu")
+        same = run.config.get("adapter") == adapter and separate_adapters(run.config) == adapters
+        like_it = same and on_cpu == (machine.device == "cpu")
         alone = product is not None and product.manifest.get("processes", 1) == 1
         if alone and like_it and (rate := _tokens_per_second(run)):
             return Speed("earlier run", tokens_per_second=rate, told=str(run))

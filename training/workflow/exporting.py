@@ -14,7 +14,7 @@ from annotate.models import Project, User
 from training.models import Artifact, Run, RunState
 from training.recipes.adapters import SELECTIVE
 from training.recipes.export import MERGED, export_folder
-from training.recipes.titles import ADAPTERS
+from training.recipes.titles import STAYING
 from training.workflow import runs
 from training.workflow.artifacts import adapter_of, blocking_adapter
 from training.workflow.disk import enough_disk
@@ -55,7 +55,7 @@ def require_mergeable(artifact: Artifact) -> None:
     if method := blocking_adapter(artifact):
         raise ModelRefused(
             _("“%(name)s” cannot be merged: its adapter (%(adapter)s) cannot become part of the weights.")
-            % {"name": artifact, "adapter": _(ADAPTERS.get(method, method))},
+            % {"name": artifact, "adapter": _(STAYING[method])},
             _("Export the adapter alone: it is used beside its base model."),
             where="form",
         )

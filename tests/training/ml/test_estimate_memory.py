@@ -29,6 +29,7 @@ from training.recipes.estimate.workload import workload
 
 pytestmark = pytest.mark.not_db
 LENGTH = 256
+ENSEMBLE = {"members": 3, "ensemble_of": "adapters"}
 CASES = [
     ("sft", "lora"),
     ("sft", "full"),
@@ -42,6 +43,7 @@ CASES = [
     ("dpo", "last_layers"),
     ("orpo", "lora"),
     ("reward", "lora"),
+    ("reward", "ensemble"),
     ("reward", "full"),
     ("grpo", "lora"),
 ]
@@ -57,7 +59,8 @@ class Nothing:
 @pytest.mark.parametrize(("recipe", "variant"), CASES)
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_the_peak_of_training_is_estimated(fixture_model: Path, recipe: str, variant: str, accumulation: int) -> None:
-    settings = {"adapter": variant.partition("-")[0], **VARIANTS[variant], "layers": 1, "batch_size": 8}
+    own = ENSEMBLE if variant == "ensemble" else {"adapter": variant.partition("-")[0], **VARIANTS[variant]}
+    settings = {**own, "layers": 1, "batch_size": 8}
     settings |= {"gradient_accumulation": accumulation, "max_length": LENGTH}
     settings |= {"max_new_tokens": LENGTH // 2} if recipe == "grpo" else {}
     config = load(recipe, settings)

@@ -263,6 +263,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "rao_kupper": {"ties": "rao_kupper", "centring": 0.01},
     "groups": {"group_by_prompt": True, "dropout": 0.1},
     "ensemble": {"members": 3, "dropout": 0.1},
+    "adapters": {"members": 2, "ensemble_of": "adapters", "dropout": 0.1},
     "head": {**HEAD, "members": 2, "ties": "davidson"},
     "head in groups": {**HEAD, "group_by_prompt": True},
 }
@@ -304,7 +305,7 @@ def steps(job: Path) -> list[dict[str, float]]:
     return [line["metrics"] for line in read_lines(job / "progress.jsonl") if line["kind"] == "step"]
 
 
-@pytest.mark.parametrize("option", ["davidson", "head", "ensemble"])
+@pytest.mark.parametrize("option", ["davidson", "head", "ensemble", "adapters"])
 def test_a_run_whose_pairs_weigh_nothing_says_that_nothing_was_trained(
     option: str, fixture_model: Path, tmp_path: Path
 ) -> None:

@@ -109,9 +109,11 @@ def untrained(config: AdapterConfig, task: str, base: Path, seed: int = 0) -> nn
 
 def bare(config: AdapterConfig, task: str, base: Path, seed: int = 0) -> nn.Module:
     """What the adapter is put onto; the seed draws the head of a reward model, and the adapter afterwards."""
-    load = load_reward_base if task == "reward" else load_policy
+    given = {"cache": base, "device": device_for(config)}
     torch.manual_seed(seed)
-    return load(ModelSpec(str(base)), cache=base, device=device_for(config))
+    if task == "policy":
+        return load_policy(ModelSpec(str(base)), **given)
+    return load_reward_base(ModelSpec(str(base)), members=getattr(config, "members", 1), **given)
 
 
 def train_briefly(variant: str, task: str, base: Path, directory: Path) -> Trained:

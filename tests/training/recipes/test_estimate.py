@@ -125,6 +125,21 @@ def test_an_ensemble_has_a_head_for_each_member_whatever_else_is_learned() -> No
     assert estimate(question("reward"), config).parameters.trainable == 5 * MODEL.width
 
 
+def test_adapters_of_an_ensemble_cost_their_number_of_times_and_are_not_computed_twice() -> None:
+    asked, alone = question("reward"), load("reward", {"members": 3})
+    several = load("reward", {"members": 3, "ensemble_of": "adapters"})
+    one, three = estimate(asked, alone), estimate(asked, several)
+    head = 3 * MODEL.width
+    assert three.parameters.trainable - head == 3 * (one.parameters.trainable - head)
+    assert three.seconds == pytest.approx(3 * one.seconds, rel=0.01)
+    assert three.memory.total > one.memory.total
+    with pytest.raises(RecipeError, match="another member"):
+        estimate(asked, load("reward", {"ensemble_of": "adapters", "members": 3, "gradient_checkpointing": "on"}))
+    small = question("reward", Machine("gpu", 2_000_000_000))
+    never = load("reward", {"ensemble_of": "adapters", "members": 3, "gradient_checkpointing": "off"})
+    assert estimate(small, several).memory == estimate(small, never).memory
+
+
 def test_a_gpu_that_a_batch_would_fill_checkpoints_by_itself_and_no_cpu_does() -> None:
     settings = {"adapter": "full", "batch_size": 64, "max_length": 512}
     auto, on, off = (load("sft", {**settings, "gradient_checkpointing": how}) for how in ("auto", "on", "off"))

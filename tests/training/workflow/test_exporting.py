@@ -72,6 +72,18 @@ def test_what_cannot_be_merged_is_refused_with_the_reason_and_offered_as_an_adap
     assert exporting.start_export(artifact, {"folder": "x", "form": "adapter"}).state == RunState.QUEUED
 
 
+def test_an_ensemble_of_adapters_is_exported_as_one_and_not_merged(
+    project: Project, policy: Artifact, snapshot: Snapshot
+):
+    settings = {"adapter": "lora", "members": 3, "ensemble_of": "adapters"}
+    ensemble = finished(project, policy, "reward", config=settings, snapshot=snapshot)
+    with pytest.raises(ModelRefused, match="an ensemble of adapters"):
+        exporting.start_merge(ensemble)
+    assert exporting.start_export(ensemble, {"folder": "x", "form": "adapter"})
+    for settings["members"], settings["ensemble_of"] in ((1, "adapters"), (3, "heads")):
+        assert exporting.start_merge(finished(project, policy, "reward", config=settings, snapshot=snapshot))
+
+
 def test_a_whole_model_has_no_adapter_to_merge_or_to_export_alone(policy: Artifact):
     with pytest.raises(BadInput, match="whole model already"):
         exporting.start_merge(policy)

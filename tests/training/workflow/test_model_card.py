@@ -150,6 +150,12 @@ def test_rounded_weights_and_adapters_before_this_one_are_told():
     assert "trained on the base with 1 other adapter merged in" in card
 
 
+def test_an_adapter_that_is_several_says_what_peft_makes_of_it():
+    assert "an ensemble of" not in card_of(REWARD)
+    card = card_of(replace(REWARD, form="adapter", merged=False, dtype="", separate_adapters=3))
+    assert "It is an ensemble of 3 adapters" in card and "PEFT loads the first one alone" in card
+
+
 EVIL = "x](http://evil) <script>alert(1)</script>\n---\ninjected: true\n# Heading | cell `code` @everyone https://a.b"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from training.recipes import RECIPES
 from training.recipes.adapters import HEAD, LOW_RANK, SELECTIVE, AdapterConfig
@@ -50,9 +51,14 @@ def parameters(model: Architecture, config: AdapterConfig, task: str) -> Paramet
     if config.adapter in SELECTIVE:
         chosen = (last_layers if config.adapter == "last_layers" else biases)(model, config, task) + head
         return Parameters(base, 0, chosen, chosen)
-    own = _BESIDE[config.adapter](model, config)
+    own = _BESIDE[config.adapter](model, config) * separate(config)
     # PEFT trains a copy of the head, and keeps the head it began with.
     return Parameters(base, own + head, own + head, 0)
+
+
+def separate(config: Any) -> int:
+    """How many adapters stand beside the model: of an ensemble of adapters one for each member."""
+    return getattr(config, "separate_adapters", 1)
 
 
 def targeted(model: Architecture, config: AdapterConfig) -> list[Linear]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from training.recipes.errors import RecipeError
+from training.recipes.estimate.adapters import separate
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.workload import Workload
 from training.recipes.words import gettext_noop
@@ -30,10 +31,14 @@ def settled(
     if asked == "on" and loses:
         said = gettext_noop("This adapter puts keys and values before the text, and gradient checkpointing loses them.")
         raise RecipeError("gradient_checkpointing", said)
+    apart = separate(config) > 1
+    if asked == "on" and apart:
+        said = gettext_noop("An ensemble of adapters cannot compute its layers twice: another member is at work then.")
+        raise RecipeError("gradient_checkpointing", said)
     if asked != "auto":
         return config
     wanted = _kept(model, work, itemsize) + OPTIMIZER_BYTES * trainable
-    full = free is not None and not loses and wanted > ROOM * free
+    full = free is not None and not loses and not apart and wanted > ROOM * free
     return replace(config, gradient_checkpointing="on" if full else "off")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.recipes.adapters import HEAD, SELECTIVE
 from training.recipes.estimate.activations import SINGLE, Batch, saved_bytes, working_bytes
-from training.recipes.estimate.adapters import Parameters, low_rank, parameters, targeted
+from training.recipes.estimate.adapters import Parameters, low_rank, parameters, separate, targeted
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.workload import DRAWN, EVALUATED, EVALUATION_COPIES, PAIRS, Workload
@@ -127,7 +127,7 @@ def _while_learning(model: Architecture, config: Any, work: Workload, precision:
     """What is kept for the backward pass of a batch, and the deepest moment of that pass beyond it: at the logits, or
     in the last block."""
     batch = _batch(model, work, precision)
-    kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config))
+    kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config)) * separate(config)
     kept += batch.tokens * batch.length * precision.base if batch.one_mask else 0
     logits = work.copies * work.kept * model.vocabulary * SINGLE
     if config.adapter in ("full", "last_layers") and work.kept:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from training.recipes.adapters import HEAD, SELECTIVE
-from training.recipes.estimate.adapters import Parameters
+from training.recipes.estimate.adapters import Parameters, separate
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.workload import DRAWN, PAIRS, Workload
@@ -56,7 +56,7 @@ def operations_per_token(model: Architecture, config: Any, counted: Parameters, 
         return 2 * blocks + attention
     depth = config.layers / model.layers if config.adapter == "last_layers" else 1.0
     trained = depth * blocks if config.adapter in ("full", *SELECTIVE[:1]) else 0
-    added = counted.added if config.adapter in ("lora", "qlora", "houlsby") else 0
+    added = counted.added / separate(config) if config.adapter in ("lora", "qlora", "houlsby") else 0
     forward = 2 * (blocks + output + added) + attention
     backward = 2 * (depth * blocks + output + added) + 2 * depth * attention + 2 * (trained + added)
     values = 4 * blocks + 2 * attention if work.recipe == "ppo" else 0  # the value model learns beside the policy
@@ -84,5 +84,5 @@ def seconds(
         return tokens / speed.tokens_per_second
     if not speed.operations_per_second:
         return None
-    learning = tokens * operations_per_token(model, config, counted, work)
+    learning = tokens * separate(config) * operations_per_token(model, config, counted, work)
     return (learning + before_and_beside(model, recipe, work, data, config)) / speed.operations_per_second
