@@ -51,6 +51,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--adapter", default="lora", help="lora or full")
     parser.add_argument("--batch-size", type=int, default=8, help="pairs a step, and prompts sampled side by side")
     parser.add_argument("--max-new-tokens", type=int, default=128)
+    parser.add_argument("--prompt-times", type=int, default=1, help="how often each prompt says its question")
     parser.add_argument("--growth", action="store_true", help="also with more pairs, longer ones and larger models")
     parser.add_argument(
         "--quick", action="store_true", help="a tiny model, one round, a few pairs: does it run at all?"
@@ -82,6 +83,7 @@ def asked(arm: str, side: str, model: Path, options: argparse.Namespace, **more:
         "adapter": options.adapter,
         "batch_size": options.batch_size,
         "max_new_tokens": options.max_new_tokens,
+        "prompt_times": options.prompt_times,
         **more,
     }
 

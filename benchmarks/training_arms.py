@@ -58,6 +58,7 @@ class Case:
         self.tokenizer = prepared(load_tokenizer(self.spec, cache=folder))
         count = asked["pairs"]
         rows = planted_rows(count + HELD_OUT, repeat=asked.get("repeat", 1))
+        rows = [{**row, "prompt": longer(row["prompt"], asked.get("prompt_times", 1))} for row in rows]
         self.rows, held_out = rows[:count], rows[count:]
         self.pairs = self.read("train", self.rows)
         self.held_out = self.read("test", held_out)
@@ -80,6 +81,11 @@ class Case:
         with model.disable_adapter():
             reference.prepare(model, both_sides(pairs), self.config.batch_size, Progress(self.folder))
         return direct_preference(model, reference, self.config)
+
+
+def longer(prompt: list[dict[str, str]], times: int) -> list[dict[str, str]]:
+    """The one turn of the planted pairs' prompts, said so often."""
+    return [{**turn, "content": " ".join([turn["content"]] * times)} for turn in prompt]
 
 
 def prepared(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
