@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from annotate.models import DemonstrationSet, Project, Snapshot
 from training.models import Artifact, Task
-from training.recipes.titles import ADAPTERS
+from training.recipes.titles import STAYING
 from training.workflow.artifacts import blocking_adapter, starts_of
 
 LARGEST_SEED = 2**32 - 1
@@ -47,7 +47,7 @@ class StartChoice(forms.ModelChoiceField):
         if not adapter:
             return str(artifact)
         said = gettext("%(model)s (cannot be trained further: %(adapter)s)")
-        return said % {"model": artifact, "adapter": gettext(ADAPTERS.get(adapter, adapter))}
+        return said % {"model": artifact, "adapter": gettext(STAYING.get(adapter, adapter))}
 
 
 def seed_field() -> forms.IntegerField:

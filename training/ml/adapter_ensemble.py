@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import ModulesToSaveWrapper
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -32,6 +33,7 @@ class Members:
     def __init__(self, model: PeftModel) -> None:
         self.names = [FIRST]
         self._switch = AdapterSwitch(model.get_base_model(), FIRST)
+        self._layers = [part for part in model.modules() if isinstance(part, BaseTunerLayer)]
 
     def add(self, model: PeftModel, *, trained: bool) -> str:
         """One more, as fresh as the first one was; returns its name."""
@@ -49,10 +51,19 @@ class Members:
     def scores(self, read: Callable[[], Tensor]) -> Tensor:
         """[texts, members]: of what `read` gives by each member's adapter, [texts, members], the member's own row."""
         found = []
-        for place, name in enumerate(self.names):
-            with self._switch.wearing(name):
+        try:
+            for place, name in enumerate(self.names):
+                self._wear(name)
                 found.append(read()[:, place])
+        finally:
+            self._wear(FIRST)
         return torch.stack(found, dim=1)
+
+    def _wear(self, name: str) -> None:
+        """All of them are trained, or none: which weights have a gradient, what PEFT's own way would settle anew for
+        every weight of the model and each adapter, never changes. It took longer than a small model's pass."""
+        for layer in self._layers:
+            layer._active_adapter = [name]
 
 
 def with_members(model: PeftModel, number: int, checkpointing: str, parallel: str) -> None:
@@ -100,6 +111,8 @@ def attach_members(model: PeftModel, directory: Path) -> None:
     files = member_files(directory)
     if not files:
         return
+    if len(files) + 1 != model.get_base_model().config.num_labels:
+        raise ValueError(FILE % (len(files) + 1))
     members = Members(model)
     for path in files:
         name, saved = members.add(model, trained=False), load_file(path)

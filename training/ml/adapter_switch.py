@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from peft import PeftConfig
 from peft.functional import inject_adapter_in_model
-from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
 from torch import nn
 
 
@@ -29,6 +29,8 @@ class AdapterSwitch:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Already found a `peft_config`")  # several are what is wanted
             inject_adapter_in_model(config, self.model, adapter_name=name)
+        # In fp32 as the first one, whatever the base is in: PEFT sees to that one alone. The parameters are new ones.
+        cast_adapter_dtype(self.model, name)
         if trained:
             self.trained += [weight for path, weight in self.model.named_parameters() if f".{name}." in f"{path}."]
         self.added.append(name)

@@ -17,9 +17,9 @@ METHODS = (*adapters.METHODS, HEAD)
 
 
 def separate_adapters(config: Mapping[str, Any]) -> int:
-    """As the property, of a stored run's settings."""
-    apart = config.get("adapter") == "lora" and config.get("ensemble_of") == "adapters"
-    return int(config.get("members", 1)) if apart else 1
+    """As the property, of settings that nobody may have checked."""
+    apart, members = (config.get("adapter"), config.get("ensemble_of")) == ("lora", "adapters"), config.get("members")
+    return members if apart and isinstance(members, int) else 1
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,8 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
             "label": gettext_noop("What the members have of their own"),
             "help": gettext_noop(
                 "heads share one adapter, and cost nothing. adapters: every member is a LoRA of its own with its head, "
-                "and differs in every layer; each reads every text, so time and memory grow with their number."
+                "and differs in every layer; each reads every text, so time and memory grow with their number. A "
+                "single member is the same either way."
             ),
             "choices": ("heads", "adapters"),
             "only": ("lora",),

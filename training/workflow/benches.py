@@ -172,7 +172,7 @@ def _refused(
     if left is None:
         return found
     try:
-        methods = asked_of(project, recipe, model, {**left, "adapter": "lora"}, snapshot=snapshot).methods
+        methods = asked_of(project, recipe, model, {**left, "adapter": "full"}, snapshot=snapshot).methods
     except (BadInput, BadConfig):
         return found
     for one in methods:

@@ -106,7 +106,9 @@ def _of_ensemble(facts: Facts) -> Iterator[str]:
     if facts.separate_adapters > 1:
         yield (
             f"It is an ensemble of {facts.separate_adapters} adapters, and its score the mean of theirs, each with its "
-            "row of the score head. PEFT loads the first one alone; the others are in member_1.safetensors and so on."
+            "row of the score head. PEFT loads the first one alone: load the base with "
+            f"num_labels={facts.separate_adapters}, and read logits[:, 0]. The others are in member_1.safetensors and "
+            "so on, and the head's other rows are theirs."
         )
 
 

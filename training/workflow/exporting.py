@@ -55,7 +55,7 @@ def require_mergeable(artifact: Artifact) -> None:
     if method := blocking_adapter(artifact):
         raise ModelRefused(
             _("“%(name)s” cannot be merged: its adapter (%(adapter)s) cannot become part of the weights.")
-            % {"name": artifact, "adapter": _(STAYING[method])},
+            % {"name": artifact, "adapter": _(STAYING.get(method, method))},
             _("Export the adapter alone: it is used beside its base model."),
             where="form",
         )

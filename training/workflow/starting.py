@@ -9,7 +9,7 @@ from annotate.models import DemonstrationSet, Project, Snapshot, User
 from training.models import Artifact, DeviceWish, Priority, Run, Task
 from training.recipes import RECIPES, UNTRAINED
 from training.recipes.encoders import ON_ENCODERS
-from training.recipes.titles import ADAPTERS, TITLES
+from training.recipes.titles import ADAPTERS, STAYING, TITLES
 from training.workflow import runs
 from training.workflow.artifacts import STARTS, blocking_adapter
 from training.workflow.disk import enough_disk
@@ -114,7 +114,7 @@ def check_start(model: Artifact, recipe: str = "", where: str = "model") -> None
     if adapter := blocking_adapter(model):
         raise ModelRefused(
             _("“%(name)s” cannot be trained further: its adapter (%(adapter)s) cannot become part of the model.")
-            % {"name": model, "adapter": _(ADAPTERS.get(adapter, adapter))},
+            % {"name": model, "adapter": _(STAYING.get(adapter, adapter))},
             _("Choose a policy trained with another adapter, such as LoRA, or the one that this was made from."),
             where=where,
         )

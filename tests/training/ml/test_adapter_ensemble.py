@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,21 +140,21 @@ def test_nothing_is_merged_into_it_and_the_reason_is_said(spec: ModelSpec, train
     assert "each in its own way" in (job / "error.json").read_text()
 
 
-@pytest.mark.parametrize("spoil", ["lost", "changed", "foreign"])
+@pytest.mark.parametrize("spoil", ["lost", "missing", "changed", "foreign"])
 def test_a_spoilt_member_is_refused(spoil: str, spec: ModelSpec, tmp_path: Path) -> None:
     artifact = Path(shutil.copytree(spec.adapters[-1], tmp_path / "artifact"))
     second = artifact / (FILE % 2)
     weights = load_file(second)
-    if spoil == "lost":
+    if spoil in ("lost", "missing"):
         second.unlink()
     else:
         save_file({name: weight[:1].clone() for name, weight in weights.items()}, second)
-    if spoil == "foreign":  # by somebody who has made the hash anew
+    if spoil in ("foreign", "missing"):  # by somebody who has made the hash anew
         told = read_manifest(artifact) | {"weights_sha256": weights_sha256(artifact)}
         (artifact / "manifest.json").write_text(json.dumps(told))
     with pytest.raises(ModelError) as refused:
         load_reward_model(ModelSpec(spec.base, (str(artifact),)), cache=tmp_path, device=choose_device())
-    assert refused.value.code == ("wrong_base" if spoil == "foreign" else "broken_artifact")
+    assert refused.value.code == ("wrong_base" if spoil in ("foreign", "missing") else "broken_artifact")
 
 
 @pytest.mark.parametrize(
@@ -173,6 +174,58 @@ def test_what_it_cannot_do_is_refused_with_the_reason(
     with pytest.raises(ModelError, match=named) as refused:
         apply_adapter(base, RewardConfig(**SETTINGS, **more), "reward")
     assert refused.value.code == "bad_config"
+
+
+def test_every_members_gradient_is_what_it_would_be_alone(
+    fixture_model: Path, tokenizer: PreTrainedTokenizerBase, tmp_path: Path
+) -> None:
+    """Also where all are read before the first goes back, when the last one has been at work."""
+
+    def made(**more: Any) -> nn.Module:
+        torch.manual_seed(0)
+        base = load_reward_base(ModelSpec(str(fixture_model)), cache=tmp_path, device=choose_device(), members=3)
+        return apply_adapter(base, RewardConfig(**{**SETTINGS, **more}), "reward")
+
+    several, alone, batch = made(), made(ensemble_of="heads"), pad(texts(tokenizer), 0)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, weight in several.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.1)
+    signs = torch.tensor([1.0, -1.0] * 3)[:, None]
+    (member_rewards(several, batch) * signs).sum().backward()
+    found = dict(several.named_parameters())
+    for place, member in enumerate(members_of(several).names):
+        alone.zero_grad()
+        own = {
+            name: name.replace(".default.", f".{member}.") for name, _ in alone.named_parameters() if "lora_" in name
+        }
+        with torch.no_grad():
+            for name, weight in alone.named_parameters():
+                if name in own:
+                    weight.copy_(found[own[name]])
+        (member_rewards(alone, batch)[:, place] * signs[:, 0]).sum().backward()
+        for name, weight in alone.named_parameters():
+            if name in own:
+                assert weight.grad.any() and torch.allclose(found[own[name]].grad, weight.grad, rtol=1e-4, atol=1e-6), (
+                    name
+                )
+            elif weight.requires_grad:  # the head, of which each row is one member's
+                assert torch.allclose(found[name].grad[place], weight.grad[place], rtol=1e-4, atol=1e-6)
+
+
+def test_beside_a_base_in_16_bits_every_member_is_kept_in_32(
+    spec: ModelSpec, fixture_model: Path, tmp_path: Path
+) -> None:
+    half = replace(choose_device(), dtype=torch.bfloat16)
+    base = load_reward_base(ModelSpec(str(fixture_model)), cache=tmp_path, device=half, members=3)
+    made = apply_adapter(base, RewardConfig(**SETTINGS), "reward")
+    loaded = load_reward_model(spec, cache=tmp_path, device=half)
+    for one in (made, loaded):
+        kinds = {name.split(".")[-2]: weight.dtype for name, weight in one.named_parameters() if "lora_" in name}
+        assert kinds == dict.fromkeys(("default", "member_1", "member_2"), torch.float32)
+    trained = [name for name, weight in made.named_parameters() if weight.requires_grad]
+    assert sum("lora_B.member_2" in name for name in trained) == sum("lora_B.default" in name for name in trained) > 0
 
 
 def test_with_another_adapter_the_setting_does_not_count(fixture_model: Path, tmp_path: Path) -> None:

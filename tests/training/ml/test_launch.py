@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
@@ -33,6 +34,16 @@ def test_the_launched_run_equals_one_process(recipe: str, fixture_model: Path, t
     found = job(tmp_path / "two", recipe, fixture_model)
     assert launched(found) == run.DONE, (found / "run.log").read_text()[-2000:]
     assert_same(found, in_one(job(tmp_path / "one", recipe, fixture_model)))
+
+
+def test_every_adapter_of_an_ensemble_is_trained_by_both(fixture_model: Path, tmp_path: Path) -> None:
+    config = {"members": 2, "ensemble_of": "adapters"}
+    found = job(tmp_path / "two", "reward", fixture_model, **config)
+    assert launched(found) == run.DONE, (found / "run.log").read_text()[-2000:]
+    one = in_one(job(tmp_path / "one", "reward", fixture_model, **config))
+    assert_same(found, one)
+    ours, theirs = (load_file(where / "artifact" / "member_1.safetensors") for where in (found, one))
+    assert all(torch.allclose(ours[name], theirs[name], atol=1e-5) for name in theirs)
 
 
 def test_cancelled_in_the_middle_it_resumes_to_the_same_end(fixture_model: Path, tmp_path: Path) -> None:

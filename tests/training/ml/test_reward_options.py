@@ -294,11 +294,20 @@ def test_a_cancelled_run_resumes_to_the_same_end(
     assert len(steps(cut)) == len(steps(whole))
     for ours, theirs in zip(steps(cut), steps(whole), strict=True):
         assert ours == pytest.approx(theirs, abs=1e-5)
-    ours, theirs = (load_file(job / "artifact" / "adapter_model.safetensors") for job in (cut, whole))
+    ours, theirs = (weights(job / "artifact") for job in (cut, whole))
     assert ours.keys() == theirs.keys()
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
     if "ties" in manifest(whole):
         assert manifest(cut)["ties"] == pytest.approx(manifest(whole)["ties"], abs=1e-6)
+
+
+def weights(artifact: Path) -> dict[str, torch.Tensor]:
+    """Of an ensemble of adapters those of every member."""
+    return {
+        f"{path.name} {name}": found
+        for path in artifact.glob("*.safetensors")
+        for name, found in load_file(path).items()
+    }
 
 
 def steps(job: Path) -> list[dict[str, float]]:

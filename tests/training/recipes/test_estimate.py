@@ -135,9 +135,16 @@ def test_adapters_of_an_ensemble_cost_their_number_of_times_and_are_not_computed
     assert three.memory.total > one.memory.total
     with pytest.raises(RecipeError, match="another member"):
         estimate(asked, load("reward", {"ensemble_of": "adapters", "members": 3, "gradient_checkpointing": "on"}))
-    small = question("reward", Machine("gpu", 2_000_000_000))
-    never = load("reward", {"ensemble_of": "adapters", "members": 3, "gradient_checkpointing": "off"})
-    assert estimate(small, several).memory == estimate(small, never).memory
+    small = question("reward", Machine("gpu", 200_000_000))  # so small that heads are computed twice by themselves
+    heads, apart = ({"members": 3, "ensemble_of": of} for of in ("heads", "adapters"))
+    totals = {
+        (settings["ensemble_of"], how): estimate(
+            small, load("reward", {**settings, "gradient_checkpointing": how})
+        ).memory.total
+        for settings, how in ((heads, "auto"), (heads, "on"), (heads, "off"), (apart, "auto"), (apart, "off"))
+    }
+    assert totals["heads", "auto"] == totals["heads", "on"] < totals["heads", "off"]
+    assert totals["adapters", "auto"] == totals["adapters", "off"]
 
 
 def test_a_gpu_that_a_batch_would_fill_checkpoints_by_itself_and_no_cpu_does() -> None:

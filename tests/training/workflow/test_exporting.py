@@ -143,6 +143,7 @@ def test_an_export_that_is_registered_as_a_model_is_not_deleted(project: Project
     assert target(project, "mine").exists()
 
 
+@pytest.mark.not_db
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_merge_and_an_export_go_through_queue_and_process(
@@ -163,6 +164,7 @@ def test_a_merge_and_an_export_go_through_queue_and_process(
     assert pushed.failure["code"] == "no_hub_token" and not target(project, "pushed").exists()
 
 
+@pytest.mark.not_db
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_merged_model_keeps_its_lineage(project: Project, policy: Artifact, snapshot: Snapshot):

@@ -75,6 +75,7 @@ def test_the_first_comparison_is_there_while_the_rest_is_sampled(project: Projec
     assert run.result["samples"] == Sample.objects.filter(run=run).count() == 80
 
 
+@pytest.mark.not_db
 @pytest.mark.parametrize(("recipe", "task"), [("reward", "reward"), ("dpo", "policy")])
 def test_training_ends_with_an_artifact(
     project: Project, policy: Artifact, snapshot: Snapshot, recipe: str, task: str
@@ -172,6 +173,7 @@ def test_a_slot_of_several_devices_gives_a_run_as_many_processes(
     assert _steps(run) == list(range(1, _steps(run)[-1] + 1))
 
 
+@pytest.mark.not_db
 @pytest.mark.slow
 def test_a_killed_run_leaves_none_of_its_processes(
     project: Project, policy: Artifact, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
@@ -220,6 +222,7 @@ def test_kill_9_of_the_worker_leaves_no_second_process_and_the_run_goes_on(
     assert _steps(run) == list(range(1, _steps(run)[-1] + 1))
 
 
+@pytest.mark.not_db
 def test_an_orphan_ends_by_itself(project: Project, policy: Artifact, snapshot: Snapshot) -> None:
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
     command = [sys.executable, "-c", SUPERVISOR, str(run.pk)]
@@ -258,6 +261,7 @@ def test_work_that_was_done_before_the_worker_died_is_not_done_again(
     assert Artifact.objects.filter(run=run).exists()
 
 
+@pytest.mark.not_db
 def test_weights_that_are_not_those_of_the_manifest_are_never_listed(
     project: Project, policy: Artifact, snapshot: Snapshot
 ) -> None:
