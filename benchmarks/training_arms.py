@@ -28,7 +28,7 @@ from tests.training.planted import planted_rows, write_rows
 from training.ml.adapters import apply_adapter
 from training.ml.device import Device, choose_device
 from training.ml.dpo import direct_preference
-from training.ml.frozen_norm import as_transformers_computes
+from training.ml.frozen_norm import FrozenNorm
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_base, load_tokenizer
 from training.ml.loop import plan, train
@@ -144,10 +144,11 @@ def theirs(case: Case) -> dict[str, Any]:
 
 
 def as_peft_computes(model: nn.Module) -> nn.Module:
-    as_transformers_computes(model)
     for part in model.modules():
         if type(part) is AddingLinear:
             part.__class__ = LoraLinear
+        elif isinstance(part, FrozenNorm):
+            part.__class__ = type(part).__bases__[1]
     return model
 
 

@@ -123,7 +123,7 @@ def attach_members(model: PeftModel, directory: Path) -> None:
     model.adapter_members = members
 
 
-def not_mergeable() -> ModelError:
+def members_not_mergeable() -> ModelError:
     return ModelError(
         "adapter_not_mergeable",
         gettext_noop(

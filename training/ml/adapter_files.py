@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from training.ml import adapter_ensemble, houlsby  # the latter registers the tuner that PEFT reads such an adapter with
-from training.ml.adapter_ensemble import attach_members, save_members
+from training.ml import houlsby  # also registers the tuner that PEFT reads such an adapter with
+from training.ml.adapter_ensemble import attach_members, members_not_mergeable, save_members
 from training.ml.errors import ModelError
 from training.ml.houlsby import not_mergeable
 from training.ml.origin import MADE_FOR, WEIGHTS, made_for, method_of
@@ -102,7 +102,7 @@ def merged(model: nn.Module) -> PreTrainedModel:
         return model
     settings = model.active_peft_config
     if members_of(model):
-        raise adapter_ensemble.not_mergeable()
+        raise members_not_mergeable()
     if _must_stay(model):
         raise not_mergeable(model.made_for.get("method") or settings.peft_type.value)
     if not _in_4bit(model):

@@ -62,10 +62,3 @@ def norm_in_few_passes(model: nn.Module, parallel: str = "ddp") -> None:
     for part in model.modules():
         if type(part).__name__ in KINDS:
             part.__class__ = _kind_before(type(part))
-
-
-def as_transformers_computes(model: nn.Module) -> None:
-    """The layers' own classes again."""
-    for part in model.modules():
-        if isinstance(part, FrozenNorm):
-            part.__class__ = type(part).__mro__[2]

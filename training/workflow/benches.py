@@ -172,6 +172,7 @@ def _refused(
     if left is None:
         return found
     try:
+        # "full" has a place in every model; why another method has none is told method by method.
         methods = asked_of(project, recipe, model, {**left, "adapter": "full"}, snapshot=snapshot).methods
     except (BadInput, BadConfig):
         return found
