@@ -100,3 +100,26 @@ def write_planted(
         "test": str(write_rows(directory / "test.parquet", rows[train:])),
         "snapshot_hash": f"planted-{seed}-{train}-{test}-{shuffled}-{repeat}",
     }
+
+
+def write_of_many_kinds(folder: Path) -> dict[str, str]:
+    """Pairs of which every fourth has three responses to its prompt, and ties: two responses of the same form."""
+    found = write_planted(folder, train=24, test=12)
+    rows = planted_rows(24)
+    more = [
+        {
+            **one,
+            "id": f"{one['id']}b",
+            "chosen": other["chosen"],
+            "votes_chosen": 3,
+            "votes_tie": 1,
+            "votes_rejected": 1,
+        }
+        for one, other in zip(rows[::4], rows[1::4], strict=True)
+    ]
+    write_rows(folder / "train.parquet", rows + more)
+    ties = [
+        {**row(f"t{i}", f"Question {i}", a["chosen"][0]["content"], b["chosen"][0]["content"]), "soft_label": 0.5}
+        for i, (a, b) in enumerate(zip(rows[::2], rows[1::2], strict=True))
+    ]
+    return {**found, "ties_train": str(write_rows(folder / "ties_train.parquet", ties))}

@@ -55,9 +55,7 @@ def test_without_padding_there_is_no_mask(variant: str) -> None:
     _compare("llama", variant, torch.float32, padded=False)
 
 
-@pytest.mark.parametrize(
-    ("name", "variant"), [("llama", "lora"), ("llama", "ia3"), ("llama", "houlsby"), ("gpt2", "lora")]
-)
+@pytest.mark.parametrize(("name", "variant"), HALF)
 def test_beside_a_base_in_16_bits_the_adapters_keep_32(name: str, variant: str) -> None:
     _compare(name, variant, torch.bfloat16, padded=True)
 

@@ -1,29 +1,25 @@
-"""The options of the recipe "reward": what each changes in the loss, what it learns, and how a resumed run ends."""
+"""The options of the recipe "reward": what each changes in the loss, and what it learns."""
 
 from __future__ import annotations
 
 import math
-import os
-import random
-import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from tests.training.ml.jobs import job_of, manifest, write_job
-from tests.training.planted import planted_rows, row, write_planted, write_rows
+from tests.training.planted import planted_rows, write_of_many_kinds, write_planted
 from training.ml import reward, run
 from training.ml.batching import Padded
 from training.ml.device import choose_device
-from training.ml.job import ModelSpec, read_job
+from training.ml.job import ModelSpec
 from training.ml.load import load_reward_model, load_tokenizer
 from training.ml.loop import adamw
 from training.ml.pairs import Pair
-from training.ml.progress import Progress, read_lines
+from training.ml.progress import read_lines
 from training.ml.prompt_groups import by_prompt
 from training.ml.reward_losses import cross_entropy
 from training.ml.reward_objective import both_sides, by_model, preference_likelihood, shares_of, weights_of
@@ -39,27 +35,7 @@ HEAD = {"adapter": "head", "head_epochs": 4, "head_batch_size": 8, "head_learnin
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Pairs of which every fourth has three responses to its prompt, and ties: two responses of the same form."""
-    folder = tmp_path_factory.mktemp("data")
-    found = write_planted(folder, train=24, test=12)
-    rows = planted_rows(24)
-    more = [
-        {
-            **one,
-            "id": f"{one['id']}b",
-            "chosen": other["chosen"],
-            "votes_chosen": 3,
-            "votes_tie": 1,
-            "votes_rejected": 1,
-        }
-        for one, other in zip(rows[::4], rows[1::4], strict=True)
-    ]
-    write_rows(folder / "train.parquet", rows + more)
-    ties = [
-        {**row(f"t{i}", f"Question {i}", a["chosen"][0]["content"], b["chosen"][0]["content"]), "soft_label": 0.5}
-        for i, (a, b) in enumerate(zip(rows[::2], rows[1::2], strict=True))
-    ]
-    return {**found, "ties_train": str(write_rows(folder / "ties_train.parquet", ties))}
+    return write_of_many_kinds(tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture
@@ -255,73 +231,3 @@ def test_an_ensemble_is_saved_scores_by_its_mean_and_rewards_ppo_by_it_or_less(
     for how in others:
         texts = rewards["mean"].keys() & rewards[how].keys()
         assert texts and all(rewards["mean"][text] > rewards[how][text] for text in texts)
-
-
-OPTIONS: dict[str, dict[str, Any]] = {
-    "margin": {"margin": 1.0, "label_smoothing": 0.1},
-    "davidson": {"ties": "davidson", "soft_labels": True},
-    "rao_kupper": {"ties": "rao_kupper", "centring": 0.01},
-    "groups": {"group_by_prompt": True, "dropout": 0.1},
-    "ensemble": {"members": 3, "dropout": 0.1},
-    "adapters": {"members": 2, "ensemble_of": "adapters", "dropout": 0.1},
-    "head": {**HEAD, "members": 2, "ties": "davidson"},
-    "head in groups": {**HEAD, "group_by_prompt": True},
-}
-
-
-@pytest.mark.parametrize("option", OPTIONS)
-def test_a_cancelled_run_resumes_to_the_same_end(
-    option: str, fixture_model: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SIGTERM after a step that a seed draws; losses, weights and the parameter for ties are as in a run left alone."""
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    settings = {**FAST, **OPTIONS[option], "checkpoint_every": 3}
-    whole, cut = (write_job(tmp_path / name, "reward", fixture_model, data, **settings) for name in ("whole", "cut"))
-    assert run.main([str(whole)]) == run.DONE
-    last, step = random.Random(option).randint(2, len(steps(whole)) - 1), Progress.step
-
-    def told(progress: Progress, stage: str, **more: Any) -> None:
-        step(progress, stage, **more)
-        if more["step"] == last:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Progress, "step", told)
-        assert run.main([str(cut)]) == run.CANCELLED
-    run.cancel.reset()
-    assert len(steps(cut)) == last and not (cut / "artifact").exists()
-    assert run.main([str(cut)]) == run.DONE
-    assert len(steps(cut)) == len(steps(whole))
-    for ours, theirs in zip(steps(cut), steps(whole), strict=True):
-        assert ours == pytest.approx(theirs, abs=1e-5)
-    ours, theirs = (weights(job / "artifact") for job in (cut, whole))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.allclose(ours[name], theirs[name], atol=1e-6) for name in theirs)
-    if "ties" in manifest(whole):
-        assert manifest(cut)["ties"] == pytest.approx(manifest(whole)["ties"], abs=1e-6)
-
-
-def weights(artifact: Path) -> dict[str, torch.Tensor]:
-    """Of an ensemble of adapters those of every member."""
-    return {
-        f"{path.name} {name}": found
-        for path in artifact.glob("*.safetensors")
-        for name, found in load_file(path).items()
-    }
-
-
-def steps(job: Path) -> list[dict[str, float]]:
-    return [line["metrics"] for line in read_lines(job / "progress.jsonl") if line["kind"] == "step"]
-
-
-@pytest.mark.parametrize("option", ["davidson", "head", "ensemble", "adapters"])
-def test_a_run_whose_pairs_weigh_nothing_says_that_nothing_was_trained(
-    option: str, fixture_model: Path, tmp_path: Path
-) -> None:
-    """A parameter for ties or a penalty that moves by itself is no training."""
-    data = write_planted(tmp_path / "data", train=8, test=4)
-    write_rows(Path(data["train"]), [{**one, "weight": 1e-60} for one in planted_rows(8)])
-    settings = {**FAST, **OPTIONS[option], "head_l2": 0.0}
-    job = write_job(tmp_path / "run", "reward", fixture_model, data, **settings)
-    assert run.main([str(job)]) == run.FAILED
-    assert read_job(job) and "nothing_trained" in (job / "error.json").read_text()
