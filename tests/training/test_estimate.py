@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from annotate.models import Project, User
-from training.models import Artifact
+from training.models import Artifact, Task
 from training.recipes.estimate.memory import PARTS
 from training.workflow import device
 
@@ -90,6 +90,50 @@ def test_the_table_names_every_method_and_says_where_the_time_comes_from(config:
     assert "This does not fit" in told
 
 
+def test_the_reward_model_is_taken_for_a_lora_beside_the_policy_unless_it_is_described(
+    config: Path, tmp_path: Path
+) -> None:
+    small = tmp_path / "small.json"
+    small.write_text(json.dumps({**LLAMA_3_8B, "num_hidden_layers": 2}))
+    asked = ("--recipe", "ppo", "--targets", "q_proj,v_proj", "--device", "gpu", "--memory", "80")
+    described = ("--set", "reward.targets=q_proj,v_proj", "--set", "reward.members=3")
+    each = [command(config, *asked, *more) for more in ((), described, ("--set", "reward.adapter=full"))]
+    taken, heads, whole = (told["memory_bytes"]["reward"] for told in each)
+    assert taken == 4 * (LORA + 4096)  # and a head
+    assert heads == taken + 2 * 4 * 4096
+    assert whole > 2 * 7_000_000_000
+    other = command(config, *asked, "--reward-config", str(small))["memory_bytes"]
+    assert taken < other["reward"] < whole
+    assert "taken for a LoRA on the policy's base" in command(config, *asked, as_json=False)
+    assert "taken for" not in command(config, *asked, *described, as_json=False)
+
+
+def test_several_adapters_that_reward_take_their_time(config: Path) -> None:
+    asked = ("--recipe", "rloo", "--operations", "100", "--examples", "100")
+    several = ("--set", "reward.members=5", "--set", "reward.ensemble_of=adapters")
+    alone, five = (command(config, *asked, *more)["seconds"] for more in (("--set", "reward.rank=8"), several))
+    assert five > alone
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--set", "reward.members=0"), "reward.members"),
+        (("--set", "reward.targets=nowhere"), "reward.targets"),
+        (("--set", "reward=5"), "reward"),
+        (("--reward-config", "nowhere.json"), "nowhere.json"),
+    ],
+)
+def test_a_reward_model_that_cannot_be_is_refused(config: Path, arguments: tuple[str, str], said: str) -> None:
+    with pytest.raises(CommandError, match=said):
+        command(config, "--recipe", "ppo", *arguments)
+
+
+def test_a_recipe_that_nobody_rewards_has_no_such_settings(config: Path) -> None:
+    with pytest.raises(CommandError, match="reward"):
+        command(config, "--recipe", "dpo", "--set", "reward.members=3")
+
+
 def test_an_unknown_architecture_is_said_and_counted_as_far_as_it_goes(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps({"model_type": "novel", "n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 100}))
@@ -149,6 +193,10 @@ def test_the_api_answers_as_the_command_does(
     posted = client.post(url, {**asked, "config": {"targets": "q_proj,v_proj"}}, content_type="application/json").json()
     assert posted["trainable_parameters"] == LORA
     assert client.get(url, asked).json()["base_parameters"] == 8_030_261_248
+    judge = Artifact.objects.create(project=project, name="judge", task=Task.REWARD, location=str(tmp_path))
+    rewarded = client.get(url, {**asked, "recipe": "ppo", "reward_model": judge.pk}).json()
+    assert rewarded["memory_bytes"]["reward"] > 2 * 7_000_000_000
+    assert client.get(url, {**asked, "recipe": "ppo", "reward_model": model.pk}).status_code == 404
     refused = client.post(url, {**asked, "config": {"rank": 0}}, content_type="application/json")
     assert (refused.status_code, refused.json()["field"]) == (400, "dpo.rank")
 

@@ -9,7 +9,7 @@ from annotate.access import in_project
 from annotate.api.door import project_api
 from annotate.models import DemonstrationSet, Project, Role, Snapshot
 from training.api.serializers import EstimateSerializer
-from training.models import Artifact
+from training.models import Artifact, Task
 from training.recipes.estimate import whole
 from training.workflow import device
 from training.workflow.estimates import asked_of
@@ -26,15 +26,15 @@ def estimate(request: Request, project: Project) -> Response:
     form.is_valid(raise_exception=True)
     asked = form.validated_data
     memory = None if asked["memory"] is None else int(asked["memory"] * GIGABYTE)
+    snapshot, demonstrations, reward = asked["snapshot"], asked["demonstrations"], asked["reward_model"]
     found = asked_of(
         project,
         asked["recipe"],
         in_project(Artifact, project, pk=asked["model"]),
         asked["config"] if request.method == "POST" else {},
-        snapshot=in_project(Snapshot, project, number=asked["snapshot"]) if asked["snapshot"] else None,
-        demonstrations=in_project(DemonstrationSet, project, pk=number)
-        if (number := asked["demonstrations"])
-        else None,
+        snapshot=in_project(Snapshot, project, number=snapshot) if snapshot else None,
+        demonstrations=in_project(DemonstrationSet, project, pk=demonstrations) if demonstrations else None,
+        reward=in_project(Artifact, project, pk=reward, task=Task.REWARD) if reward else None,
         machine=device.machine(asked["device"], memory),
     )
     return Response(whole(found.question, found.chosen, found.methods, found.advice))

@@ -243,5 +243,8 @@ class EstimateSerializer(serializers.Serializer[None]):
     config = serializers.DictField(default=dict)
     snapshot = serializers.IntegerField(default=None, allow_null=True, min_value=1, help_text="its number")
     demonstrations = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of demonstrations")
+    reward_model = serializers.IntegerField(
+        default=None, allow_null=True, help_text="id of what rewards ppo, rloo, grpo; like the policy if not given"
+    )
     device = serializers.ChoiceField(("cpu", "gpu"), default="", allow_blank=True)
     memory = serializers.FloatField(default=None, allow_null=True, min_value=0.1)

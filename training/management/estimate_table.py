@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from training.recipes.estimate import Estimate
-from training.workflow.estimate_words import advice_words, duration, refusal, size, speed_words
+from training.workflow.estimate_words import advice_words, assumptions, duration, refusal, size, speed_words
 from training.workflow.estimates import Answer
 
 
@@ -42,7 +42,7 @@ def _about(found: Answer) -> list[str]:
     parts = memory.parts if memory else {}
     shown = ", ".join(f"{name} {size(part)}" for name, part in parts.items() if part)
     lines = [_("Memory of %(adapter)s: %(parts)s") % {"adapter": found.chosen.adapter, "parts": shown}]
-    lines.append(speed_words(found.question))
+    lines += [assumptions(found), speed_words(found.question)]
     if not found.chosen.fits:
         lines.append(advice_words(found))
     return lines

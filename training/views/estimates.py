@@ -40,11 +40,14 @@ def is_asked(request: HttpRequest) -> bool:
 def estimate_context(
     request: HttpRequest, project: Project, model: Artifact | None, stages: Iterable[RecipeForm], **data: Any
 ) -> dict[str, Any]:
-    """For the template: the form of the device, and a panel for each stage if they were asked for."""
+    """For the template: the form of the device, and a panel for each stage if they were asked for. A stage that is
+    rewarded is so by the reward model that is given, or by the one that a stage beside it trains."""
     if not is_asked(request):
         return {"device": DeviceForm(), "panels": []}
     form = DeviceForm(request.POST)
-    machine = form.machine()
+    machine, stages = form.machine(), list(stages)
+    trained = next((stage.config for stage in stages if stage.recipe == "reward" and stage.is_valid()), None)
+    data["reward"] = data.get("reward") or trained
     return {"device": form, "panels": [panel(project, model, stage, machine, **data) for stage in stages]}
 
 

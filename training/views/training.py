@@ -71,6 +71,7 @@ def estimated(request: HttpRequest, project: Project, form: RunForm, settings: R
         form.is_valid()
     asked = getattr(form, "cleaned_data", {})
     data = {name: asked.get(name) for name in ("snapshot", "demonstrations")}
+    data["reward"] = asked.get("reward_model")
     return estimate_context(request, project, asked.get("model"), [settings], **data)
 
 

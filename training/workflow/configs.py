@@ -11,8 +11,11 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from training.models import Artifact
+from training.recipes import RecipeError
+from training.recipes.estimate import Architecture, read_architecture
 from training.workflow.artifacts import model_spec
-from training.workflow.exceptions import BadInput
+from training.workflow.exceptions import BadConfig, BadInput
+from training.workflow.told import in_readers_language
 
 HASHED = 16  # digits of a file's hash in the name of its converted copy (training/ml/convert.py)
 
@@ -31,6 +34,20 @@ def config_of(model: Artifact) -> dict[str, Any]:
             where="model",
         )
     return read_config(found)
+
+
+def architecture_of(model: Artifact) -> Architecture:
+    """Raises BadInput as `config_of`, and BadConfig as `architecture`."""
+    return architecture(config_of(model))
+
+
+def architecture(config: dict[str, Any]) -> Architecture:
+    """Raises BadConfig for a config.json that cannot be used."""
+    try:
+        return read_architecture(config)
+    except RecipeError as error:
+        said = in_readers_language(error.message, error.template, error.values)
+        raise BadConfig(said, _("Give the config.json of a language model."), field="config") from error
 
 
 def read_config(path: Path) -> dict[str, Any]:

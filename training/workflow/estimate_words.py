@@ -6,7 +6,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
 from training.recipes import RECIPES
-from training.recipes.estimate import Advice, Estimate, Question
+from training.recipes.estimate import DRAWN, Advice, Estimate, Question
 from training.recipes.titles import ADAPTERS
 from training.workflow.estimates import Answer
 from training.workflow.told import in_readers_language
@@ -73,7 +73,10 @@ def assumptions(found: Answer) -> str:
     """What the memory is for: the longest batch that the settings let through."""
     work = found.question.work(found.chosen.config)
     said = _("Memory for a batch of %(rows)s texts of %(length)s tokens, %(response)s of them response.")
-    return said % {"rows": work.rows, "length": work.length, "response": work.response}
+    words = [said % {"rows": work.rows, "length": work.length, "response": work.response}]
+    if work.recipe in DRAWN and found.question.reward is None:
+        words.append(_("Its reward model is not known, and taken for a LoRA on the policy's base."))
+    return " ".join(words)
 
 
 def advice_words(found: Answer) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -10,30 +11,29 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet
-from django.utils.translation import gettext as _
 
 from annotate.models import DemonstrationSet, Project, Snapshot, Split
 from annotate.workflow import snapshots
 from training.models import Artifact, Run, RunState
-from training.recipes import RecipeError, load
+from training.recipes import load
 from training.recipes.estimate import (
     Advice,
     Data,
     Estimate,
     Machine,
     Question,
+    Rewarder,
     Speed,
     estimate,
     every_method,
     nearest_that_fits,
-    read_architecture,
 )
 from training.recipes.reward import separate_adapters
 from training.workflow import configs, device
-from training.workflow.exceptions import BadConfig
 from training.workflow.folders import progress_of
+from training.workflow.refusals import refused_in_words
+from training.workflow.rewarders import rewarder_of, rewarder_to_be
 from training.workflow.storable import storable
-from training.workflow.told import in_readers_language
 
 # Bytes of UTF-8 to a token, our choice: four letters of English, one or two characters of Chinese.
 BYTES_PER_TOKEN = 4
@@ -53,13 +53,9 @@ class Answer:
 
 def answer(question: Question, settings: dict[str, Any]) -> Answer:
     """Raises BadConfig for a setting that the recipe or the model refuses."""
-    try:
+    with refused_in_words(question.recipe):
         config = load(question.recipe, settings)
         chosen = estimate(question, config)
-    except RecipeError as error:
-        said = in_readers_language(error.message, error.template, error.values)
-        named = f"{question.recipe}.{error.field}: {said}" if error.field else said
-        raise BadConfig(named, field=error.field, recipe=question.recipe, said=said) from error
     return Answer(question, chosen, every_method(question, config), nearest_that_fits(question, config))
 
 
@@ -70,13 +66,10 @@ def question(
     data: Data,
     speed: Speed,
     response: int | None = None,
+    reward: Rewarder | None = None,
 ) -> Question:
-    """Raises BadConfig for a config.json that cannot be read."""
-    try:
-        return Question(read_architecture(config), recipe, machine, data, speed, response)
-    except RecipeError as error:
-        said = in_readers_language(error.message, error.template, error.values)
-        raise BadConfig(said, _("Give the config.json of a language model."), field="config") from error
+    """Raises BadConfig for a config.json that cannot be used."""
+    return Question(configs.architecture(config), recipe, machine, data, speed, response, reward)
 
 
 def asked_of(
@@ -87,14 +80,29 @@ def asked_of(
     *,
     snapshot: Snapshot | None = None,
     demonstrations: DemonstrationSet | None = None,
+    reward: Artifact | Mapping[str, Any] | None = None,
     machine: Machine | None = None,
 ) -> Answer:
-    """For a run of the project. Raises BadInput where the config.json is not here yet, and as `answer` does."""
+    """For a run of the project; `reward` is its reward model, or the settings of one that will be trained on the same
+    policy. Raises BadInput where the config.json is not here yet, and as `answer` does."""
     machine = machine or device.machine()
     speed = earlier_speed(project, recipe, model, settings, machine) or Speed()
     speed = replace(device.speed(machine.device), **_known(speed))
-    asked = question(configs.config_of(model), recipe, machine, data_of(recipe, snapshot, demonstrations), speed)
+    asked = question(
+        configs.config_of(model),
+        recipe,
+        machine,
+        data_of(recipe, snapshot, demonstrations),
+        speed,
+        reward=_rewarder(reward, model),
+    )
     return answer(asked, settings)
+
+
+def _rewarder(reward: Artifact | Mapping[str, Any] | None, policy: Artifact) -> Rewarder | None:
+    if reward is None:
+        return None
+    return rewarder_of(reward, policy) if isinstance(reward, Artifact) else rewarder_to_be(reward, policy)
 
 
 def _known(speed: Speed) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from annotate.models import Batch, DemonstrationSet, Project, Prompt, Snapshot, 
 from training import recipes
 from training.models import ACTIVE, NOT_BEGUN, Artifact, Bench, DeviceWish, Priority, Round, Run, RunEvent, RunState
 from training.workflow import workers
-from training.workflow.exceptions import BadConfig, NotCancellable, RunNotResumable
+from training.workflow.exceptions import NotCancellable, RunNotResumable
+from training.workflow.refusals import refused_in_words
 from training.workflow.told import Told, in_readers_language, told
 
 # A supervisor beats every five seconds; three missed beats and a dead process on this host are no accident.
@@ -26,13 +27,8 @@ MISSED_BEATS = timedelta(seconds=15)
 
 def checked_config(recipe: str, config: dict[str, Any]) -> dict[str, Any]:
     """The recipe's settings, complete; raises BadConfig naming the field."""
-    try:
+    with refused_in_words(recipe, _("Correct the setting and start again.")):
         return asdict(recipes.load(recipe, config))
-    except recipes.RecipeError as error:
-        said = in_readers_language(error.message, error.template, error.values)
-        message = f"{recipe}.{error.field}: {said}" if error.field else said
-        hint = _("Correct the setting and start again.")
-        raise BadConfig(message, hint, field=error.field, recipe=recipe, said=said) from error
 
 
 @transaction.atomic

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.training.fixture_model import build_fixture_model
 from tests.training.ml.architectures import build_architecture
+from tests.training.ml.judges import foreign_model, full_judge, lora_judge
 from training.ml import cancel
 
 
@@ -34,6 +36,19 @@ def qwen2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gpt2_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """With learned positions, and queries, keys and values in one layer of the kind Conv1D."""
     return build_architecture("gpt2", tmp_path_factory.mktemp("fixture") / "gpt2")
+
+
+@pytest.fixture(scope="session")
+def judge(fixture_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A reward model: a LoRA on the fixture."""
+    return lora_judge(tmp_path_factory.mktemp("judge"), fixture_model)
+
+
+@pytest.fixture(scope="session")
+def foreign_judge(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Of another vocabulary."""
+    directory = tmp_path_factory.mktemp("foreign")
+    return full_judge(directory, foreign_model(directory / "model"))
 
 
 @pytest.fixture(autouse=True)

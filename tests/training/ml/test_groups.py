@@ -14,7 +14,6 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.training.ml.jobs import job_of, manifest
-from tests.training.ml.judges import lora_judge
 from tests.training.ml.playground import (
     average,
     even_tokens,
@@ -44,11 +43,6 @@ both = pytest.mark.parametrize("recipe", ["rloo", "grpo"])
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sharp_model(tmp_path_factory.mktemp("sharp") / "model")
-
-
-@pytest.fixture(scope="module")
-def judge(fixture_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return lora_judge(tmp_path_factory.mktemp("judge"), fixture_model)
 
 
 @pytest.fixture(scope="module")

@@ -15,21 +15,19 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
 
 from tests.training.ml.jobs import job_of, manifest
-from tests.training.ml.judges import foreign_model, full_judge, lora_judge
+from tests.training.ml.judges import actors_of
 from tests.training.ml.playground import steps
 from tests.training.planted import planted_rows, row, write_planted, write_rows
 from training.ml import ppo
 from training.ml.actors import Actors, shares_backbone
-from training.ml.adapters import apply_adapter
 from training.ml.chat import prompt_ids
 from training.ml.device import choose_device
-from training.ml.errors import ModelError
 from training.ml.job import Job, ModelSpec
 from training.ml.load import load_policy, load_reward_model, load_tokenizer
 from training.ml.progress import read_lines
 from training.ml.prompt_data import AskedPrompt
 from training.ml.reference import frozen_start
-from training.ml.rewarding import RewardModel, combined, load_rewarder
+from training.ml.rewarding import combined, load_rewarder
 from training.ml.rollout import Rollout, drawing_of, drawn_logps, logps_and_entropy, roll_out
 from training.ml.rollout_evaluation import evaluate_rollouts
 from training.ml.scoring import score
@@ -42,33 +40,8 @@ BESIDE = "policy, reference and value model on one backbone"
 
 
 @pytest.fixture(scope="module")
-def judge(fixture_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return lora_judge(tmp_path_factory.mktemp("judge"), fixture_model)
-
-
-@pytest.fixture(scope="module")
-def foreign_judge(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Of another vocabulary."""
-    directory = tmp_path_factory.mktemp("foreign")
-    return full_judge(directory, foreign_model(directory / "model"))
-
-
-@pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return write_planted(tmp_path_factory.mktemp("data"), train=12, test=6)
-
-
-def actors_of(job: Job) -> Actors:
-    device = choose_device()
-
-    def load() -> Any:
-        return load_policy(job.model, cache=job.cache, device=device)
-
-    torch.manual_seed(0)
-    policy = apply_adapter(load(), job.config, "policy")
-    tokenizer = load_tokenizer(job.model, cache=job.cache)
-    rewarder = None if shares_backbone(job) else load_rewarder(job, device)
-    return ppo.cast(job, policy, frozen_start(policy, job.config, load), tokenizer, rewarder, load)
 
 
 def rollouts_of(model: Path) -> list[Rollout]:
@@ -308,57 +281,6 @@ def test_the_members_of_an_ensemble_become_one_score() -> None:
     assert combined(members, "worst", 1.0).tolist() == pytest.approx([1.0, 0.5])
     # the deviation of 1, 2, 6 is sqrt((4 + 1 + 9) / 3)
     assert combined(members, "uncertainty", 0.5).tolist() == pytest.approx([3 - 0.5 * 2.1602469, 0.5])
-
-
-def refusal(job: Job) -> ModelError:
-    with pytest.raises(ModelError) as caught:
-        ppo.run(job)
-    return caught.value
-
-
-def test_a_run_without_a_reward_model_is_refused(fixture_model: Path, data: dict[str, str], tmp_path: Path) -> None:
-    assert refusal(job_of(tmp_path / "run", "ppo", fixture_model, data)).code == "no_reward_model"
-
-
-def test_several_processes_are_refused(
-    fixture_model: Path, judge: dict[str, Any], data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    job = job_of(tmp_path / "run", "ppo", fixture_model, data, reward_model=judge)
-    assert refusal(job).code == "one_process_only"
-
-
-def test_a_policy_is_no_reward_model(fixture_model: Path, data: dict[str, str], tmp_path: Path) -> None:
-    other = {"base": str(fixture_model), "adapters": []}
-    assert refusal(job_of(tmp_path / "run", "ppo", fixture_model, data, reward_model=other)).code == "not_reward_model"
-
-
-def test_prompts_that_leave_no_room_are_refused_before_the_run(
-    fixture_model: Path, judge: dict[str, Any], data: dict[str, str], tmp_path: Path
-) -> None:
-    job = job_of(tmp_path / "run", "ppo", fixture_model, data, reward_model=judge, max_new_tokens=1020)
-    error = refusal(job)
-    assert error.code == "empty_data"
-    assert "at most 512 together" in error.message
-
-
-def test_a_reward_model_without_a_chat_template_is_refused(foreign_judge: dict[str, Any], fixture_model: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(foreign_judge["base"])
-    tokenizer.chat_template = None
-    with pytest.raises(ModelError) as caught:
-        RewardModel(torch.nn.Identity(), tokenizer, PPOConfig(), 4)
-    assert caught.value.code == "no_chat_template"
-
-
-def test_a_score_that_is_no_number_ends_the_run_with_the_reason(
-    fixture_model: Path, judge: dict[str, Any], data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nothing = torch.full((8, 1), float("nan"))
-    monkeypatch.setattr(RewardModel, "member_scores", lambda self, texts: nothing[: len(texts)])
-    error = refusal(job_of(tmp_path / "run", "ppo", fixture_model, data, reward_model=judge, **QUICK))
-    assert error.code == "nan_loss"
-    assert "no finite score" in error.message
-    assert not (tmp_path / "run" / "artifact").exists()
 
 
 def test_a_reward_adapter_with_more_in_it_than_a_lora_and_a_head_keeps_its_own_backbone(

@@ -15,7 +15,6 @@ import torch
 from safetensors.torch import load_file
 
 from tests.training.ml.jobs import manifest, write_job
-from tests.training.ml.judges import lora_judge
 from tests.training.ml.playground import steps
 from tests.training.ml.test_resume import start_and_signal
 from tests.training.planted import write_planted
@@ -36,11 +35,6 @@ def later(*values: Any) -> list[Any]:
 
 class Died(BaseException):
     """What kill -9 looks like from within: nothing after it is done."""
-
-
-@pytest.fixture(scope="module")
-def judge(fixture_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return lora_judge(tmp_path_factory.mktemp("judge"), fixture_model)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,9 @@ from django.test import Client
 from annotate.models import Project, Snapshot
 from tests.training.views.conftest import complete, step, write_progress
 from tests.training.views.test_forms import sent_back
-from training.models import Artifact, Round, Run
+from training.models import Artifact, Round, Run, Task
 from training.recipes.adapters import METHODS
+from training.recipes.estimate import read_architecture
 from training.workflow import device
 from training.workflow.estimates import earlier_speed
 
@@ -49,10 +50,10 @@ def ask(client: Client, model: Artifact, snapshot: Snapshot, htmx: bool = True, 
     return client.post(f"{RUNS}?recipe=dpo", sent, **(HTMX if htmx else {}))
 
 
-def ask_for_a_round(client: Client, model: Artifact, snapshot: Snapshot, policy: str) -> Any:
+def ask_for_a_round(client: Client, model: Artifact, snapshot: Snapshot, policy: str, **changed: str) -> Any:
     sent = {"estimate": "1", "base_policy": model.pk, "snapshot": snapshot.pk, "fresh_prompts": 3, "seed": 1}
     stages = {**sent_back("reward"), **sent_back(policy), **sent_back("sample")}
-    return client.post(ROUNDS, {**sent, "policy": policy, **stages}, **HTMX)
+    return client.post(ROUNDS, {**sent, "policy": policy, **stages, **changed}, **HTMX)
 
 
 def test_every_method_is_a_row_and_the_chosen_one_is_marked(
@@ -81,6 +82,42 @@ def test_a_round_is_estimated_stage_by_stage(as_lead: Client, snapshot: Snapshot
     panels = ask_for_a_round(as_lead, model, snapshot, "ppo").context["panels"]
     assert [panel.recipe for panel in panels] == ["reward", "ppo"]
     assert "kv_cache" in panels[1].parts
+
+
+def test_a_stage_is_rewarded_by_the_reward_model_that_its_round_trains(
+    as_lead: Client, snapshot: Snapshot, model: Artifact
+) -> None:
+    several = {"reward-members": "3", "reward-ensemble_of": "adapters"}
+    held = {}
+    for name, changed in {"one": {}, "several": several, "whole": {"reward-adapter": "full"}}.items():
+        told = ask_for_a_round(as_lead, model, snapshot, "ppo", **changed)
+        assert "is not known, and taken" not in told.content.decode()
+        held[name] = told.context["panels"][1].answer.chosen.memory.parts["reward"]
+    assert held["one"] < held["whole"] < held["several"]
+
+
+def test_a_run_is_rewarded_by_the_model_that_its_form_names(
+    as_lead: Client, snapshot: Snapshot, model: Artifact, tmp_path: Path
+) -> None:
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "judge" / "config.json").write_text(json.dumps({**SIZES, "num_hidden_layers": 1}))
+    found = {"project": model.project, "task": Task.REWARD}
+    judge = Artifact.objects.create(name="judge", location=str(tmp_path / "judge"), **found)
+    sent = {"estimate": "1", "model": model.pk, "snapshot": snapshot.pk, "seed": 1, **sent_back("ppo")}
+    told = as_lead.post(f"{RUNS}?recipe=ppo", {**sent, "reward_model": judge.pk}, **HTMX)
+    [panel] = told.context["panels"]
+    reads = read_architecture({**SIZES, "num_hidden_layers": 1})
+    assert panel.answer.chosen.memory.parts["reward"] == 4 * (reads.body + reads.score_head())
+    on_policy = {"name": "one more", "location": str(tmp_path / "adapter"), "is_adapter": True, "parent": model}
+    trained = Artifact.objects.create(**found, **on_policy, run=reward_run(snapshot, model, rank=4))
+    told = as_lead.post(f"{RUNS}?recipe=ppo", {**sent, "reward_model": trained.pk}, **HTMX)
+    small = told.context["panels"][0].answer.chosen.memory.parts["reward"]
+    assert small < 4 * reads.body
+
+
+def reward_run(snapshot: Snapshot, model: Artifact, **settings: Any) -> Run:
+    config = {"adapter": "lora", **settings}
+    return Run.objects.create(project=model.project, recipe="reward", snapshot=snapshot, model=model, config=config)
 
 
 def test_what_does_not_fit_is_said_with_the_nearest_that_does(

@@ -8,9 +8,10 @@ from django.utils.translation import gettext as _
 
 from training.management import options
 from training.management.estimate_table import table_of
-from training.recipes.estimate import ESTIMATED, Data, Speed, whole
+from training.recipes.estimate import DRAWN, ESTIMATED, Data, Speed, whole
 from training.recipes.reward import METHODS
 from training.workflow import configs, device, estimates
+from training.workflow.rewarders import described
 
 GIGABYTE = 10**9
 # Options that are settings of every recipe under a shorter way to write them.
@@ -36,12 +37,17 @@ class Command(BaseCommand):
         parser.add_argument("--examples", type=int, default=1000, help="Examples to learn from (default: 1000).")
         parser.add_argument("--tokens", type=float, default=0.0, help="Of an example (default: the longest).")
         parser.add_argument("--response-tokens", type=int, help="Of the longest example (default: half of it).")
+        parser.add_argument("--reward-config", type=Path, metavar="FILE", help="config.json of the model that rewards.")
         parser.add_argument("--operations", type=float, metavar="TERA", help="The device computes in a second.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
     def handle(self, *args: Any, **given: Any) -> None:
         memory = None if given["memory"] is None else int(given["memory"] * GIGABYTE)
         with options.clear_errors():
+            settings = settings_of(given)
+            # Of the reward model, as `round` takes them: --set reward.members=3
+            trained = given["recipe"] in DRAWN and isinstance(settings.get("reward"), dict)
+            reward = settings.pop("reward") if trained else {}
             machine = device.machine(given["device"], memory)
             speed = device.speed(machine.device)
             if given["operations"]:
@@ -53,8 +59,9 @@ class Command(BaseCommand):
                 Data(given["examples"], given["tokens"]),
                 speed,
                 given["response_tokens"],
+                described(given["reward_config"], reward, given["config"]),
             )
-            found = estimates.answer(asked, settings_of(given))
+            found = estimates.answer(asked, settings)
         facts = whole(asked, found.chosen, found.methods, found.advice)
         options.report(self, given["json"], facts, "" if given["json"] else table_of(found))
         if not asked.model.known:

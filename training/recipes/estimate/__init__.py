@@ -2,20 +2,26 @@
 
 from training.recipes.estimate.advice import Advice, nearest_that_fits
 from training.recipes.estimate.families import read_architecture
+from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.loaded import loaded_memory
 from training.recipes.estimate.memory import Memory
+from training.recipes.estimate.players import Rewarder
 from training.recipes.estimate.report import whole
 from training.recipes.estimate.table import ESTIMATED, Estimate, Machine, Question, estimate, every_method
 from training.recipes.estimate.throughput import Data, Speed
+from training.recipes.estimate.workload import DRAWN
 
 __all__ = [
+    "DRAWN",
     "ESTIMATED",
     "Advice",
+    "Architecture",
     "Data",
     "Estimate",
     "Machine",
     "Memory",
     "Question",
+    "Rewarder",
     "Speed",
     "estimate",
     "every_method",

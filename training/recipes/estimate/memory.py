@@ -7,17 +7,15 @@ from typing import Any
 
 from training.recipes.adapters import HEAD, SELECTIVE
 from training.recipes.estimate.activations import SINGLE, Batch, saved_bytes, working_bytes
-from training.recipes.estimate.adapters import Parameters, low_rank, parameters, separate, targeted
+from training.recipes.estimate.adapters import Parameters, parameters, separate, targeted
 from training.recipes.estimate.checkpointing import is_checkpointed
+from training.recipes.estimate.four_bits import saved_by_packing
 from training.recipes.estimate.layout import Architecture
+from training.recipes.estimate.players import MOMENTS, Rewarder, like_the_policy, players
 from training.recipes.estimate.workload import DRAWN, EVALUATED, EVALUATION_COPIES, PAIRS, Workload
 from training.recipes.shared_rows import FAMILIES, MAY_HAVE_WINDOWS, deal
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "reference", "value", "reward", "kv_cache")
-# NF4: half a byte, a byte of scale for 64 of them, and 4 bytes for 256 scales (Dettmers et al. 2023, section 3).
-PACKED = 1 / 2 + 1 / 64 + SINGLE / (64 * 256)
-MOMENTS = 2 * SINGLE
-VALUE_RANK = 8  # of the value model's own LoRA (training/ml/value.py)
 # Of each logit while a token is drawn: logits, their copy and probabilities (4 each), sorted (4 and the 8 of their
 # places), summed up in double precision, and its difference (8 each).
 DRAWING = 40
@@ -52,8 +50,9 @@ class Precision:
         return Precision(2 if device == "gpu" and not own else SINGLE)
 
 
-def memory(model: Architecture, config: Any, work: Workload, device: str) -> Memory:
-    """Raises RecipeError as `parameters` does."""
+def memory(model: Architecture, config: Any, work: Workload, device: str, reward: Rewarder | None = None) -> Memory:
+    """Of a recipe that draws beside `reward`, where that is not known beside one like the policy. Raises RecipeError as
+    `parameters` does."""
     # On a GPU it may be flash attention, which cannot do that (training/ml/row_attention.py).
     once = device == "cpu" and work.recipe in PAIRS and model.family in FAMILIES - MAY_HAVE_WINDOWS
     work = replace(work, prompts_once=once)
@@ -65,8 +64,10 @@ def memory(model: Architecture, config: Any, work: Workload, device: str) -> Mem
     if config.adapter in SELECTIVE:
         parts["reference"] = counted.trained_base * SINGLE  # what they were, for the reference
     if work.recipe in DRAWN:
-        _players(model, config, work, counted, precision, parts)
-    parts["activations"] = _activations(model, config, work, counted, precision, parts)
+        reward = reward or like_the_policy(model, config)
+        parts |= players(model, config, work, counted, precision.base, reward)
+        parts["kv_cache"] = 2 * model.layers * model.keys * work.drawn * work.length * precision.base
+    parts["activations"] = _activations(model, config, work, counted, precision, parts, reward)
     return Memory(parts)
 
 
@@ -74,35 +75,17 @@ def weights(model: Architecture, config: Any, counted: Parameters, precision: Pr
     """The base in its precision (a reward model's head in fp32), 4 bits where it is packed; what is added in fp32."""
     head = model.score_head(getattr(config, "members", 1)) if work.task == "reward" else 0
     base = (counted.base - head) * precision.base + (head + counted.added) * SINGLE
-    if config.adapter != "qlora":
-        return base
-    packed = sum(layer.inputs * layer.outputs for _, layer in model.named_linears())
-    return base - int(packed * (precision.base - PACKED))
-
-
-def _players(
-    model: Architecture, config: Any, work: Workload, counted: Parameters, precision: Precision, parts: dict[str, int]
-) -> None:
-    """Reward and value model, taken to be of the policy's architecture. Beside a LoRA policy the reward model is taken
-    for a LoRA of the same size on the same backbone, and the value model for a copy of it, as a round makes them."""
-    head, shared = model.width + 1, config.adapter == "lora" and work.recipe == "ppo"
-    if config.adapter == "full":
-        parts["reference"] = counted.base * SINGLE
-    whole = model.body * (SINGLE if config.adapter == "full" else precision.base)
-    parts["reward"] = (counted.added if shared else 0) * SINGLE + (0 if shared else whole) + model.width * SINGLE
-    if work.recipe == "ppo":
-        own = counted.added if shared else low_rank(model, _value_adapter(config))
-        parts["value"] = (own + head) * (SINGLE + SINGLE + MOMENTS)
-    places = work.drawn * (work.length - work.response + work.response)
-    parts["kv_cache"] = 2 * model.layers * model.keys * places * precision.base
-
-
-def _value_adapter(config: Any) -> Any:
-    return replace(config, adapter="lora", rank=VALUE_RANK, targets="auto", dora=False)
+    return base - (saved_by_packing(model, precision.base) if config.adapter == "qlora" else 0)
 
 
 def _activations(
-    model: Architecture, config: Any, work: Workload, counted: Parameters, precision: Precision, parts: dict[str, int]
+    model: Architecture,
+    config: Any,
+    work: Workload,
+    counted: Parameters,
+    precision: Precision,
+    parts: dict[str, int],
+    reward: Rewarder | None,
 ) -> int:
     """The peak over the moments of a run, less all other parts."""
     fixed = sum(parts.values())
@@ -112,6 +95,9 @@ def _activations(
     moments = [fixed - parts["kv_cache"] - apart + learning, fixed - parts["kv_cache"] + stepping]
     if work.drawn:
         moments.append(fixed - parts["gradients"] + _while_drawing(model, work, precision))
+    if reward is not None:
+        scoring = reward.scoring(config.batch_size, work.length, precision.base)
+        moments.append(fixed - parts["gradients"] - parts["kv_cache"] + scoring)
     if config.adapter == "qlora" and precision.base == SINGLE:  # on a CPU: the file, and what is packed of it
         moments.append(counted.base * SINGLE + parts["weights"] - counted.added * SINGLE)
     if work.task == "policy" and work.recipe not in DRAWN:

@@ -12,6 +12,7 @@ from training.recipes.estimate.checkpointing import settled
 from training.recipes.estimate.disk import disk
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.memory import Memory, Precision, memory, weights
+from training.recipes.estimate.players import Rewarder
 from training.recipes.estimate.throughput import Data, Speed, seconds
 from training.recipes.estimate.workload import Workload, workload
 from training.recipes.words import gettext_noop
@@ -57,6 +58,7 @@ class Question:
     data: Data
     speed: Speed
     response: int | None = None
+    reward: Rewarder | None = None  # what pays a recipe that draws; None where it is not known
 
     def work(self, config: Any) -> Workload:
         return workload(self.recipe, config, self.response)
@@ -73,7 +75,7 @@ def estimate(question: Question, config: Any) -> Estimate:
         raise RecipeError("recipe", said, family=question.model.family)
     counted = parameters(question.model, config, work.task)
     computed = _settled(question, config, work, counted)
-    held = memory(question.model, computed, work, question.machine.device)
+    held = memory(question.model, computed, work, question.machine.device, question.reward)
     return Estimate(
         recipe=question.recipe,
         adapter=config.adapter,
@@ -81,7 +83,7 @@ def estimate(question: Question, config: Any) -> Estimate:
         parameters=counted,
         memory=held,
         disk=disk(question.model, config, counted),
-        seconds=seconds(question.model, question.recipe, computed, counted, work, question.data, question.speed),
+        seconds=seconds(question.model, computed, counted, work, question.data, question.speed, question.reward),
         fits=question.machine.fits(held.total),
     )
 

@@ -9,6 +9,7 @@ from training.recipes.adapters import HEAD, SELECTIVE
 from training.recipes.estimate.adapters import Parameters, separate
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.layout import Architecture
+from training.recipes.estimate.players import Rewarder
 from training.recipes.estimate.workload import DRAWN, PAIRS, Workload
 
 Source = Literal["earlier run", "matrix product", "given", "unknown"]
@@ -34,11 +35,11 @@ class Data:
     tokens: float
 
 
-def training_tokens(recipe: str, config: Any, work: Workload, data: Data) -> float:
+def training_tokens(config: Any, work: Workload, data: Data) -> float:
     """Tokens that go through the model to learn from them, in the whole run."""
-    sides = 2 if recipe in PAIRS else 1
+    sides = 2 if work.recipe in PAIRS else 1
     each = data.tokens or sides * work.length
-    if recipe in DRAWN:
+    if work.recipe in DRAWN:
         each = max(data.tokens, work.length - work.response) + work.response
         each *= getattr(config, "ppo_epochs", getattr(config, "updates", 1)) * getattr(config, "generations", 1)
     epochs = 1 if config.adapter == HEAD else config.epochs  # texts are read once, and their features kept
@@ -64,25 +65,34 @@ def operations_per_token(model: Architecture, config: Any, counted: Parameters, 
     return forward + backward + values + again
 
 
-def before_and_beside(model: Architecture, recipe: str, work: Workload, data: Data, config: Any) -> float:
+def before_and_beside(
+    model: Architecture, work: Workload, data: Data, config: Any, reward: Rewarder | None = None
+) -> float:
     """Operations without a gradient: the reference of DPO and KTO, and what is drawn, scored and compared."""
     forward = 2.0 * model.policy
-    if recipe in REFERENCED:
-        return forward * data.examples * (data.tokens or work.length * (2 if recipe == "dpo" else 1))
-    if recipe in DRAWN:
+    if work.recipe in REFERENCED:
+        return forward * data.examples * (data.tokens or work.length * (2 if work.recipe == "dpo" else 1))
+    if work.recipe in DRAWN:
         drawn = data.examples * config.epochs * getattr(config, "generations", 1) * work.length
-        return 4 * forward * drawn  # drawing, policy, reference, reward
+        scored = 2.0 * reward.model.body * reward.separate if reward else forward
+        return (3 * forward + scored) * drawn  # drawing, policy, reference, reward
     return 0.0
 
 
 def seconds(
-    model: Architecture, recipe: str, config: Any, counted: Parameters, work: Workload, data: Data, speed: Speed
+    model: Architecture,
+    config: Any,
+    counted: Parameters,
+    work: Workload,
+    data: Data,
+    speed: Speed,
+    reward: Rewarder | None = None,
 ) -> float | None:
     """Of the training itself, without loading and evaluating; None where the speed is not known."""
-    tokens = training_tokens(recipe, config, work, data)
+    tokens = training_tokens(config, work, data)
     if speed.tokens_per_second:
         return tokens / speed.tokens_per_second
     if not speed.operations_per_second:
         return None
     learning = tokens * separate(config) * operations_per_token(model, config, counted, work)
-    return (learning + before_and_beside(model, recipe, work, data, config)) / speed.operations_per_second
+    return (learning + before_and_beside(model, work, data, config, reward)) / speed.operations_per_second

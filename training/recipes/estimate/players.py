@@ -1,0 +1,107 @@
+"""Bytes of what stands beside a policy that draws its own data: reference, reward model, and PPO's value model; as
+training/ml/actors.py puts them together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from training.recipes.adapters import MERGEABLE
+from training.recipes.estimate.activations import SINGLE
+from training.recipes.estimate.adapters import Parameters, low_rank, parameters, separate
+from training.recipes.estimate.four_bits import saved_by_packing
+from training.recipes.estimate.layout import Architecture
+from training.recipes.estimate.workload import Workload
+from training.recipes.reward import RewardConfig
+
+MOMENTS = 2 * SINGLE
+VALUE_RANK = 8  # of the value model's own LoRA (training/ml/value.py)
+
+
+@dataclass(frozen=True)
+class Rewarder:
+    """A reward model: its base, and the settings it was trained with, None for one that came as a whole model.
+    `on_policy`: what was trained is an adapter on the very model that the policy begins with."""
+
+    model: Architecture
+    config: RewardConfig | None = None
+    on_policy: bool = False
+
+    @property
+    def members(self) -> int:
+        return self.config.members if self.config else 1
+
+    @property
+    def separate(self) -> int:
+        """How often a text goes through the model to be scored."""
+        return separate(self.config)
+
+    @property
+    def packed(self) -> bool:
+        return self.config is not None and self.config.adapter == "qlora"
+
+    @property
+    def added(self) -> int:
+        """Parameters of its adapter, and of the head that PEFT trains beside the one it found."""
+        return parameters(self.model, self.config, "reward").added if self.config else 0
+
+    @property
+    def staying(self) -> int:
+        """Those of an adapter that is not merged into its base."""
+        merged = self.config and self.config.adapter in MERGEABLE and not self.packed and self.separate == 1
+        return 0 if merged else self.added
+
+    def weights(self, itemsize: int) -> int:
+        """Bytes of a model of its own, without its head."""
+        packed = saved_by_packing(self.model, itemsize) if self.packed else 0
+        return self.model.body * itemsize - packed + self.staying * SINGLE
+
+    def shares(self, config: Any, work: Workload) -> bool:
+        """Whether PPO's policy wears its adapter beside its own."""
+        if self.config is None or not self.on_policy or self.separate > 1:
+            return False
+        return work.recipe == "ppo" and config.adapter == self.config.adapter == "lora"
+
+    def carries_value(self, model: Architecture) -> bool:
+        """Whether the value model can stand on it: read as the policy's tokens, and no adapter in the way."""
+        same = (self.model.family, self.model.vocabulary) == (model.family, model.vocabulary)
+        return same and self.staying == 0
+
+    def scoring(self, rows: int, length: int, itemsize: int) -> int:
+        """Of texts in one block: states, queries, keys and values, and the three of the feed-forward layer."""
+        return rows * length * (4 * self.model.width + 3 * self.model.inner) * itemsize
+
+
+def like_the_policy(model: Architecture, config: Any) -> Rewarder:
+    """What is taken where no reward model is known: as a round makes one, by a LoRA on the policy's base, of the size
+    of the policy's own where that has one."""
+    own = {name: getattr(config, name) for name in ("rank", "targets", "dora")} if config.adapter == "lora" else {}
+    return Rewarder(model, RewardConfig(adapter="lora", **own), on_policy=True)
+
+
+def players(
+    model: Architecture, config: Any, work: Workload, counted: Parameters, itemsize: int, reward: Rewarder
+) -> dict[str, int]:
+    """The parts "reference", "reward" and "value" beside a policy of `itemsize` bytes a number."""
+    parts, head, shared = {}, reward.model.score_head(reward.members), reward.shares(config, work)
+    if config.adapter == "full":
+        parts["reference"] = counted.base * SINGLE
+    own = (reward.added - head) * SINGLE if shared else reward.weights(itemsize)
+    parts["reward"] = own + head * SINGLE
+    if work.recipe == "ppo":
+        parts["value"] = _value(model, config, itemsize, reward, shared=shared)
+    return parts
+
+
+def _value(model: Architecture, config: Any, itemsize: int, reward: Rewarder, *, shared: bool) -> int:
+    """Adapter and head, trained: beside the policy's a copy of the reward model's; otherwise a LoRA on the reward model
+    where it reads the policy's tokens, on the policy where that is a LoRA, and else on a copy of its start."""
+    on_reward = not shared and reward.carries_value(model)
+    host = reward.model if on_reward else model
+    own = reward.added - reward.model.score_head(reward.members) if shared else low_rank(host, _value_adapter(config))
+    copied = not shared and not on_reward and config.adapter != "lora"
+    return (own + host.width + 1) * (SINGLE + SINGLE + MOMENTS) + (model.policy * itemsize if copied else 0)
+
+
+def _value_adapter(config: Any) -> Any:
+    return replace(config, adapter="lora", rank=VALUE_RANK, targets="auto", dora=False)
