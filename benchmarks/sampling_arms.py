@@ -16,6 +16,7 @@ from training.ml.decoding import Drawing, complete
 from training.ml.device import choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
+from training.ml.products import as_torch_comes
 from training.ml.sampling import stop_ids
 
 DRAWING = {"temperature": 0.7, "top_p": 0.9}
@@ -29,11 +30,13 @@ def sampled(asked: dict[str, Any], folder: Path) -> dict[str, Any]:
     model = load_speaker(spec, cache=folder, device=device)
     prompts = [prompt_ids(tokenizer, messages) for messages in mixed(asked["prompts"])]
     stop = stop_ids(model, tokenizer)
+    speed, source = peak(device.torch_device, device.dtype)
+    if asked["side"] == "theirs":
+        as_torch_comes()
     began, worked = time.perf_counter(), time.process_time()
     way = ours if asked["side"] == "ours" else theirs
     lengths = list(way(model, prompts, stop, tokenizer.pad_token_id, asked))
     seconds, processor = time.perf_counter() - began, time.process_time() - worked
-    speed, source = peak(device.torch_device, device.dtype)
     needed = drawn_once(Sizes.of(model.config), lengths, asked["copies"])
     tokens = sum(response for _, response in lengths)
     return {

@@ -35,6 +35,7 @@ from training.ml.loop import plan, train
 from training.ml.low_rank import AddingLinear
 from training.ml.pairs import Pair, read_pairs
 from training.ml.precision import for_training
+from training.ml.products import as_torch_comes
 from training.ml.progress import Progress, read_lines
 from training.ml.reference import Reference
 from training.ml.reward_objective import by_model, preference_likelihood
@@ -112,8 +113,9 @@ def ours(case: Case) -> dict[str, Any]:
 
 
 def theirs(case: Case) -> dict[str, Any]:
-    """The adapter has our places and numbers; the layers are those of PEFT and transformers."""
+    """The adapter has our places and numbers; the layers are those of PEFT and transformers, the products torch's."""
     model = as_peft_computes(case.model())
+    as_torch_comes()
     columns = ("prompt", "chosen", "rejected")
     data = Dataset.from_list([{name: case.rows[i][name] for name in columns} for i in case.order])
     settings = quiet_on(case.device, case)
@@ -171,6 +173,7 @@ def figures(case: Case, found: dict[str, Any]) -> dict[str, Any]:
     backward = 2 if case.asked["adapter"] == "full" else 1
     passes = 1 + backward + (case.recipe == "dpo")
     needed = pairs_once(Sizes.of(config), lengths, case.recipe, passes)
+    choose_device()  # and with it the fastest products there are: both sides are held to one peak
     speed, source = peak(case.device.torch_device, case.device.dtype)
     tokens, seconds = sum(pair.tokens for pair in case.pairs), found["seconds"]
     return found | {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from training.ml.products import by_onednn
 from training.recipes.words import gettext_noop
 
 
@@ -26,7 +27,7 @@ class Device:
     def reason(self) -> str:
         """Why this precision, for the page."""
         if self.torch_device.type == "cpu":
-            return gettext_noop("A CPU is many times slower in bf16.")
+            return gettext_noop("Most CPUs are many times slower in bf16.")
         if self.dtype == torch.bfloat16:
             return gettext_noop("The GPU computes in bf16.")
         if torch.cuda.is_bf16_supported(including_emulation=False):
@@ -40,6 +41,7 @@ def choose_device() -> Device:
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Device(torch.device("cuda"), torch.bfloat16 if bf16 else torch.float32, torch.cuda.get_device_name())
     torch.set_num_threads(thread_count())
+    by_onednn()
     return Device(torch.device("cpu"), torch.float32, "cpu")
 
 

@@ -1,0 +1,86 @@
+"""fp32 matrix products by oneDNN on AMD's processors with AVX-512.
+
+torch makes such products with MKL, which gets no more out of these processors than AVX2 gives. oneDNN, which torch
+brings along for other precisions, does: on a Zen 5 it was 2.3 times as fast, in fp32, from some rows on
+(docs/performance.md). The processor decides and no measurement, so that a resumed run computes as it began.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Smaller products are as fast by MKL, or faster.
+ROWS, COLUMNS, MULTIPLICATIONS = 4, 32, 1 << 21
+_replaced: list[Any] = []  # the registrations; they last as long as something holds them
+_own: dict[str, Any] = {}  # what torch comes with
+
+
+def by_onednn() -> bool:
+    """From here on large fp32 products of this process are made by oneDNN, where that is worth it; whether it is so.
+    May be called again."""
+    if not _replaced and _worth_it():
+        library = torch.library.Library("aten", "IMPL")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel")
+            for name, made in (("mm", _mm), ("addmm", _addmm)):
+                _own[name] = torch.library.get_kernel(f"aten::{name}", "CPU")
+                library.impl(name, made, "CPU", with_keyset=True)
+        _replaced.append(library)
+    return bool(_replaced)
+
+
+def as_torch_comes() -> bool:
+    """Undo it, for whoever compares with torch as it is; whether there was something to undo."""
+    undone = bool(_replaced)
+    while _replaced:
+        _replaced.pop()._destroy()
+    return undone
+
+
+@cache
+def _worth_it() -> bool:
+    there = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
+    return there and torch.backends.cpu.get_cpu_capability() == "AVX512" and _vendor() == "AuthenticAMD"
+
+
+def _vendor() -> str:
+    """As Linux tells it; "" elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+
+
+def _mm(keys: Any, left: Tensor, right: Tensor) -> Tensor:
+    """left [rows, inner] times right [inner, columns]."""
+    if _is_large(left, right):
+        return torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
+    return _own["mm"].call_boxed(keys, left, right)
+
+
+def _addmm(keys: Any, added: Tensor, left: Tensor, right: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+    """A layer with a bias [columns]."""
+    plain = added.shape == right.shape[1:] and added.dtype is torch.float32 and beta == alpha == 1
+    if plain and _is_large(left, right):
+        return torch.ops.mkldnn._linear_pointwise(left, right.t(), added, "none", [], "")
+    return _own["addmm"].call_boxed(keys, added, left, right, beta=beta, alpha=alpha)
+
+
+def _is_large(left: Tensor, right: Tensor) -> bool:
+    if left.dtype is not torch.float32 or right.dtype is not torch.float32 or left.dim() != 2 or right.dim() != 2:
+        return False
+    (rows, inner), columns = left.shape, right.shape[1]
+    if inner != right.shape[0]:
+        return False  # torch's own kernel says what is wrong
+    # Laid out by columns, as in the gradient of a weight, it is copied first: that has to be worth it.
+    least = ROWS if left.is_contiguous() else 2 * COLUMNS
+    if rows < least or inner < COLUMNS or columns < COLUMNS or rows * inner * columns <= MULTIPLICATIONS:
+        return False
+    return (left.is_contiguous() or left.t().is_contiguous()) and (right.is_contiguous() or right.t().is_contiguous())
