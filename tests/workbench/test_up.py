@@ -12,7 +12,7 @@ import pytest
 
 from tests.workbench.server import ROOT, Server, environment, free_port, manage, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.not_db]  # the desk's own database and broker, whatever the suite has
 
 
 @pytest.fixture(scope="module")
