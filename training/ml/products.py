@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Smaller products are as fast by MKL, or faster.
-ROWS, COLUMNS, MULTIPLICATIONS = 4, 32, 1 << 21
+# Smaller products are as fast by MKL, or faster; of those with fewer rows than ROWS all but an output layer's.
+ROWS, COLUMNS, MULTIPLICATIONS, OF_FEW_ROWS = 4, 32, 1 << 21, 1 << 24
 _replaced: list[Any] = []  # the registrations; they last as long as something holds them
 _own: dict[str, Any] = {}  # what torch comes with
 
@@ -79,8 +79,10 @@ def _is_large(left: Tensor, right: Tensor) -> bool:
     (rows, inner), columns = left.shape, right.shape[1]
     if inner != right.shape[0]:
         return False  # torch's own kernel says what is wrong
+    work = rows * inner * columns
+    if min(inner, columns) < COLUMNS or work <= (MULTIPLICATIONS if rows >= ROWS else OF_FEW_ROWS):
+        return False
     # Laid out by columns, as in the gradient of a weight, it is copied first: that has to be worth it.
-    least = ROWS if left.is_contiguous() else 2 * COLUMNS
-    if rows < least or inner < COLUMNS or columns < COLUMNS or rows * inner * columns <= MULTIPLICATIONS:
+    if not left.is_contiguous() and rows < 2 * COLUMNS:
         return False
     return (left.is_contiguous() or left.t().is_contiguous()) and (right.is_contiguous() or right.t().is_contiguous())

@@ -117,3 +117,26 @@ def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, vendor: str, cap
     monkeypatch.setattr(products, "_vendor", lambda: vendor)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert products._worth_it.__wrapped__() is expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns", "expected"),
+    [
+        (4, 576, 1536, True),
+        (3, 576, 1536, False),
+        (1, 576, 49152, True),  # the output layer, of one text
+        (64, 64, 64, False),
+        (1024, 576, 16, False),  # LoRA's
+        (1024, 16, 576, False),
+        (1024, 576, 576, True),
+    ],
+)
+def test_only_large_products_are_taken(
+    monkeypatch: pytest.MonkeyPatch, rows: int, inner: int, columns: int, expected: bool
+) -> None:
+    monkeypatch.undo()  # the fixture's sizes
+    found = products._is_large(torch.empty(rows, inner), torch.empty(columns, inner).t())
+    assert found is expected
+    assert not products._is_large(
+        torch.empty(inner, 32).t(), torch.empty(inner, columns)
+    )  # it would be copied
