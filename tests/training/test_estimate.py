@@ -99,6 +99,7 @@ def test_the_reward_model_is_taken_for_a_lora_beside_the_policy_unless_it_is_des
     described = ("--set", "reward.targets=q_proj,v_proj", "--set", "reward.members=3")
     each = [command(config, *asked, *more) for more in ((), described, ("--set", "reward.adapter=full"))]
     taken, heads, whole = (told["memory_bytes"]["reward"] for told in each)
+    assert [told["assumed"]["reward_model"] for told in each] == ["assumed", "given", "given"]
     assert taken == 4 * (LORA + 4096)  # and a head
     assert heads == taken + 2 * 4 * 4096
     assert whole > 2 * 7_000_000_000
@@ -120,7 +121,8 @@ def test_several_adapters_that_reward_take_their_time(config: Path) -> None:
     [
         (("--set", "reward.members=0"), "reward.members"),
         (("--set", "reward.targets=nowhere"), "reward.targets"),
-        (("--set", "reward=5"), "reward"),
+        (("--set", "reward=5"), "ppo.reward: There is no such setting"),
+        (("--set", "reward=5", "--set", "reward.members=3"), "reward has a value already"),
         (("--reward-config", "nowhere.json"), "nowhere.json"),
     ],
 )
@@ -130,8 +132,21 @@ def test_a_reward_model_that_cannot_be_is_refused(config: Path, arguments: tuple
 
 
 def test_a_recipe_that_nobody_rewards_has_no_such_settings(config: Path) -> None:
-    with pytest.raises(CommandError, match="reward"):
+    with pytest.raises(CommandError, match=r"dpo\.reward: There is no such setting"):
         command(config, "--recipe", "dpo", "--set", "reward.members=3")
+    with pytest.raises(CommandError, match="uses no reward model"):
+        command(config, "--recipe", "dpo", "--reward-config", str(config))
+    assert command(config, "--recipe", "dpo")["assumed"]["reward_model"] is None
+
+
+def test_a_value_model_on_a_larger_reward_model_takes_that_ones_memory_and_time(config: Path, tmp_path: Path) -> None:
+    small = tmp_path / "small.json"
+    small.write_text(json.dumps({**LLAMA_3_8B, "num_hidden_layers": 2}))
+    asked = ("--recipe", "ppo", "--device", "gpu", "--operations", "100")
+    large = command(small, *asked, "--reward-config", str(config))
+    alone = command(small, *asked)
+    assert large["memory_bytes"]["activations"] > 3 * alone["memory_bytes"]["activations"]
+    assert large["seconds"] > 3 * alone["seconds"]
 
 
 def test_an_unknown_architecture_is_said_and_counted_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -197,6 +212,8 @@ def test_the_api_answers_as_the_command_does(
     rewarded = client.get(url, {**asked, "recipe": "ppo", "reward_model": judge.pk}).json()
     assert rewarded["memory_bytes"]["reward"] > 2 * 7_000_000_000
     assert client.get(url, {**asked, "recipe": "ppo", "reward_model": model.pk}).status_code == 404
+    refused = client.get(url, {**asked, "reward_model": judge.pk})
+    assert (refused.status_code, refused.json()["field"]) == (400, "reward_model")
     refused = client.post(url, {**asked, "config": {"rank": 0}}, content_type="application/json")
     assert (refused.status_code, refused.json()["field"]) == (400, "dpo.rank")
 

@@ -98,7 +98,10 @@ def settings_of(pairs: list[str]) -> dict[str, Any]:
             raise CommandError(_("--set %(pair)s: write it as name=value.") % {"pair": pair})
         head, _dot, tail = name.partition(".")
         if tail:
-            settings.setdefault(head, {})[tail] = _value(text)
+            inner = settings.setdefault(head, {})
+            if not isinstance(inner, dict):
+                raise CommandError(_("--set %(pair)s: %(head)s has a value already.") % {"pair": pair, "head": head})
+            inner[tail] = _value(text)
         else:
             settings[head] = _value(text)
     return settings

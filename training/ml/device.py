@@ -27,7 +27,7 @@ class Device:
     def reason(self) -> str:
         """Why this precision, for the page."""
         if self.torch_device.type == "cpu":
-            return gettext_noop("Most CPUs are many times slower in bf16.")
+            return gettext_noop("A CPU is many times slower in bf16.")
         if self.dtype == torch.bfloat16:
             return gettext_noop("The GPU computes in bf16.")
         if torch.cuda.is_bf16_supported(including_emulation=False):

@@ -14,6 +14,7 @@ from training.models import Artifact
 from training.recipes.estimate import Machine
 from training.views.problems import words
 from training.workflow.estimates import Answer, asked_of
+from training.workflow.starting import REWARDED
 
 ASKED = "estimate"  # the name of the button
 
@@ -47,8 +48,9 @@ def estimate_context(
     form = DeviceForm(request.POST)
     machine, stages = form.machine(), list(stages)
     trained = next((stage.config for stage in stages if stage.recipe == "reward" and stage.is_valid()), None)
-    data["reward"] = data.get("reward") or trained
-    return {"device": form, "panels": [panel(project, model, stage, machine, **data) for stage in stages]}
+    rewarded = {**data, "reward": data.pop("reward", None) or trained}
+    of = {stage.recipe: rewarded if stage.recipe in REWARDED else data for stage in stages}
+    return {"device": form, "panels": [panel(project, model, stage, machine, **of[stage.recipe]) for stage in stages]}
 
 
 def panel(project: Project, model: Artifact | None, stage: RecipeForm, machine: Machine, **data: Any) -> Panel:

@@ -31,7 +31,7 @@ from training.recipes.estimate import (
 from training.recipes.reward import separate_adapters
 from training.workflow import configs, device
 from training.workflow.folders import progress_of
-from training.workflow.refusals import refused_in_words
+from training.workflow.refusals import refused_in_words, require_rewarded
 from training.workflow.rewarders import rewarder_of, rewarder_to_be
 from training.workflow.storable import storable
 
@@ -84,7 +84,10 @@ def asked_of(
     machine: Machine | None = None,
 ) -> Answer:
     """For a run of the project; `reward` is its reward model, or the settings of one that will be trained on the same
-    policy. Raises BadInput where the config.json is not here yet, and as `answer` does."""
+    policy. Raises BadInput where the config.json is not here yet or the recipe uses no reward model, and as `answer`
+    does."""
+    if reward is not None:
+        require_rewarded(recipe)
     machine = machine or device.machine()
     speed = earlier_speed(project, recipe, model, settings, machine) or Speed()
     speed = replace(device.speed(machine.device), **_known(speed))

@@ -14,6 +14,7 @@ from training.workflow import runs
 from training.workflow.artifacts import STARTS, blocking_adapter
 from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput, ModelRefused, TooFewLabels, WorkflowError
+from training.workflow.refusals import require_rewarded
 
 TRAINED = tuple(name for name in RECIPES if name not in UNTRAINED)
 # What a round can make its new policy with.
@@ -148,9 +149,9 @@ def enough_labels(snapshot: Snapshot) -> None:
 
 def _check_reward_model(recipe: str, reward_model: Artifact | None) -> None:
     title, where = {"recipe": recipe}, "reward_model"
+    if reward_model is not None:
+        require_rewarded(recipe)
     if recipe not in REWARDED:
-        if reward_model is not None:
-            raise BadInput(_("“%(recipe)s” uses no reward model.") % title, _("Leave it out."), where=where)
         return
     if reward_model is None:
         hint = _("Choose a reward model; one is trained with the recipe “reward”.")

@@ -46,6 +46,14 @@ CASES = {
     "a whole policy": Case("full", {}),
     "an adapter that stays": Case("lora", {"adapter": "houlsby"}),
     "beside an adapter that stays": Case("ia3", {"adapter": "p_tuning_v2"}),
+    "virtual tokens, and not what made them": Case("lora", {"adapter": "prefix"}),
+    "virtual tokens before the text": Case("ia3", {"adapter": "p_tuning"}),
+    "with DoRA": Case("lora", {"dora": True}),
+    "a policy with DoRA": Case("lora-dora", {}),
+    "4 bits": Case("lora", {"adapter": "qlora"}),
+    "4 bits beside 4 bits": Case("qlora", {"adapter": "qlora"}),
+    "beside a policy in 4 bits": Case("qlora", {}),
+    "another vocabulary beside a policy in 4 bits": Case("qlora", {}, "foreign"),
     "its head alone": Case("lora", {"adapter": "head"}),
     "another vocabulary": Case("lora", {}, "foreign"),
     "another vocabulary, and another policy": Case("houlsby", {}, "foreign"),
@@ -65,15 +73,17 @@ def test_what_stands_beside_the_policy_is_counted(name: str, fixture_model: Path
     reward.run(trained)
     artifact, whole = str(trained.directory / "artifact"), trained.config.artifact_kind == "full"
     spec = {"base": artifact if whole else str(base), "adapters": [] if whole else [artifact]}
-    job = job_of(tmp_path / "ppo", "ppo", fixture_model, data, reward_model=spec, adapter=case.policy, **SMALL)
-    actors = actors_of(job)
+    adapter, _, dora = case.policy.partition("-")
+    settings = {"adapter": adapter, "dora": bool(dora), **SMALL}
+    actors = actors_of(job_of(tmp_path / "ppo", "ppo", fixture_model, data, reward_model=spec, **settings))
 
-    config = load("ppo", {"adapter": case.policy, **SMALL})
+    config = load("ppo", settings)
     rewarder = Rewarder(sizes(base), trained.config, on_policy=not case.of and not whole)
     found = memory(sizes(fixture_model), config, workload("ppo", config), "cpu", rewarder).parts
     learning = sum(weight.numel() for weight in actors.value.weights())
     counted = found["weights"] + found["reference"] + found["reward"] + found["value"]
-    assert counted - MOMENTS_AND_GRADIENT * learning == held(actors)
+    packed = "qlora" in (case.policy, trained.config.adapter)  # blocks of 64 do not come out even here
+    assert counted - MOMENTS_AND_GRADIENT * learning == pytest.approx(held(actors), rel=0.02 if packed else 0)
 
 
 def sizes(model: Path) -> Architecture:
@@ -81,7 +91,7 @@ def sizes(model: Path) -> Architecture:
 
 
 def held(actors: Actors) -> int:
-    """Bytes of all parameters, each once."""
+    """Bytes of all parameters, each once, and of the scales of those in 4 bits."""
     models = [actors.policy, actors.value.body, actors.value.head]
     models += [part for part in closed_over(actors.rewarding) if isinstance(part, nn.Module)]
     with actors.reference() as start:
@@ -89,7 +99,13 @@ def held(actors: Actors) -> int:
     storages = {}
     for weight in (weight for model in models for weight in model.parameters()):
         storages[weight.untyped_storage().data_ptr()] = weight.numel() * weight.element_size()
-    return sum(storages.values())
+    return sum(storages.values()) + sum(scales(weight) for model in models for weight in model.parameters())
+
+
+def scales(weight: nn.Parameter) -> int:
+    state = getattr(weight, "quant_state", None)
+    parts = [] if state is None else [state.absmax, *([state.state2.absmax] if state.nested else [])]
+    return sum(part.numel() * part.element_size() for part in parts)
 
 
 def closed_over(rewarding: Any) -> list[Any]:

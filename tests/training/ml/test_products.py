@@ -15,6 +15,7 @@ from training.ml import products
 
 pytestmark = pytest.mark.not_db
 SIZES = st.sampled_from([1, 3, 4, 31, 32, 64, 200])
+CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
 
 
 @pytest.fixture
@@ -53,9 +54,9 @@ def test_any_layout_gives_the_product(
     assert close(products._addmm(CPU, added, left, right), exact + added.double())
     assert close(products._addmm(CPU, added, left, right, beta=2, alpha=0.5), exact / 2 + 2 * added.double())
     assert close(products._addmm(CPU, added[:1], left, right), exact + added[0].double())
-
-
-CPU = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)
+    same, every_second = added[:1].expand(columns), added.repeat_interleave(2)[::2]
+    assert close(products._addmm(CPU, same, left, right), exact + added[0].double())
+    assert close(products._addmm(CPU, every_second, left, right), exact + added.double())
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,7 @@ def test_what_is_no_whole_matrix_is_left_to_torch() -> None:
 
 @pytest.mark.parametrize("bias", [False, True])
 def test_a_layer_learns_what_it_would_have_learned(bias: bool) -> None:
-    layer, twin = nn.Linear(96, 160, bias=bias), None
+    layer = nn.Linear(96, 160, bias=bias)
     twin = copy.deepcopy(layer).double()
     x = torch.randn(3, 40, 96, requires_grad=True)
     exact = x.detach().double().requires_grad_()
@@ -96,15 +97,19 @@ def test_a_layer_learns_what_it_would_have_learned(bias: bool) -> None:
 
 
 def test_it_is_really_made_there_and_torch_has_its_own_again_afterwards() -> None:
-    def made_by() -> set[str]:
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
-            torch.randn(64, 64) @ torch.randn(64, 64)
-        return {event.key for event in seen.key_averages()}
+    one, bias = torch.randn(64, 64), torch.randn(64)
+    ways = [lambda: one @ one, lambda: one.t() @ one, lambda: nn.functional.linear(one, one, bias)]
 
-    assert "mkldnn::_linear_pointwise" in made_by()
+    def made_there() -> int:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as seen:
+            for way in ways:
+                way()
+        return sum(event.count for event in seen.key_averages() if event.key == "mkldnn::_linear_pointwise")
+
+    assert made_there() == len(ways)
     assert products.by_onednn()  # a second time changes nothing
     assert products.as_torch_comes()
-    assert "mkldnn::_linear_pointwise" not in made_by()
+    assert made_there() == 0
     assert not products.as_torch_comes()
 
 
@@ -115,6 +120,7 @@ def test_it_is_really_made_there_and_torch_has_its_own_again_afterwards() -> Non
 def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, vendor: str, capability: str, expected: bool) -> None:
     monkeypatch.undo()  # what the fixture has set
     monkeypatch.setattr(products, "_vendor", lambda: vendor)
+    monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert products._worth_it.__wrapped__() is expected
 
@@ -137,6 +143,4 @@ def test_only_large_products_are_taken(
     monkeypatch.undo()  # the fixture's sizes
     found = products._is_large(torch.empty(rows, inner), torch.empty(columns, inner).t())
     assert found is expected
-    assert not products._is_large(
-        torch.empty(inner, 32).t(), torch.empty(inner, columns)
-    )  # it would be copied
+    assert not products._is_large(torch.empty(inner, 32).t(), torch.empty(inner, columns))  # it would be copied

@@ -96,6 +96,34 @@ def test_a_stage_is_rewarded_by_the_reward_model_that_its_round_trains(
     assert held["one"] < held["whole"] < held["several"]
 
 
+def test_a_reward_run_is_not_rewarded_itself(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:
+    sent = {"estimate": "1", "model": model.pk, "snapshot": snapshot.pk, "seed": 1, **sent_back("reward")}
+    told = as_lead.post(f"{RUNS}?recipe=reward", {**sent, "reward-adapter": "head"}, **HTMX)
+    [panel] = told.context["panels"]
+    assert panel.answer.question.reward is None
+    asked = {"model": model.pk, "recipe": "reward", "snapshot": snapshot.number, "config": {"adapter": "head"}}
+    same = as_lead.post("/api/v1/projects/garden/estimate/", asked, content_type="application/json").json()
+    assert panel.answer.chosen.memory.as_dict() == same["memory_bytes"]
+
+
+def test_settings_that_the_reward_model_cannot_have_are_named_as_its_own(
+    as_lead: Client, snapshot: Snapshot, model: Artifact
+) -> None:
+    panels = ask_for_a_round(as_lead, model, snapshot, "ppo", **{"reward-targets": "nowhere"}).context["panels"]
+    assert "reward.targets" in panels[1].problem
+
+
+def test_a_reward_model_whose_settings_are_refused_today_is_said(
+    as_lead: Client, snapshot: Snapshot, model: Artifact
+) -> None:
+    old = reward_run(snapshot, model, rank=100_000)
+    found = {"project": model.project, "task": Task.REWARD, "is_adapter": True, "parent": model}
+    judge = Artifact.objects.create(name="old", location=model.location, run=old, **found)
+    sent = {"estimate": "1", "model": model.pk, "snapshot": snapshot.pk, "seed": 1, **sent_back("ppo")}
+    [panel] = as_lead.post(f"{RUNS}?recipe=ppo", {**sent, "reward_model": judge.pk}, **HTMX).context["panels"]
+    assert "reward.rank" in panel.problem
+
+
 def test_a_run_is_rewarded_by_the_model_that_its_form_names(
     as_lead: Client, snapshot: Snapshot, model: Artifact, tmp_path: Path
 ) -> None:

@@ -59,7 +59,7 @@ class Command(BaseCommand):
                 Data(given["examples"], given["tokens"]),
                 speed,
                 given["response_tokens"],
-                described(given["reward_config"], reward, given["config"]),
+                described(given["recipe"], given["reward_config"], reward, given["config"]),
             )
             found = estimates.answer(asked, settings)
         facts = whole(asked, found.chosen, found.methods, found.advice)

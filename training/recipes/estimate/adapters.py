@@ -150,6 +150,12 @@ def prompt_tuning(model: Architecture, config: AdapterConfig) -> int:
     return config.virtual_tokens * model.width
 
 
+def virtual_tokens(model: Architecture, config: AdapterConfig) -> int:
+    """Numbers of the virtual tokens themselves, whatever makes them."""
+    width = 2 * model.layers * model.keys if config.adapter in ("prefix", "p_tuning_v2") else model.width
+    return config.virtual_tokens * width
+
+
 def _require_room(model: Architecture, config: AdapterConfig) -> None:
     longest = getattr(config, "max_length", 0)
     if model.context and config.virtual_tokens + longest > model.context:

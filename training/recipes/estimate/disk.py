@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from training.recipes.adapters import VIRTUAL_TOKENS
-from training.recipes.estimate.adapters import Parameters
+from training.recipes.estimate.adapters import Parameters, virtual_tokens
 from training.recipes.estimate.layout import Architecture
 
 SINGLE = 4
@@ -18,7 +18,6 @@ def disk(model: Architecture, config: Any, counted: Parameters) -> dict[str, int
     what they are is kept."""
     product = (counted.base if config.adapter == "full" else counted.trainable) * SINGLE
     if config.adapter in VIRTUAL_TOKENS:
-        width = 2 * model.layers * model.keys if config.adapter in ("prefix", "p_tuning_v2") else model.width
-        product += config.virtual_tokens * width * SINGLE
+        product += virtual_tokens(model, config) * SINGLE
     checkpoint = counted.trainable * CHECKPOINT
     return {"product": product, "checkpoint": checkpoint, "total": product + 2 * checkpoint}

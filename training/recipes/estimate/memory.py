@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from training.recipes.estimate.adapters import Parameters, parameters, separate,
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.four_bits import saved_by_packing
 from training.recipes.estimate.layout import Architecture
-from training.recipes.estimate.players import MOMENTS, Rewarder, like_the_policy, players
+from training.recipes.estimate.players import MOMENTS, Rewarder, beside, players, value_model
 from training.recipes.estimate.workload import DRAWN, EVALUATED, EVALUATION_COPIES, PAIRS, Workload
 from training.recipes.shared_rows import FAMILIES, MAY_HAVE_WINDOWS, deal
 
@@ -63,8 +64,7 @@ def memory(model: Architecture, config: Any, work: Workload, device: str, reward
     parts["optimizer"] = counted.trainable * MOMENTS
     if config.adapter in SELECTIVE:
         parts["reference"] = counted.trained_base * SINGLE  # what they were, for the reference
-    if work.recipe in DRAWN:
-        reward = reward or like_the_policy(model, config)
+    if reward := beside(reward, model, config, work):
         parts |= players(model, config, work, counted, precision.base, reward)
         parts["kv_cache"] = 2 * model.layers * model.keys * work.drawn * work.length * precision.base
     parts["activations"] = _activations(model, config, work, counted, precision, parts, reward)
@@ -96,13 +96,33 @@ def _activations(
     if work.drawn:
         moments.append(fixed - parts["gradients"] + _while_drawing(model, work, precision))
     if reward is not None:
-        scoring = reward.scoring(config.batch_size, work.length, precision.base)
-        moments.append(fixed - parts["gradients"] - parts["kv_cache"] + scoring)
+        moments += _with_reward(model, config, work, counted, precision, parts, reward)
     if config.adapter == "qlora" and precision.base == SINGLE:  # on a CPU: the file, and what is packed of it
         moments.append(counted.base * SINGLE + parts["weights"] - counted.added * SINGLE)
     if work.task == "policy" and work.recipe not in DRAWN:
         moments.append(_evaluating(model, config, work, counted, parts))
     return max(max(moments) - fixed, 0)
+
+
+def _with_reward(
+    model: Architecture,
+    config: Any,
+    work: Workload,
+    counted: Parameters,
+    precision: Precision,
+    parts: dict[str, int],
+    reward: Rewarder,
+) -> Iterator[int]:
+    """Moments of a run that is rewarded: the reward model is loaded, a batch is scored, the value model learns."""
+    fixed = sum(parts.values()) - parts["kv_cache"]
+    if reward.packed and precision.base == SINGLE:  # beside the policy the file, and what is packed of it
+        yield counted.base * precision.base + reward.model.body * SINGLE + reward.weights(SINGLE)
+    yield fixed - parts["gradients"] + reward.scoring(config.batch_size, work.length, precision.base)
+    if work.recipe == "ppo":
+        value = value_model(model, config, work, reward)
+        batch = Batch(work.rows, work.length, 0, precision.base, padded=work.rows > 1)
+        kept = saved_bytes(value.host, value.adapter, batch, checkpointing=is_checkpointed(config))
+        yield fixed + kept + working_bytes(value.host, batch)
 
 
 def _one_backward(config: Any, work: Workload) -> bool:

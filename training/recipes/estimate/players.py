@@ -6,12 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from training.recipes.adapters import MERGEABLE
+from training.recipes.adapters import LOW_RANK, MERGEABLE, VIRTUAL_TOKENS
 from training.recipes.estimate.activations import SINGLE
-from training.recipes.estimate.adapters import Parameters, low_rank, parameters, separate
+from training.recipes.estimate.adapters import Parameters, low_rank, parameters, separate, virtual_tokens
 from training.recipes.estimate.four_bits import saved_by_packing
 from training.recipes.estimate.layout import Architecture
-from training.recipes.estimate.workload import Workload
+from training.recipes.estimate.workload import DRAWN, Workload
 from training.recipes.reward import RewardConfig
 
 MOMENTS = 2 * SINGLE
@@ -47,9 +47,12 @@ class Rewarder:
 
     @property
     def staying(self) -> int:
-        """Those of an adapter that is not merged into its base."""
-        merged = self.config and self.config.adapter in MERGEABLE and not self.packed and self.separate == 1
-        return 0 if merged else self.added
+        """Those of an adapter that is not merged into its base: of virtual tokens what they are, not what made them."""
+        if self.config is None or (self.config.adapter in MERGEABLE and not self.packed and self.separate == 1):
+            return 0
+        if self.config.adapter in VIRTUAL_TOKENS:
+            return virtual_tokens(self.model, self.config) + self.model.score_head(self.members)
+        return self.added
 
     def weights(self, itemsize: int) -> int:
         """Bytes of a model of its own, without its head."""
@@ -72,36 +75,49 @@ class Rewarder:
         return rows * length * (4 * self.model.width + 3 * self.model.inner) * itemsize
 
 
-def like_the_policy(model: Architecture, config: Any) -> Rewarder:
-    """What is taken where no reward model is known: as a round makes one, by a LoRA on the policy's base, of the size
-    of the policy's own where that has one."""
+@dataclass(frozen=True)
+class Value:
+    """PPO's value model: an adapter on `host`, and a head. `copied`: the host is the policy's start once more."""
+
+    host: Architecture
+    adapter: Any
+    copied: bool = False
+
+    def parts(self, itemsize: int) -> int:
+        """Bytes of what is trained, with gradients and moments, and of the copy."""
+        trained = low_rank(self.host, self.adapter) + self.host.width + 1
+        return trained * (SINGLE + SINGLE + MOMENTS) + (self.host.policy * itemsize if self.copied else 0)
+
+
+def beside(reward: Rewarder | None, model: Architecture, config: Any, work: Workload) -> Rewarder | None:
+    """What rewards a recipe that draws; none of the others. Where no reward model is known, one as a round makes it: a
+    LoRA on the policy's base, of the size of the policy's own where that has one."""
+    if work.recipe not in DRAWN or reward is not None:
+        return reward if work.recipe in DRAWN else None
     own = {name: getattr(config, name) for name in ("rank", "targets", "dora")} if config.adapter == "lora" else {}
     return Rewarder(model, RewardConfig(adapter="lora", **own), on_policy=True)
+
+
+def value_model(model: Architecture, config: Any, work: Workload, reward: Rewarder) -> Value:
+    """Beside a policy that shares its backbone with the reward model a copy of that one's adapter; otherwise a LoRA on
+    the reward model where it reads the policy's tokens, on the policy where that is a LoRA, else on a copy of it."""
+    if reward.shares(config, work):
+        return Value(model, reward.config)
+    fresh = replace(config, adapter="lora", rank=VALUE_RANK, targets="auto", dora=False)
+    if reward.carries_value(model):
+        return Value(reward.model, fresh)
+    return Value(model, fresh, copied=config.adapter not in LOW_RANK)
 
 
 def players(
     model: Architecture, config: Any, work: Workload, counted: Parameters, itemsize: int, reward: Rewarder
 ) -> dict[str, int]:
     """The parts "reference", "reward" and "value" beside a policy of `itemsize` bytes a number."""
-    parts, head, shared = {}, reward.model.score_head(reward.members), reward.shares(config, work)
+    parts, head = {}, reward.model.score_head(reward.members)
     if config.adapter == "full":
         parts["reference"] = counted.base * SINGLE
-    own = (reward.added - head) * SINGLE if shared else reward.weights(itemsize)
+    own = (reward.added - head) * SINGLE if reward.shares(config, work) else reward.weights(itemsize)
     parts["reward"] = own + head * SINGLE
     if work.recipe == "ppo":
-        parts["value"] = _value(model, config, itemsize, reward, shared=shared)
+        parts["value"] = value_model(model, config, work, reward).parts(itemsize)
     return parts
-
-
-def _value(model: Architecture, config: Any, itemsize: int, reward: Rewarder, *, shared: bool) -> int:
-    """Adapter and head, trained: beside the policy's a copy of the reward model's; otherwise a LoRA on the reward model
-    where it reads the policy's tokens, on the policy where that is a LoRA, and else on a copy of its start."""
-    on_reward = not shared and reward.carries_value(model)
-    host = reward.model if on_reward else model
-    own = reward.added - reward.model.score_head(reward.members) if shared else low_rank(host, _value_adapter(config))
-    copied = not shared and not on_reward and config.adapter != "lora"
-    return (own + host.width + 1) * (SINGLE + SINGLE + MOMENTS) + (model.policy * itemsize if copied else 0)
-
-
-def _value_adapter(config: Any) -> Any:
-    return replace(config, adapter="lora", rank=VALUE_RANK, targets="auto", dora=False)

@@ -6,6 +6,7 @@ from typing import Any
 
 from training.recipes.estimate.advice import Advice
 from training.recipes.estimate.table import Estimate, Question
+from training.recipes.estimate.workload import DRAWN
 
 
 def as_dict(question: Question, found: Estimate) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def whole(question: Question, chosen: Estimate, table: list[Estimate], advice: A
             "response_tokens": work.response,
             "examples": question.data.examples,
             "tokens_per_example": question.data.tokens or None,
+            "reward_model": None if question.recipe not in DRAWN else "given" if question.reward else "assumed",
             "speed": question.speed.source,
             "operations_per_second": question.speed.operations_per_second or None,
             "tokens_per_second": question.speed.tokens_per_second or None,

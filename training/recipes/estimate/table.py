@@ -12,7 +12,7 @@ from training.recipes.estimate.checkpointing import settled
 from training.recipes.estimate.disk import disk
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.memory import Memory, Precision, memory, weights
-from training.recipes.estimate.players import Rewarder
+from training.recipes.estimate.players import Rewarder, beside
 from training.recipes.estimate.throughput import Data, Speed, seconds
 from training.recipes.estimate.workload import Workload, workload
 from training.recipes.words import gettext_noop
@@ -75,7 +75,8 @@ def estimate(question: Question, config: Any) -> Estimate:
         raise RecipeError("recipe", said, family=question.model.family)
     counted = parameters(question.model, config, work.task)
     computed = _settled(question, config, work, counted)
-    held = memory(question.model, computed, work, question.machine.device, question.reward)
+    reward = beside(question.reward, question.model, config, work)
+    held = memory(question.model, computed, work, question.machine.device, reward)
     return Estimate(
         recipe=question.recipe,
         adapter=config.adapter,
@@ -83,7 +84,7 @@ def estimate(question: Question, config: Any) -> Estimate:
         parameters=counted,
         memory=held,
         disk=disk(question.model, config, counted),
-        seconds=seconds(question.model, computed, counted, work, question.data, question.speed, question.reward),
+        seconds=seconds(question.model, computed, counted, work, question.data, question.speed, reward),
         fits=question.machine.fits(held.total),
     )
 

@@ -9,7 +9,7 @@ from training.recipes.adapters import HEAD, SELECTIVE
 from training.recipes.estimate.adapters import Parameters, separate
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.layout import Architecture
-from training.recipes.estimate.players import Rewarder
+from training.recipes.estimate.players import Rewarder, value_model
 from training.recipes.estimate.workload import DRAWN, PAIRS, Workload
 
 Source = Literal["earlier run", "matrix product", "given", "unknown"]
@@ -46,12 +46,13 @@ def training_tokens(config: Any, work: Workload, data: Data) -> float:
     return epochs * data.examples * each
 
 
-def operations_per_token(model: Architecture, config: Any, counted: Parameters, work: Workload) -> float:
+def operations_per_token(
+    model: Architecture, config: Any, counted: Parameters, work: Workload, reward: Rewarder | None = None
+) -> float:
     """Two operations for each weight a token meets (forward), two for the gradient on its way down, two more for the
     gradient of a trained weight (Kaplan et al. 2020, section 2.1: 6N where all are trained), and attention's products
     with keys and values. The output layer is met by the responses' tokens alone; a table of words by none."""
-    blocks = model.layers * sum(layer.inputs * layer.outputs for layer in model.linears)
-    attention = 2 * model.layers * model.queries * work.length  # causal: half of all pairs, twice
+    blocks, attention = _products(model, work.length)
     output = model.vocabulary * model.width * work.kept / (work.rows * work.length)
     if config.adapter == HEAD:
         return 2 * blocks + attention
@@ -60,9 +61,19 @@ def operations_per_token(model: Architecture, config: Any, counted: Parameters, 
     added = counted.added / separate(config) if config.adapter in ("lora", "qlora", "houlsby") else 0
     forward = 2 * (blocks + output + added) + attention
     backward = 2 * (depth * blocks + output + added) + 2 * depth * attention + 2 * (trained + added)
-    values = 4 * blocks + 2 * attention if work.recipe == "ppo" else 0  # the value model learns beside the policy
+    values = 0.0
+    if work.recipe == "ppo" and reward is not None:  # the value model learns beside the policy
+        read, looked = _products(value_model(model, config, work, reward).host, work.length)
+        values = 4 * read + 2 * looked
     again = forward if is_checkpointed(config) else 0
     return forward + backward + values + again
+
+
+def _products(model: Architecture, length: int) -> tuple[int, int]:
+    """Of a token: weights that it meets in the blocks, and operations with keys and values (causal: half of all pairs,
+    twice)."""
+    blocks = model.layers * sum(layer.inputs * layer.outputs for layer in model.linears)
+    return blocks, 2 * model.layers * model.queries * length
 
 
 def before_and_beside(
@@ -74,7 +85,7 @@ def before_and_beside(
         return forward * data.examples * (data.tokens or work.length * (2 if work.recipe == "dpo" else 1))
     if work.recipe in DRAWN:
         drawn = data.examples * config.epochs * getattr(config, "generations", 1) * work.length
-        scored = 2.0 * reward.model.body * reward.separate if reward else forward
+        scored = 2.0 * reward.model.body * reward.separate if reward else 0.0
         return (3 * forward + scored) * drawn  # drawing, policy, reference, reward
     return 0.0
 
@@ -94,5 +105,5 @@ def seconds(
         return tokens / speed.tokens_per_second
     if not speed.operations_per_second:
         return None
-    learning = tokens * separate(config) * operations_per_token(model, config, counted, work)
+    learning = tokens * separate(config) * operations_per_token(model, config, counted, work, reward)
     return (learning + before_and_beside(model, work, data, config, reward)) / speed.operations_per_second
