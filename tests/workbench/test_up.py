@@ -53,9 +53,9 @@ def test_a_killed_part_is_started_again_and_said_in_one_line(server: Server, par
         pytest.skip("no embedded broker on this platform")
     before = server.leader(part)
     before.kill()
-    until(lambda: server.leaders(part) not in ([], [before]), 15, f"a new {part}")
+    until(lambda: server.leaders(part) not in ([], [before]), 30, f"a new {part}")
     assert server.output.read_text().count(f"{part} was ended by SIGKILL; it is started again") == 1
-    until(lambda: server.status() == 200, 15, "the web server's answer")
+    until(lambda: server.status() == 200, 60, "the web server's answer")
 
 
 def test_a_killed_worker_leaves_nothing_of_its_own_behind(server: Server) -> None:
