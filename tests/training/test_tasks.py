@@ -49,6 +49,9 @@ def start_worker(tmp_path: Path) -> Iterator[Start]:
             process.kill()
         worker.kill()
         worker.wait()
+    for process in psutil.process_iter(["cmdline"]):  # the beat of one that was killed has no parent any more
+        if str(tmp_path / "beat") in (process.info["cmdline"] or []):
+            process.kill()
 
 
 def _until(true: Callable[[], object], seconds: float = 120) -> None:
