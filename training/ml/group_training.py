@@ -18,7 +18,7 @@ from training.ml import cancel
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint, trainable_tensors
 from training.ml.errors import ModelError
 from training.ml.group_rollouts import Parts
-from training.ml.loop import adamw, fingerprint, rate_factor
+from training.ml.loop import adamw, fingerprint, forget_moments, rate_factor
 from training.ml.progress import eta_seconds
 from training.ml.rollout import Rollout
 from training.recipes.words import gettext_noop
@@ -104,6 +104,7 @@ def train_groups(kind: type, settings: type, parts: Parts) -> Position:
         raise
     shutil.rmtree(parts.directory / "trl", ignore_errors=True)
     parts.policy.eval()
+    forget_moments(optimizer)
     return telling.position
 
 

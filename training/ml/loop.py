@@ -107,7 +107,14 @@ def train(
         raise launched.NotNeeded
     if is_sharded(model) or isinstance(optimizer, Zero):
         raise launched.TrainedInParts
+    forget_moments(optimizer)
     return position
+
+
+def forget_moments(optimizer: torch.optim.Optimizer) -> None:
+    """The first optimizer of a process is held by frames of what torch loads with it: until the garbage collector comes
+    by, its moments would lie beside whatever is done after the training."""
+    optimizer.state.clear()
 
 
 def plan(items: Sequence[Item], config: OptimizerConfig, seed: int) -> list[Step]:

@@ -20,7 +20,7 @@ from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.errors import ModelError
 from training.ml.experience import Experience, Gathered, from_json, gather, to_json
 from training.ml.kl import KLControl, k3
-from training.ml.loop import adamw, fingerprint, rate_factor
+from training.ml.loop import adamw, fingerprint, forget_moments, rate_factor
 from training.ml.ppo_losses import clipped_policy, clipped_values, policy_losses, value_losses
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompt_data import AskedPrompt
@@ -95,6 +95,7 @@ class PPO:
             if regular or cancel.requested() or number == self.steps:
                 self.save(number, standing)
             cancel.check()
+        forget_moments(self.optimizer)
         return self.position
 
     def step(self, number: int, standing: Standing) -> None:

@@ -9,12 +9,13 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
-from training.ml import cancel
+from training.ml import cancel, loop
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.errors import ModelError
 from training.ml.loop import Objective, Outcome, adamw, plan, rate_factor, train
@@ -250,3 +251,16 @@ def test_a_checkpoint_that_was_being_replaced_is_found_again(tmp_path: Path) -> 
 
 def _fingerprint(directory: Path) -> str:
     return json.loads((directory / "checkpoint" / "position.json").read_text())["fingerprint"]
+
+
+def test_no_moments_are_left_after_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first optimizer of a process outlives its training: frames of what torch loads late hold on to it."""
+    made: list[torch.optim.AdamW] = []
+
+    def kept(*given: Any) -> torch.optim.AdamW:
+        made.append(adamw(*given))
+        return made[0]
+
+    monkeypatch.setattr(loop, "adamw", kept)
+    run(tmp_path / "run")
+    assert not made[0].state
