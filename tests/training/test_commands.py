@@ -1,16 +1,18 @@
 """The commands of the right wing: thin over the verbs, with one clear line when something is wrong."""
 
 import json
+from datetime import timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from annotate.models import DemonstrationSet, Project, Snapshot
 from annotate.workflow.demonstrations import import_demonstrations
 from tests.factories import make_comparisons, make_prompts
 from training.models import Artifact, Round, Run, RunState
-from training.workflow import starting
+from training.workflow import runs, starting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -28,6 +30,20 @@ def test_sample_waits_and_reports(project: Project, policy: Artifact) -> None:
     assert (told["state"], told["result"]["samples"]) == ("succeeded", 6)
     assert Run.objects.get().config["max_new_tokens"] == 6
     assert project.batches.get().name == told["batch"]
+
+
+@pytest.mark.slow
+def test_a_bench_whose_command_was_ended_goes_on(project: Project, policy: Artifact, snapshot: Snapshot) -> None:
+    """One run was in the hands of a worker that is gone, another had not begun."""
+    quick = ["--set", "epochs=1", "--set", "batch_size=8", "--set", "max_length=128"]
+    call_command("peft_bench", "garden", "--methods", "lora,ia3", *quick, stdout=StringIO())
+    begun = Run.objects.earliest("pk")
+    assert runs.claim(begun, "cpu:0", "nobody@nowhere")
+    Run.objects.filter(pk=begun.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    with pytest.raises(CommandError, match="has failed or was cancelled"):
+        call_command("peft_bench", "garden", "--resume", "1")
+    assert _json("peft_bench", "garden", "--resume", 1, "--wait")["state"] == "done"
+    assert begun.events.filter(detail__contains="nobody@nowhere is gone").exists()
 
 
 def test_without_wait_the_run_is_left_to_the_worker(project: Project, policy: Artifact) -> None:

@@ -13,7 +13,7 @@ from annotate.models import DemonstrationSet, Project, Snapshot
 from annotate.workflow.exceptions import WorkflowError
 from training.models import DeviceWish, Priority, Run, RunState
 from training.tasks import dispatch
-from training.workflow import runner
+from training.workflow import runner, runs
 from training.workflow.runs import hint_of, reason_of
 
 
@@ -113,6 +113,7 @@ def carry_out(run: Run) -> Run:
     while not run.is_over:
         if run.state != RunState.QUEUED or not runner.execute(run.pk):
             time.sleep(runner.POLL_SECONDS)
+            runs.reconcile()  # the worker that took it may be gone, and no other one there to see that
         run.refresh_from_db()
     if run.state != RunState.SUCCEEDED:
         raise CommandError(f"{run.name}: {run.get_state_display()}. {reason_of(run)} {hint_of(run)}".strip())

@@ -51,7 +51,9 @@ class Command(BaseCommand):
         bench = project.benches.filter(number=number).first()
         if bench is None:
             raise CommandError(_("There is no bench %(number)s.") % {"number": number})
-        if given["resume"] is not None:
+        # A command that waited and was ended has left in the queue what it had not come to: one that waits takes it up.
+        waiting = given["wait"] and bench.runs.unfinished().exists()
+        if given["resume"] is not None and (not waiting or any(run.can_resume for run in bench.runs.all())):
             benches.resume_bench(bench)
         return bench
 
