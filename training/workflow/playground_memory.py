@@ -5,14 +5,11 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from training.models import Artifact, DeviceWish
-from training.recipes import RecipeError
-from training.recipes.estimate import Machine, Memory, loaded_memory, read_architecture
-from training.recipes.estimate.layout import Architecture
+from training.recipes.estimate import Machine, Memory, loaded_memory
 from training.workflow import device
-from training.workflow.configs import config_of
+from training.workflow.configs import architecture_of
 from training.workflow.estimate_words import size
-from training.workflow.exceptions import BadInput, TooLittleMemory
-from training.workflow.told import in_readers_language
+from training.workflow.exceptions import BadConfig, BadInput, TooLittleMemory
 
 
 @dataclass(frozen=True)
@@ -32,12 +29,12 @@ def memory_wanted(policies: list[Artifact], reward: Artifact | None, wish: str =
     """From each config.json alone, for the device that a run with this wish would take on this machine."""
     machine = device.machine("" if wish == DeviceWish.ANY else wish)
     try:
-        spoken = [_architecture(model) for model in policies]
-        memory = loaded_memory(spoken, _architecture(reward) if reward else None, machine.device)
+        spoken = [architecture_of(model) for model in policies]
+        memory = loaded_memory(spoken, architecture_of(reward) if reward else None, machine.device)
+    except BadConfig as error:  # its hint is for whoever gives a config.json
+        return Wanted(machine, problem=error.message)
     except BadInput as error:
         return Wanted(machine, problem=f"{error.message} {error.hint}".strip())
-    except RecipeError as error:
-        return Wanted(machine, problem=in_readers_language(error.message, error.template, error.values))
     return Wanted(machine, memory)
 
 
@@ -52,7 +49,3 @@ def require_room(wanted: Wanted) -> None:
         _("Choose fewer or smaller models, or say that it is to be started anyway, if the worker has more."),
         where="anyway",
     )
-
-
-def _architecture(model: Artifact) -> Architecture:
-    return read_architecture(config_of(model))

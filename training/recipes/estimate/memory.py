@@ -96,7 +96,7 @@ def _activations(
     if work.drawn:
         moments.append(fixed - parts["gradients"] + _while_drawing(model, work, precision))
     if reward is not None:
-        moments += _with_reward(model, config, work, counted, precision, parts, reward)
+        moments += _with_reward(model, config, work, precision.base, parts, reward)
     if config.adapter == "qlora" and precision.base == SINGLE:  # on a CPU: the file, and what is packed of it
         moments.append(counted.base * SINGLE + parts["weights"] - counted.added * SINGLE)
     if work.task == "policy" and work.recipe not in DRAWN:
@@ -105,22 +105,16 @@ def _activations(
 
 
 def _with_reward(
-    model: Architecture,
-    config: Any,
-    work: Workload,
-    counted: Parameters,
-    precision: Precision,
-    parts: dict[str, int],
-    reward: Rewarder,
+    model: Architecture, config: Any, work: Workload, itemsize: int, parts: dict[str, int], reward: Rewarder
 ) -> Iterator[int]:
     """Moments of a run that is rewarded: the reward model is loaded, a batch is scored, the value model learns."""
     fixed = sum(parts.values()) - parts["kv_cache"]
-    if reward.packed and precision.base == SINGLE:  # beside the policy the file, and what is packed of it
-        yield counted.base * precision.base + reward.model.body * SINGLE + reward.weights(SINGLE)
-    yield fixed - parts["gradients"] + reward.scoring(config.batch_size, work.length, precision.base)
+    if reward.packed and itemsize == SINGLE:  # beside the policy the file, and what is packed of it
+        yield (model.policy + reward.model.body) * SINGLE + reward.weights(SINGLE)
+    yield fixed - parts["gradients"] + reward.scoring(config.batch_size, work.length, itemsize)
     if work.recipe == "ppo":
         value = value_model(model, config, work, reward)
-        batch = Batch(work.rows, work.length, 0, precision.base, padded=work.rows > 1)
+        batch = Batch(work.rows, work.length, 0, itemsize, padded=work.rows > 1)
         kept = saved_bytes(value.host, value.adapter, batch, checkpointing=is_checkpointed(config))
         yield fixed + kept + working_bytes(value.host, batch)
 
