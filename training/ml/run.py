@@ -6,6 +6,7 @@ import gc
 import importlib
 import os
 import sys
+import traceback
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -18,7 +19,7 @@ from training.ml.tracking import tracked
 from training.recipes.errors import RecipeError
 from training.recipes.words import gettext_noop
 
-DONE, FAILED, CANCELLED = 0, 2, 4
+DONE, DEFECT, FAILED, CANCELLED = 0, 1, 2, 4
 PEER_LOST = 6  # of one of several processes; the launcher looks for the one that failed first
 
 # By name, because each costs seconds of imports that the others' jobs need not pay.
@@ -144,5 +145,24 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def leave(arguments: list[str]) -> None:
+    """Do the job and end the process with its code.
+
+    One of several processes ends without the interpreter's own finish: threads of gloo may still hold tensors then, and
+    one that lets go of them in an interpreter that is half gone aborts the process, which had done its work
+    (github.com/pytorch/pytorch/pull/179291).
+    """
+    if launched.processes() == 1:
+        sys.exit(main(arguments))
+    try:
+        code = main(arguments)
+    except Exception:
+        traceback.print_exc()
+        code = DEFECT
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    leave(sys.argv[1:])

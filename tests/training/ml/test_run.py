@@ -98,6 +98,34 @@ def test_sigterm_exits_4_and_a_kill_9_loses_nothing_that_was_written(fixture_mod
     assert len(keys) == len(sample_lines(directory)) == 120
 
 
+LEAVING = """
+import atexit, os
+from training.ml import run
+atexit.register(os.abort)  # stands for a thread of gloo that lets go of a tensor while the interpreter ends
+{before}
+run.leave([{directory!r}])
+"""
+
+
+@pytest.mark.parametrize(
+    ("processes", "before", "code", "told"),
+    [
+        ("2", "", 2, "bad_job"),
+        ("2", "run.main = lambda arguments: {}['where']", 1, "KeyError: 'where'"),
+        ("1", "", -signal.SIGABRT, "bad_job"),
+    ],
+)
+def test_one_of_several_processes_ends_with_its_code_whatever_its_threads_do(processes, before, code, told, tmp_path):
+    """The one that is alone has no such threads, and ends as any Python program does."""
+    script = LEAVING.format(before=before, directory=str(tmp_path))
+    environment = {**ENVIRONMENT, "WORLD_SIZE": processes, "RANK": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == code, ended.stderr
+    assert told in ended.stderr
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
