@@ -22,7 +22,7 @@ from training.recipes.paired import credit, difference
 from training.recipes.words import gettext_noop
 
 CHOICES_AT_ONCE = 32
-TEXTS_AT_ONCE = 2  # the logits of all tokens of a text are needed
+TEXTS_AT_ONCE = 2  # they may be long
 # Which choice is the likeliest: by its sum, by its mean over tokens, by its mean over bytes.
 MEASURES = ("sum", "per_token", "per_byte")
 # Of groups by tag one measure is told: longer choices are not held against a model, nor its vocabulary.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,25 +23,27 @@ WIDEST = 16  # texts read at once, at least: nothing is kept for a backward pass
 
 
 class Features:
-    """The features of every text of a run. `counts` says what was computed for it and what was there."""
+    """The features of every text of a run. `facts` says how many were computed for it and how many were there, and how
+    many seconds that took."""
 
     def __init__(self, cache: Path, key: str) -> None:
         self._store = VectorStore(cache / "features" / key, "features")
         self._places: dict[tuple[int, ...], int] = {}
         self._table = torch.empty(0)
-        self.counts = {"computed": 0, "reused": 0}
+        self.facts: dict[str, float] = {"computed": 0, "reused": 0, "seconds": 0.0}
 
     def prepare(
         self, model: PreTrainedModel, pad_id: int, texts: Sequence[Text], batch_size: int, progress: Progress
     ) -> None:
         """Have all of `texts`: from the store, or computed now, each prompt once."""
+        began = time.monotonic()
 
         def tell(told: dict[str, Any]) -> None:
             progress.status("evaluating", what="features", features=told.pop("counts"), **told)
 
         wanted = {text_key(*text): text for text in texts}
         size = max(batch_size, WIDEST)
-        known, self.counts = self._store.fill(
+        known, counts = self._store.fill(
             wanted,
             lambda batch: list(features_of(model, batch, pad_id)),
             lambda missing: in_batches(missing, size),
@@ -48,6 +51,7 @@ class Features:
         )
         self._places = {tuple(prompt + response): place for place, (prompt, response) in enumerate(wanted.values())}
         self._table = torch.stack([known[key] for key in wanted]).to(model.device)
+        self.facts = {**counts, "seconds": round(time.monotonic() - began, 1)}
 
     def of(self, sequences: Sequence[list[int]]) -> Tensor:
         """[sequences, width] in float32; all of them must have been prepared."""

@@ -8,8 +8,8 @@ from torch import nn
 from training.ml.demonstrations import Demonstration
 from training.ml.evaluate import Figures
 from training.ml.intervals import exponential, mean, ratio
-from training.ml.logprobs import completion_logits
 from training.ml.policy_figures import batches, per_token_kl
+from training.ml.predictions import chosen, predictions
 from training.ml.reference import Start
 
 
@@ -31,11 +31,14 @@ def per_token(model: nn.Module, held_out: list[Demonstration], batch_size: int) 
     hits: list[float] = []
     units: list[int] = []
     for batch in batches(held_out, batch_size):
-        logits, targets, rows = completion_logits(model, [(one.prompt_ids, one.completion_ids) for one in batch])
-        empty = torch.zeros(len(batch), device=logits.device)
-        nll = logits.logsumexp(dim=1) - logits.gather(1, targets[:, None])[:, 0]
-        sums += empty.index_add(0, rows, nll).tolist()
-        hits += empty.index_add(0, rows, (logits.argmax(dim=1) == targets).float()).tolist()
+        found = predictions(model, [(one.prompt_ids, one.completion_ids) for one in batch])
+        nll, hit = torch.zeros(2, len(batch), device=found.rows.device)
+        for piece in found.pieces():
+            logits, targets, rows = found.logits(piece), found.targets[piece], found.rows[piece]
+            nll.index_add_(0, rows, -chosen(logits, targets))
+            hit.index_add_(0, rows, (logits.argmax(dim=1) == targets).float())
+        sums += nll.tolist()
+        hits += hit.tolist()
         units += [one.units for one in batch]
     loss = ratio(sums, units)
     return {"loss": loss, "perplexity": exponential(loss), "token_accuracy": ratio(hits, units)}

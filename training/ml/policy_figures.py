@@ -7,17 +7,19 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.functional import kl_div
 
 from training.ml import cancel
 from training.ml.batching import sorted_batches
 from training.ml.evaluate import Figures, wins
 from training.ml.intervals import mean
-from training.ml.logprobs import Sequences, completion_logits
+from training.ml.logprobs import Sequences
 from training.ml.loop import Item, Objective
 from training.ml.pairs import Pair
+from training.ml.predictions import predictions
 from training.ml.reference import Start
 
-KL_BATCH = 4  # both models' logits over the whole vocabulary are held at once
+KL_BATCH = 4
 
 
 def preference_figures(
@@ -61,13 +63,17 @@ def per_token_kl(policy: nn.Module, start: Start, sequences: Sequences) -> list[
     for positions in sorted_batches([len(p) + len(c) for p, c in sequences], KL_BATCH):
         cancel.check()
         batch = [sequences[position] for position in positions]
-        new, _, rows = completion_logits(policy, batch)
+        now = predictions(policy, batch)
         with start() as frozen:
-            old, _, _ = completion_logits(frozen, batch)
-        new, old = new.log_softmax(dim=1), old.log_softmax(dim=1)
-        divergence = (new.exp() * (new - old)).sum(dim=1)
-        totals = torch.zeros(len(batch), device=new.device).index_add(0, rows, divergence)
-        found += (totals / torch.bincount(rows, minlength=len(batch))).tolist()
+            then = predictions(frozen, batch)
+        parts = []
+        for piece in now.pieces():
+            new = now.logits(piece).log_softmax(dim=1)
+            with start():
+                old = then.logits(piece).log_softmax(dim=1)
+            parts.append(kl_div(old, new, reduction="none", log_target=True).sum(dim=1))
+        totals = torch.zeros(len(batch), device=now.rows.device).index_add(0, now.rows, torch.cat(parts))
+        found += (totals / torch.bincount(now.rows, minlength=len(batch))).tolist()
     return found
 
 

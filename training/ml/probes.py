@@ -16,7 +16,7 @@ from training.ml.forward import context_of
 from training.recipes.adapters import VIRTUAL_TOKENS, AdapterConfig
 from training.recipes.words import gettext_noop
 
-MOST_TOKENS = 2048  # of one text: the logits of all its tokens are held at once
+MOST_TOKENS = 2048  # of one text: of some families the logits of all its tokens are held at once
 Text = tuple[list[int], list[int]]  # tokens of what stands before, and of what is scored
 
 

@@ -32,14 +32,23 @@ def shared_logits(
     model: nn.Module, rows: Rows, sequences: Sequence[tuple[list[int], list[int]]]
 ) -> tuple[Tensor, Tensor, Tensor]:
     """As `logprobs.completion_logits`. The output layer is put to those states alone that predict a completion."""
+    states, targets, whose = states_before(model, rows, sequences)
+    body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return body.get_output_embeddings()(states).float(), targets, whose
+
+
+def states_before(
+    model: nn.Module, rows: Rows, sequences: Sequence[tuple[list[int], list[int]]]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The states that predict the tokens of the completions [tokens, width], those tokens, and the sequence that each
+    belongs to [tokens]."""
     ends = [len(prompt) + len(completion) for prompt, completion in sequences]
     before = rows.at([len(prompt) - 1 for prompt, _ in sequences], [end - 1 for end in ends])
     after = rows.at([len(prompt) for prompt, _ in sequences], ends)
-    body = model.get_base_model() if hasattr(model, "get_base_model") else model
-    logits = body.get_output_embeddings()(_states(model, rows)[before]).float()
-    lengths = torch.tensor([len(completion) for _, completion in sequences], device=logits.device)
-    whose = torch.arange(len(sequences), device=logits.device).repeat_interleave(lengths)
-    return logits, rows.input_ids[after], whose
+    states = _states(model, rows)[before]
+    lengths = torch.tensor([len(completion) for _, completion in sequences], device=states.device)
+    whose = torch.arange(len(sequences), device=states.device).repeat_interleave(lengths)
+    return states, rows.input_ids[after], whose
 
 
 def shared_features(model: nn.Module, rows: Rows) -> Tensor:

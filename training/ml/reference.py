@@ -15,8 +15,9 @@ from transformers import PreTrainedTokenizerBase
 from training.ml.adapters import adapter_off
 from training.ml.batching import grouped_batches
 from training.ml.logprobs import Sequences
+from training.ml.predictions import logps, predictions
 from training.ml.progress import Progress
-from training.ml.token_logps import Tokens, token_logps
+from training.ml.token_logps import Tokens
 from training.ml.vector_store import VectorStore
 from training.recipes.adapters import AdapterConfig
 
@@ -69,7 +70,7 @@ def frozen_logps(model: nn.Module, sequences: Sequences) -> Tokens:
     model.eval()
     try:
         with torch.no_grad():
-            return token_logps(model, sequences)
+            return list(logps(predictions(model, sequences)).split([len(completion) for _, completion in sequences]))
     finally:
         model.train(training)
 

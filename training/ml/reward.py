@@ -126,5 +126,5 @@ def on_features(
         config=for_head(config),
         penalty=lambda objective: penalised(objective, head, config.head_l2),
         finish=lambda: head.fold_into(model.score),
-        facts={"features": known.counts},
+        facts={"features": known.facts},
     )

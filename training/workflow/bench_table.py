@@ -43,6 +43,7 @@ class Cell:
     seconds: float | None = None
     peak_bytes: int | None = None
     latency: dict[str, Any] | None = None
+    features: dict[str, Any] | None = None
     unmerged: Figure | None = None
     merged: Figure | None = None
     learning_rate: float | None = None
@@ -81,7 +82,10 @@ def told_of(cells: Sequence[Cell]) -> list[str]:
         return [few] if few else []
     n = min(cell.accuracy.n for cell in known)
     half = f"{100 * HALF_WIDTH / n**0.5:.0f}"
-    said = [_("With %(n)s held-out pair(s) an accuracy is known to about ±%(half)s points.") % {"n": n, "half": half}]
+    said = [
+        *filter(None, map(_reading_told, cells)),
+        _("With %(n)s held-out pair(s) an accuracy is known to about ±%(half)s points.") % {"n": n, "half": half},
+    ]
     if len(known) < 2:
         return said
     best = max(known, key=lambda cell: cell.accuracy.value)
@@ -100,6 +104,18 @@ def told_of(cells: Sequence[Cell]) -> list[str]:
     ]
 
 
+def _reading_told(cell: Cell) -> str:
+    """Of a method that learns from what the bare model has made of the texts: what its time holds of the reading."""
+    features = cell.features
+    if not features or "seconds" not in features:
+        return ""
+    facts = {"title": cell.title, **features}
+    said = _("%(title)s: its time holds %(seconds)s s in which the bare model read all texts, the held-out ones too.")
+    if features["reused"]:
+        said = _("%(title)s: its time holds no reading of %(reused)s text(s), whose features an earlier run had kept.")
+    return said % facts
+
+
 def _cell(bench: Bench, method: str, run: Run | None) -> Cell:
     title = _(ADAPTERS[method])
     if run is None:
@@ -112,6 +128,7 @@ def _cell(bench: Bench, method: str, run: Run | None) -> Cell:
     manifest = artifact.manifest
     metrics, parameters = manifest.get("metrics") or {}, manifest.get("parameters") or {}
     peak, latency = manifest.get("peak") or {}, manifest.get("latency") or {}
+    features = manifest.get("features") or {}
     ece = (metrics.get("calibration") or {}).get("ece")
     total = parameters.get("total")
     return Cell(
@@ -123,9 +140,10 @@ def _cell(bench: Bench, method: str, run: Run | None) -> Cell:
         trainable=parameters.get("trainable"),
         percent=100 * parameters.get("trainable", 0) / total if total else None,
         weights_bytes=manifest.get("weights_bytes"),
-        seconds=manifest.get("seconds"),
+        seconds=manifest["seconds"] + features.get("seconds", 0) if "seconds" in manifest else None,
         peak_bytes=peak.get("gpu_memory_bytes") or peak.get("memory_bytes"),
         latency=latency or None,
+        features=features or None,
         unmerged=_ratio(latency.get("unmerged")),
         merged=_ratio(latency.get("merged")),
         learning_rate=rate,

@@ -41,10 +41,12 @@ def test_a_head_alone_learns_from_features_that_later_runs_find_there(
 ) -> None:
     first = trained(tmp_path / "first", fixture_model, data)
     assert first["metrics"]["accuracy"]["value"] > 0.9
+    assert first["features"].pop("seconds") > 0
     assert first["features"] == {"computed": 200, "reused": 0}
     assert first["parameters"]["trainable"] == 64 and first["kind"] == "adapter"
     assert list(load_file(tmp_path / "first" / "artifact" / "adapter_model.safetensors")) == ["score.weight"]
     again = trained(tmp_path / "again", fixture_model, data, members=2, head_l2=0.0)
+    assert again["features"].pop("seconds") < 5
     assert again["features"] == {"computed": 0, "reused": 200}
     told = [line["features"] for line in read_lines(tmp_path / "again" / "progress.jsonl") if "features" in line]
     assert told == [again["features"]]
@@ -85,7 +87,7 @@ def test_features_are_those_of_the_path_that_every_score_takes(fixture_model: Pa
     texts = [(prompt, [7, 2]), (other, [2]), (prompt, [7, 2]), (prompt, [9] * 20 + [2]), ([13], [9, 4, 2])]
     known = Features(tmp_path, "key")
     known.prepare(model, 0, texts, 1, Progress(tmp_path))
-    assert known.counts == {"computed": 4, "reused": 0}
+    assert (known.facts["computed"], known.facts["reused"]) == (4, 0)
     sequences = [before + after for before, after in texts]
     found = known.of(sequences)
     for ids, row in zip(sequences, found, strict=True):

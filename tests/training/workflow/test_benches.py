@@ -197,6 +197,22 @@ def test_the_table_is_read_off_the_manifests_and_ordered_by_a_column(bench: Benc
     assert cells[0].merged.note == "It cannot be merged."
 
 
+def test_the_time_of_a_head_holds_the_reading_of_its_texts(bench: Bench) -> None:
+    features = {"computed": 80, "reused": 0, "seconds": 61.5}
+    finish(run_of(bench, "head"), share(0.6), seconds=0.1, features=features)
+    cells = cells_of(bench, runs_of(bench), "seconds")
+    assert cells[0].method == "head" and rows_of(cells)[0]["seconds"] == pytest.approx(61.6)
+    said = f"{ADAPTERS['head']}: its time holds 61.5 s in which the bare model read all texts, the held-out ones too."
+    assert said in told_of(cells)
+
+
+def test_what_an_earlier_run_has_read_is_said_to_be_in_no_time(bench: Bench) -> None:
+    features = {"computed": 2, "reused": 78, "seconds": 1.5}
+    finish(run_of(bench, "head"), share(0.6), seconds=0.1, features=features)
+    said = f"{ADAPTERS['head']}: its time holds no reading of 78 text(s), whose features an earlier run had kept."
+    assert said in told_of(cells_of(bench, runs_of(bench)))
+
+
 def test_the_peak_of_a_gpu_goes_before_that_of_the_host(bench: Bench) -> None:
     peak = {"memory_bytes": 10**9, "gpu_memory_bytes": 3 * 10**9}
     finish(run_of(bench, "lora"), share(0.6), peak=peak)

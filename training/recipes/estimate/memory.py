@@ -13,8 +13,8 @@ from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.four_bits import saved_by_packing
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.players import MOMENTS, Rewarder, beside, players, value_model
-from training.recipes.estimate.workload import DRAWN, EVALUATED, EVALUATION_COPIES, PAIRS, Workload
-from training.recipes.shared_rows import FAMILIES, MAY_HAVE_WINDOWS, deal
+from training.recipes.estimate.workload import DRAWN, EVALUATED, PAIRS, PIECE_COPIES, WHOLE_COPIES, Workload
+from training.recipes.shared_rows import FAMILIES, LOGITS_AT_ONCE, MAY_HAVE_WINDOWS, deal
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "reference", "value", "reward", "kv_cache")
 # Of each logit while a token is drawn: logits, their copy and probabilities (4 each), sorted (4 and the 8 of their
@@ -170,7 +170,9 @@ def _while_drawing(model: Architecture, work: Workload, precision: Precision) ->
 
 def _evaluating(model: Architecture, config: Any, work: Workload, counted: Parameters, parts: dict[str, int]) -> int:
     """After the training: no gradients, no moments, of a model trained whole its start beside it, and the logits of
-    both."""
-    logits = EVALUATION_COPIES * EVALUATED * work.response * model.vocabulary * SINGLE
+    both, a piece at a time where the family is known to allow it."""
+    whole = EVALUATED * work.response * model.vocabulary
+    logits = PIECE_COPIES * min(whole, LOGITS_AT_ONCE) * SINGLE
+    logits += WHOLE_COPIES * whole * SINGLE if model.family not in FAMILIES else 0
     start = counted.base * SINGLE if config.adapter == "full" else 0
     return parts["weights"] + parts["reference"] + start + logits

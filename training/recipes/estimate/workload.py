@@ -13,7 +13,9 @@ SHOWN_AT_ONCE = 32  # rows that are drawn side by side (training/ml/rollout.py)
 LOGIT_COPIES = {"sft": 5, "ppo": 5, "rloo": 5, "grpo": 5, "reward": 0}
 COPIES_OF_PAIRS = 4
 EVALUATED = 4  # sequences at once when the divergence from the start is measured (training/ml/policy_figures.py)
-EVALUATION_COPIES = 5
+# Copies of a piece of logits while it is measured (training/ml/predictions.py): of both models, and what is made of
+# them. Where the logits are made at once, those of both models, and the second ones once more while they are cut.
+PIECE_COPIES, WHOLE_COPIES = 5, 3
 
 
 @dataclass(frozen=True)
