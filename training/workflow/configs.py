@@ -15,6 +15,7 @@ from training.recipes import RecipeError
 from training.recipes.estimate import Architecture, read_architecture
 from training.workflow.artifacts import model_spec
 from training.workflow.exceptions import BadConfig, BadInput
+from training.workflow.gguf_header import config_of_header
 from training.workflow.told import in_readers_language
 
 HASHED = 16  # digits of a file's hash in the name of its converted copy (training/ml/convert.py)
@@ -27,6 +28,8 @@ def config_of(model: Artifact) -> dict[str, Any]:
     if path.is_dir():
         return read_config(path / "config.json")
     found = _of_gguf(path) if path.is_file() else _of_hub(base)
+    if found is None and path.is_file() and (header := _header_of(path)) is not None:
+        return header
     if found is None:
         raise BadInput(
             _("The config.json of “%(model)s” is not on this machine yet.") % {"model": model},
@@ -69,6 +72,16 @@ def _of_gguf(path: Path) -> Path | None:
     name = f"{path.stem}-{_content_hash(str(path), facts.st_size, facts.st_mtime_ns)[:HASHED]}"
     found = Path(settings.MODELS_DIR) / name / "config.json"
     return found if found.is_file() else None
+
+
+def _header_of(path: Path) -> dict[str, Any] | None:
+    facts = path.stat()
+    return _header(str(path), facts.st_size, facts.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _header(path: str, _size: int, _changed: int) -> dict[str, Any] | None:
+    return config_of_header(Path(path))
 
 
 @lru_cache(maxsize=64)

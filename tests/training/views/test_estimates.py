@@ -8,6 +8,8 @@ import pytest
 from django.test import Client
 
 from annotate.models import Project, Snapshot
+from tests.training.fixture_model import build_fixture_model
+from tests.training.gguf_file import write_gguf
 from tests.training.views.conftest import complete, step, write_progress
 from tests.training.views.test_forms import sent_back
 from training.models import Artifact, Round, Run, Task
@@ -164,6 +166,21 @@ def test_what_does_not_fit_is_said_with_the_nearest_that_does(
 def test_a_model_that_is_not_here_yet_is_told(as_lead: Client, snapshot: Snapshot, base: Artifact) -> None:
     told = ask(as_lead, base, snapshot)
     assert "not on this machine yet" in told.content.decode()
+
+
+def test_a_gguf_is_known_by_its_header_before_it_is_converted(
+    as_lead: Client, snapshot: Snapshot, model: Artifact, tmp_path: Path
+) -> None:
+    """The same answer as for the folder that it was made of."""
+    folder = build_fixture_model(tmp_path / "model")
+    model.location = str(folder)
+    model.save()
+    [known] = ask(as_lead, model, snapshot).context["panels"]
+    model.location = str(write_gguf(folder, tmp_path / "model.gguf"))
+    model.save()
+    [found] = ask(as_lead, model, snapshot).context["panels"]
+    assert found.answer.chosen.parameters == known.answer.chosen.parameters
+    assert found.answer.chosen.memory == known.answer.chosen.memory
 
 
 def test_an_unknown_architecture_is_said_and_counted_as_a_llama(
