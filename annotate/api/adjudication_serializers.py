@@ -5,13 +5,14 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotate.api.asked import Asked
 from annotate.api.serializers import JudgmentSerializer, PromptSerializer
 from annotate.models import Adjudication, BadReason, Comparison, Verdict
 
 LARGEST_ID = 2**63 - 1
 
 
-class DecisionSerializer(serializers.Serializer[None]):
+class DecisionSerializer(Asked):
     """A final word, in the comparison's own terms."""
 
     comparison = serializers.IntegerField(min_value=1, max_value=LARGEST_ID)

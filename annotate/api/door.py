@@ -6,12 +6,12 @@ from typing import Any
 
 from django.db.models import QuerySet
 from rest_framework.decorators import api_view
-from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from annotate.access import project_for
+from annotate.api.asked import Pages
 from annotate.models import Role
 
 View = Callable[..., Response]
@@ -34,5 +34,5 @@ def project_api(methods: dict[str, Role]) -> Callable[[View], View]:
 
 def page_of(request: Request, rows: QuerySet[Any], serializer: type[BaseSerializer[Any]]) -> Response:
     """`?limit=` and `?offset=`; the answer carries the count and the addresses of the pages beside it."""
-    paginator = LimitOffsetPagination()
+    paginator = Pages()
     return paginator.get_paginated_response(serializer(paginator.paginate_queryset(rows, request), many=True).data)

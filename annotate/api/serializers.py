@@ -4,6 +4,7 @@ import uuid
 
 from rest_framework import serializers
 
+from annotate.api.asked import Asked
 from annotate.models import (
     Aggregation,
     Assignment,
@@ -58,7 +59,7 @@ class CardSerializer(serializers.ModelSerializer[Assignment]):
         return (card.comparison.response_a if card.flipped else card.comparison.response_b).text
 
 
-class AnswerSerializer(serializers.Serializer[None]):
+class AnswerSerializer(Asked):
     """A judgment in the screen's terms."""
 
     side = serializers.ChoiceField(SIDES)
@@ -67,7 +68,7 @@ class AnswerSerializer(serializers.Serializer[None]):
     seconds = serializers.FloatField(default=None, allow_null=True, min_value=0)
 
 
-class SkipSerializer(serializers.Serializer[None]):
+class SkipSerializer(Asked):
     reason = serializers.ChoiceField(SkipReason.choices)
     note = serializers.CharField(default="", allow_blank=True, max_length=5000)
 
@@ -99,7 +100,7 @@ class ComparisonSerializer(serializers.ModelSerializer[Comparison]):
         ]  # fmt: skip
 
 
-class FreezeSerializer(serializers.Serializer[None]):
+class FreezeSerializer(Asked):
     aggregation = serializers.ChoiceField(Aggregation.choices, default=Aggregation.MAJORITY)
     test_share = serializers.FloatField(default=0.2, min_value=0, max_value=0.9)
     seed = serializers.IntegerField(default=0, min_value=0)
@@ -120,7 +121,7 @@ class DemonstrationSetSerializer(serializers.ModelSerializer[DemonstrationSet]):
         fields = ["id", "name", "content_hash", "counts", "created_at"]
 
 
-class UploadSerializer(serializers.Serializer[None]):
+class UploadSerializer(Asked):
     """The text of a JSONL or CSV file."""
 
     content = serializers.CharField(trim_whitespace=False)

@@ -13,6 +13,8 @@
   const words = { train: section.dataset.train, mean: section.dataset.mean, test: section.dataset.test, step: section.dataset.step };
   const smoothing = document.getElementById("smoothing");
 
+  let revision = 0;
+
   const empty = () => ({ x: [], y: [] });
 
   // One run: how far its file has been read, and its numbers by figure. Two figures may show the same metric, one over
@@ -104,7 +106,9 @@
 
   function drawOne(figure, found) {
     const plot = figure.querySelector(".plot");
-    Plotly.react(plot, found, layout(figure, coloursOf(figure), words, lines.length), { responsive: true, displayModeBar: false });
+    // The same arrays have grown: only another number tells Plotly so.
+    const look = { ...layout(figure, coloursOf(figure), words, lines.length), datarevision: (revision += 1) };
+    Plotly.react(plot, found, look, { responsive: true, displayModeBar: false });
     const values = (found.findLast((trace) => !trace.yaxis) || found[0]).y;
     plot.setAttribute("aria-label", `${figure.dataset.title}: ${Number(values[values.length - 1].toPrecision(4))}`);
   }

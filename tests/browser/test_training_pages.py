@@ -156,6 +156,15 @@ def test_the_curves_of_ppo_are_drawn_on_the_pages_of_round_and_run(open_as: Open
         assert _fits(page)
 
 
+def test_the_curves_of_a_short_run_grow_while_one_looks(open_as: Open, ppo: Run) -> None:
+    """Of fewer steps than are smoothed, and one figure against another."""
+    page = open_as("lead", f"/p/garden/runs/{ppo.pk}/")
+    frontier = page.locator("figure[data-against=kl]")
+    expect(frontier.locator("path.point")).to_have_count(29)
+    write_progress(ppo, [step(30, reward=3.5, kl=6.5, length=50.0)])
+    expect(frontier.locator("path.point")).to_have_count(30, timeout=15_000)
+
+
 def test_an_empty_queue_fills_by_itself_while_samples_are_written_and_rests_otherwise(
     open_as: Open, garden: Project
 ) -> None:

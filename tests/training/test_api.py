@@ -165,3 +165,44 @@ def test_the_list_of_rounds_asks_no_more_for_many_than_for_one(
     with django_assert_max_num_queries(14):
         told = as_lead.get(ROUNDS).json()
     assert len(told["results"]) == 4
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=abc", "limit=99999999999999999999", "offset=-1"])
+def test_what_is_no_number_of_rows_is_refused_by_name(as_lead: Client, project: Project, query: str) -> None:
+    answer = as_lead.get(f"{RUNS}?{query}")
+    assert answer.status_code == 400 and list(answer.json()) == [query.partition("=")[0]]
+
+
+def test_a_list_is_paged(as_lead: Client, project: Project) -> None:
+    for number in range(3):
+        runs.create_run(project, "sample", {}, f"samples {number}")
+    found = as_lead.get(f"{RUNS}?limit=2&offset=1").json()
+    assert (found["count"], len(found["results"])) == (3, 2) and found["previous"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("[" * 100_000, "nested too deeply"), ('{"recipe": "\\ud800"}', "half a character"), ("{", "JSON parse error")],
+)
+def test_json_that_nobody_can_use_is_refused(as_lead: Client, project: Project, body: str, said: str) -> None:
+    answer = as_lead.post(RUNS, body, content_type="application/json")
+    assert answer.status_code == 400 and said in answer.json()["detail"]
+
+
+def test_a_field_that_is_spelled_wrongly_starts_nothing(as_lead: Client, snapshot: Snapshot, policy: Artifact) -> None:
+    status, told = post(as_lead, RUNS, recipe="dpo", model=policy.pk, snapshot=1, confg={"epochs": 5})
+    assert status == 400 and list(told) == ["confg"] and "config" in told["confg"][0]
+    assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 2**63, 10**30])
+def test_a_seed_that_no_generator_takes_is_refused(
+    as_lead: Client, snapshot: Snapshot, policy: Artifact, seed: int
+) -> None:
+    for url, asked in ((RUNS, {"recipe": "dpo", "model": policy.pk}), (ROUNDS, {"base_policy": policy.pk})):
+        status, told = post(as_lead, url, **asked, snapshot=1, seed=seed)
+        assert status == 400 and list(told) == ["seed"]
+
+
+def test_a_playground_of_an_impossible_number_is_not_there(as_lead: Client, project: Project) -> None:
+    assert as_lead.get(f"/api/v1/projects/garden/playground/{2**63}/").status_code == 404

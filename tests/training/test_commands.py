@@ -146,3 +146,24 @@ def test_a_round_of_any_method_after_demonstrations(project: Project, policy: Ar
     assert stages[2].config["epochs"] == 2
     with pytest.raises(CommandError, match="no stage “dpo”"):
         call_command("round", "garden", "--policy", "kto", "--set", "dpo.epochs=2")
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        *((name, ("--seed", value)) for name in ("train", "round", "sample", "peft_bench") for value in (-1, 2**63)),
+        *((name, ("--prompts", value)) for name in ("round", "sample") for value in (-1, 0, 10**30)),
+    ],
+)
+def test_a_number_that_nothing_takes_queues_nothing(
+    project: Project, policy: Artifact, snapshot: Snapshot, command: str, option: tuple[str, int]
+) -> None:
+    more = ["--recipe", "dpo"] if command == "train" else []
+    with pytest.raises(CommandError, match="This must be a whole number from"):
+        call_command(command, "garden", *more, f"{option[0]}={option[1]}")
+    assert not Run.objects.exists()
+
+
+def test_snapshot_zero_is_not_the_newest(project: Project, policy: Artifact, snapshot: Snapshot) -> None:
+    with pytest.raises(CommandError, match="no snapshot 0"):
+        call_command("train", "garden", "--recipe", "dpo", "--snapshot", "0")

@@ -222,3 +222,59 @@ def test_the_api_answers_as_the_command_does(
 def test_a_stranger_learns_nothing_from_the_api(client: Client, django_user_model: Any, project: Project) -> None:
     client.force_login(django_user_model.objects.create_user("nobody-here"))
     assert client.get("/api/v1/projects/garden/estimate/", {"model": 1, "recipe": "dpo"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("--response-tokens", ["-5", "0", "many"]),
+        ("--examples", ["-5", "0", "1e3", "1" + "0" * 400]),
+        ("--tokens", ["-5", "nan", "inf", "1e308"]),
+        ("--operations", ["-1", "0", "nan", "inf"]),
+        ("--memory", ["-5", "0", "nan", "inf", "1e400"]),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_by_its_option(config: Path, option: str, values: list[str]) -> None:
+    for value in values:
+        with pytest.raises(CommandError, match=f"{option}: This must be a") as refused:
+            command(config, "--recipe", "dpo", f"{option}={value}")
+        assert len(str(refused.value)) < 200
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"num_hidden_layers": 3_000_000}, "beyond 4096"),
+        ({"hidden_size": 10**400}, "beyond"),
+        ({"vocab_size": 10**400}, "beyond"),
+        ({"num_attention_heads": 8192}, "do not divide"),
+        ({"num_local_experts": 8}, "mixture of 8 experts"),
+        ({"is_encoder_decoder": True}, "an encoder with a decoder"),
+    ],
+)
+def test_a_config_that_would_be_counted_wrongly_is_refused(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA_3_8B | changed))
+    with pytest.raises(CommandError, match=said):
+        command(path, "--recipe", "dpo")
+
+
+def test_a_config_of_brackets_without_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(CommandError, match="cannot be read as JSON"):
+        command(path, "--recipe", "dpo")
+
+
+def test_a_name_that_cannot_be_printed_is_said_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(LLAMA_3_8B | {"model_type": "\ud800"}))
+    assert command(path, "--recipe", "dpo")["architecture"] == "?"
+
+
+def test_no_text_is_longer_than_the_context(config: Path) -> None:
+    longest, longer = (
+        command(config, "--recipe", "sft", "--device", "gpu", "--max-length", length)["memory_bytes"]["total"]
+        for length in ("8192", "16384")
+    )
+    assert longest == longer

@@ -33,7 +33,7 @@ RELATED = ("run__project", "run__model", "run__reference_model", "run__reward_mo
 
 
 def _session(project: Project, run_id: int) -> Playground:
-    return get_object_or_404(Playground.objects.select_related(*RELATED), run__project=project, run=run_id)
+    return get_object_or_404(Playground.objects.select_related(*RELATED), run__project=project, run__id=run_id)
 
 
 @extend_schema(

@@ -4,17 +4,18 @@ from typing import Any
 
 from rest_framework import serializers
 
+from annotate.api.asked import Asked
 from training.api.serializers import PriorityField
-from training.models import DeviceWish, Playground, Priority
+from training.models import LARGEST_SEED, DeviceWish, Playground, Priority
 from training.recipes.mailbox import LONGEST
 from training.workflow import playground
-from training.workflow.playground_chat import EACH, LARGEST_SEED
+from training.workflow.playground_chat import EACH
 from training.workflow.playground_turns import Answer, Scored, Turn, conversation_of
 from training.workflow.runs import hint_of, reason_of
 from training.workflow.waiting import waits_of
 
 
-class StartPlaygroundSerializer(serializers.Serializer[None]):
+class StartPlaygroundSerializer(Asked):
     models = serializers.ListField(
         child=serializers.IntegerField(), default=list, max_length=2, help_text="ids of one policy or two"
     )
@@ -26,7 +27,7 @@ class StartPlaygroundSerializer(serializers.Serializer[None]):
     device = serializers.ChoiceField(DeviceWish.values, default=DeviceWish.ANY)
 
 
-class MessageSerializer(serializers.Serializer[None]):
+class MessageSerializer(Asked):
     """`again` is the number of the last message, which is then answered in place of itself."""
 
     text = serializers.CharField(default="", allow_blank=True, trim_whitespace=False, max_length=LONGEST)
@@ -38,7 +39,7 @@ class MessageSerializer(serializers.Serializer[None]):
     again = serializers.IntegerField(default=None, allow_null=True)
 
 
-class ScoreTextSerializer(serializers.Serializer[None]):
+class ScoreTextSerializer(Asked):
     """A prompt and a response, or `message` and `side`: what a model has answered."""
 
     prompt = serializers.CharField(default="", allow_blank=True, trim_whitespace=False, max_length=LONGEST)

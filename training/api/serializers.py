@@ -4,7 +4,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from training.models import Artifact, Bench, DeviceWish, Priority, ProbeSet, Round, Run
+from annotate.api.asked import Asked
+from training.models import LARGEST_SEED, Artifact, Bench, DeviceWish, Priority, ProbeSet, Round, Run
 from training.workflow.bench_table import cells_of, rows_of, told_of
 from training.workflow.benches import BENCHED, state_of
 from training.workflow.disk_use import FREEABLE
@@ -112,7 +113,7 @@ class RoundSerializer(serializers.ModelSerializer[Round]):
         return rows.data
 
 
-class StartRoundSerializer(serializers.Serializer[None]):
+class StartRoundSerializer(Asked):
     """`configs`: what differs from the defaults, by recipe, e.g. {"dpo": {"beta": 0.2}}."""
 
     snapshot = serializers.IntegerField(min_value=1)
@@ -121,10 +122,10 @@ class StartRoundSerializer(serializers.Serializer[None]):
     demonstrations = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of demonstrations")
     configs = serializers.DictField(child=serializers.DictField(), default=dict)
     prompts = serializers.IntegerField(default=20, min_value=1, max_value=10_000)
-    seed = serializers.IntegerField(default=0, min_value=0)
+    seed = serializers.IntegerField(default=0, min_value=0, max_value=LARGEST_SEED)
 
 
-class StartRunSerializer(serializers.Serializer[None]):
+class StartRunSerializer(Asked):
     """`config`: what differs from the recipe's defaults; with `from`, what differs from that run's settings."""
 
     recipe = serializers.ChoiceField(TRAINED, required=False)
@@ -135,7 +136,9 @@ class StartRunSerializer(serializers.Serializer[None]):
     reward_model = serializers.IntegerField(default=None, allow_null=True, help_text="id of a reward model")
     demonstrations = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of demonstrations")
     config = serializers.DictField(default=dict)
-    seed = serializers.IntegerField(default=None, allow_null=True, min_value=0, help_text="0 if none is given")
+    seed = serializers.IntegerField(
+        default=None, allow_null=True, min_value=0, max_value=LARGEST_SEED, help_text="0 if none is given"
+    )
     name = serializers.CharField(default="", allow_blank=True, max_length=120)
     priority = PriorityField(default=None, allow_null=True, help_text="high, normal (the default) or low")
     device = serializers.ChoiceField(DeviceWish.values, default=None, allow_null=True)
@@ -159,27 +162,27 @@ class StartRunSerializer(serializers.Serializer[None]):
         return asked
 
 
-class PinSerializer(serializers.Serializer[None]):
+class PinSerializer(Asked):
     pinned = serializers.BooleanField()
 
 
-class PrioritySerializer(serializers.Serializer[None]):
+class PrioritySerializer(Asked):
     priority = PriorityField()
 
 
-class RegisterSerializer(serializers.Serializer[None]):
+class RegisterSerializer(Asked):
     name = serializers.CharField(max_length=120)
     location = serializers.CharField(max_length=1000)
     encoder = serializers.BooleanField(default=False, help_text="of a hub id: whether it is an encoder")
 
 
-class ExportSerializer(serializers.Serializer[None]):
+class ExportSerializer(Asked):
     """`config`: {"folder", "form": "merged" | "adapter", "dtype", "repository", "private"}, as far as it differs."""
 
     config = serializers.DictField()
 
 
-class FreeSerializer(serializers.Serializer[None]):
+class FreeSerializer(Asked):
     what = serializers.ChoiceField(FREEABLE)
 
 
@@ -206,7 +209,7 @@ class BenchSerializer(serializers.ModelSerializer[Bench]):
         return told_of(cells_of(bench, bench.runs.all()))
 
 
-class StartBenchSerializer(serializers.Serializer[None]):
+class StartBenchSerializer(Asked):
     """`config`: what differs from the recipe's defaults for all methods, `overrides` for one, e.g.
     {"ia3": {"epochs": 2}}; without `methods` all of the recipe's."""
 
@@ -216,7 +219,7 @@ class StartBenchSerializer(serializers.Serializer[None]):
     methods = serializers.ListField(child=serializers.CharField(), default=list)
     config = serializers.DictField(default=dict)
     overrides = serializers.DictField(child=serializers.DictField(), default=dict)
-    seed = serializers.IntegerField(default=0, min_value=0)
+    seed = serializers.IntegerField(default=0, min_value=0, max_value=LARGEST_SEED)
     priority = PriorityField(default=Priority.NORMAL)
     device = serializers.ChoiceField(DeviceWish.values, default=DeviceWish.ANY)
 
@@ -227,14 +230,14 @@ class ProbeSetSerializer(serializers.ModelSerializer[ProbeSet]):
         fields = ["id", "name", "content_hash", "size", "created_at"]
 
 
-class ProbesSerializer(serializers.Serializer[None]):
+class ProbesSerializer(Asked):
     """A new set of probes: the text of a JSONL file."""
 
     name = serializers.CharField(max_length=LONGEST_NAME)
     content = serializers.CharField(trim_whitespace=False)
 
 
-class EstimateSerializer(serializers.Serializer[None]):
+class EstimateSerializer(Asked):
     """`config`: what differs from the recipe's defaults; `memory` of the device in GB, as found on this machine if not
     given."""
 
@@ -247,4 +250,4 @@ class EstimateSerializer(serializers.Serializer[None]):
         default=None, allow_null=True, help_text="id of what rewards ppo, rloo, grpo; like the policy if not given"
     )
     device = serializers.ChoiceField(("cpu", "gpu"), default="", allow_blank=True)
-    memory = serializers.FloatField(default=None, allow_null=True, min_value=0.1)
+    memory = serializers.FloatField(default=None, allow_null=True, min_value=0.1, max_value=1e6)

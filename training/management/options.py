@@ -1,8 +1,10 @@
 """What the commands of the right wing share: names to rows, --set to settings, --wait, and errors as one clear line."""
 
 import json
+import math
 import time
-from collections.abc import Iterator
+from argparse import ArgumentTypeError
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,16 +13,50 @@ from django.utils.translation import gettext as _
 
 from annotate.models import DemonstrationSet, Project, Snapshot
 from annotate.workflow.exceptions import WorkflowError
-from training.models import DeviceWish, Priority, Run, RunState
+from training.models import LARGEST_SEED, DeviceWish, Priority, Run, RunState
 from training.tasks import dispatch
 from training.workflow import runner, runs
 from training.workflow.runs import hint_of, reason_of
 
 
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """For `type=` of an option."""
+
+    def read(text: str) -> int:
+        try:
+            found = int(text)
+        except ValueError:
+            found = None
+        if found is None or not least <= found <= most:
+            said = _("This must be a whole number from %(least)s to %(most)s, not %(text)s.")
+            raise ArgumentTypeError(said % {"least": least, "most": most, "text": text[:40]})
+        return found
+
+    return read
+
+
+def positive(most: float, *, zero: bool = False) -> Callable[[str], float]:
+    """For `type=` of an option: a number above 0, or 0 itself, up to `most`."""
+
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if not (0 < found <= most or (zero and found == 0)):
+            said = _("This must be a number above 0 and up to %(most)s, not %(text)s.")
+            raise ArgumentTypeError(said % {"most": f"{most:g}", "text": text[:40]})
+        return found
+
+    return read
+
+
 def add_common_arguments(parser: CommandParser, seed: int | None = 0) -> None:
     parser.add_argument("project", help="Short name of the project.")
     parser.add_argument("--model", default="", help="Name of the model to begin with (default: the newest policy).")
-    parser.add_argument("--seed", type=int, default=seed, help="Seed of all random numbers (default: 0).")
+    parser.add_argument(
+        "--seed", type=whole_number(0, LARGEST_SEED), default=seed, help="Seed of all random numbers (default: 0)."
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="A setting; repeatable.")
     parser.add_argument("--wait", action="store_true", help="Carry it out here instead of leaving it to the worker.")
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
@@ -64,10 +100,11 @@ def clear_errors() -> Iterator[None]:
 
 def snapshot_numbered(project: Project, number: int | None) -> Snapshot:
     """The newest without a number."""
-    found = project.snapshots.filter(number=number).first() if number else project.snapshots.first()
+    named = number is not None
+    found = project.snapshots.filter(number=number).first() if named else project.snapshots.first()
     if found:
         return found
-    what = _("There is no snapshot %(number)s.") % {"number": number} if number else _("There is no snapshot yet.")
+    what = _("There is no snapshot %(number)s.") % {"number": number} if named else _("There is no snapshot yet.")
     raise CommandError(what + " " + _("Make one with: manage.py snapshot %(slug)s") % {"slug": project.slug})
 
 
@@ -143,5 +180,5 @@ def facts_of(run: Run) -> dict[str, Any]:
 def _value(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from training.ml.intervals import mean, proportion, undefined
+from training.ml.intervals import Units, mean, share_of, undefined
 from training.recipes.words import gettext_noop
 
 BINS = 10
@@ -21,9 +21,9 @@ CELLS_AT_ONCE = 2**21
 FEW = gettext_noop("Only %(n)s held-out pair(s): calibration needs at least %(enough)s.")
 
 
-def calibration(margins: Sequence[float], seed: int = 0) -> dict[str, Any]:
-    """From the margins of held-out pairs. By the Bradley-Terry model a call with the margin m is right with the
-    probability sigmoid(|m|), the confidence.
+def calibration(margins: Sequence[float], units: Units = None, seed: int = 0) -> dict[str, Any]:
+    """From the margins of held-out pairs, of which those of one of `units` hang together. By the Bradley-Terry model a
+    call with the margin m is right with the probability sigmoid(|m|), the confidence.
 
         ECE = sum over bins of (pairs in the bin / pairs) * |share of right calls - mean confidence|
 
@@ -33,30 +33,33 @@ def calibration(margins: Sequence[float], seed: int = 0) -> dict[str, Any]:
     is the mean of (1 - sigmoid(m))^2; a coin has 0.25.
     """
     signed = numpy.asarray(margins, dtype=float)
-    brier = mean(((1 - expit(signed)) ** 2).tolist())
+    brier = mean(((1 - expit(signed)) ** 2).tolist(), units)
     n = signed.size
     if n < ENOUGH:
         few = undefined(n, FEW, enough=ENOUGH)
         return {"ece": few, "ece_if_calibrated": few, "bins": [], "brier": brier}
-    confidence, right = _calls(signed)
+    order = numpy.argsort(expit(numpy.abs(signed)), kind="stable")
+    confidence, right = _calls(signed[order])
+    units = None if units is None else [units[place] for place in order]
     edges = _edges(n)
     ece = float(_error(right - confidence, edges))
     random = numpy.random.default_rng(seed)
-    resampled = _replicates(lambda size: _resampled(right - confidence, size, random), edges, n)
+    if units is None:
+        resampled = _replicates(lambda size: _resampled(right - confidence, size, random), edges, n)
+    else:
+        resampled = _replicates_of_units(right - confidence, units, random)
     calibrated = _replicates(lambda size: (random.random((size, n)) < confidence) - confidence, edges, n)
     return {
         "ece": {"value": ece, **_interval(ece, resampled, calibrated), "n": n},
         "ece_if_calibrated": {"value": float(calibrated.mean()), **_range(calibrated), "n": n},
-        "bins": [_bin(confidence[a:b], right[a:b]) for a, b in pairwise(edges)],
+        "bins": [_bin(confidence[a:b], right[a:b], None if units is None else units[a:b]) for a, b in pairwise(edges)],
         "brier": brier,
     }
 
 
 def _calls(margins: NDArray[numpy.float64]) -> tuple[NDArray[numpy.float64], NDArray[numpy.float64]]:
-    """Confidence, lowest first, and whether the call was right (a margin of zero half), each (n,)."""
-    confidence = expit(numpy.abs(margins))
-    order = numpy.argsort(confidence, kind="stable")
-    return confidence[order], ((numpy.sign(margins) + 1) / 2)[order]
+    """Confidence, and whether the call was right (a margin of zero half), each (n,)."""
+    return expit(numpy.abs(margins)), (numpy.sign(margins) + 1) / 2
 
 
 def _edges(n: int) -> NDArray[numpy.int64]:
@@ -72,6 +75,20 @@ def _error(gaps: NDArray[numpy.float64], edges: NDArray[numpy.int64]) -> Any:
 def _resampled(gaps: NDArray[numpy.float64], size: int, random: numpy.random.Generator) -> NDArray[numpy.float64]:
     """`size` bootstrap samples of pairs, (size, n), each in the order of confidence again."""
     return gaps[numpy.sort(random.integers(0, gaps.size, (size, gaps.size)), axis=1)]
+
+
+def _replicates_of_units(
+    gaps: NDArray[numpy.float64], units: Sequence[Hashable], random: numpy.random.Generator
+) -> NDArray[numpy.float64]:
+    """The ECE of REPLICATES samples of whole units, as many as there are; gaps in the order of confidence."""
+    places = {unit: place for place, unit in enumerate(dict.fromkeys(units))}
+    whose = numpy.array([places[unit] for unit in units])
+    found = []
+    for _ in range(REPLICATES):
+        times = numpy.bincount(random.integers(0, len(places), len(places)), minlength=len(places))
+        sample = numpy.repeat(gaps, times[whose])
+        found.append(_error(sample, _edges(sample.size)))
+    return numpy.array(found)
 
 
 def _replicates(drawn: Any, edges: NDArray[numpy.int64], n: int) -> NDArray[numpy.float64]:
@@ -96,9 +113,9 @@ def _range(values: NDArray[numpy.float64]) -> dict[str, float]:
     return {"low": float(low), "high": float(high)}
 
 
-def _bin(confidence: NDArray[numpy.float64], right: NDArray[numpy.float64]) -> dict[str, Any]:
+def _bin(confidence: NDArray[numpy.float64], right: NDArray[numpy.float64], units: Units) -> dict[str, Any]:
     """Bounds and mean of the confidence; the share of right calls with its interval."""
-    accuracy = proportion(float(right.sum()), right.size)
+    accuracy = share_of(right.tolist(), units)
     return {
         "low": float(confidence[0]),
         "high": float(confidence[-1]),

@@ -85,8 +85,10 @@ def gather(
 
 
 def final_reward(payment: float, scale: RewardScale, config: PPOConfig) -> float:
-    """What a response is paid at its end, scaled and clipped as configured."""
-    value = scale.scaled(payment) if config.reward_scaling == "running" else payment
+    """What a response is paid at its end, scaled and clipped as configured; the clip is in deviations of the scores."""
+    if config.reward_scaling != "running":
+        return payment
+    value = scale.scaled(payment)
     return min(max(value, -config.reward_clip), config.reward_clip) if config.reward_clip else value
 
 

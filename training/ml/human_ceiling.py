@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from training.ml.intervals import mean_of_clusters, unless_too_few, wins
+from training.ml.intervals import Units, mean_of_clusters, some_of, unless_too_few, wins
 from training.ml.pairs import Pair
 from training.recipes.words import gettext_noop
 
@@ -18,7 +18,7 @@ AGREES = numpy.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]])
 FEW = gettext_noop("Only %(n)s held-out pair(s) have two votes or more: at least %(enough)s are needed.")
 
 
-def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float]) -> dict[str, Any]:
+def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float], units: Units = None) -> dict[str, Any]:
     """Leave-one-out agreement: one annotator of a pair, drawn at random, against the majority of the others, on the
     pairs with two votes or more; the interval is over pairs, as the votes on one hang together.
 
@@ -27,14 +27,15 @@ def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float]) -> dict[str, 
     label of a pair holds each annotator's own vote, the majority of the others does not. `two_votes` counts pairs on
     which nobody could disagree: had the two votes been split, there would be no label, and no pair, unless adjudicated.
     """
-    judged = [(pair, m) for pair, m in zip(pairs, margins, strict=True) if pair.votes and sum(pair.votes) > 1]
+    voted = [pair.votes is not None and sum(pair.votes) > 1 for pair in pairs]
+    judged = [(pair, m) for pair, m, is_in in zip(pairs, margins, voted, strict=True) if is_in]
     votes = [pair.votes for pair, _margin in judged]
     calls = [1 - int(numpy.sign(margin)) for _pair, margin in judged]
     by_people = [leave_one_out(vote) for vote in votes]
     by_model = [as_annotator(vote, call) for vote, call in zip(votes, calls, strict=True)]
     return {
         **unless_too_few(mean_of_clusters(by_people), FEW),
-        "model": unless_too_few(wins([margin for _pair, margin in judged]), FEW),
+        "model": unless_too_few(wins([margin for _pair, margin in judged], some_of(units, voted)), FEW),
         "model_as_annotator": unless_too_few(mean_of_clusters(by_model), FEW),
         "two_votes": sum(sum(pair.votes) == 2 and not pair.adjudicated for pair, _margin in judged),
     }

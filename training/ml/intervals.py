@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy
 from scipy.stats import binom
 from scipy.stats import t as student
 
+from training.recipes.words import gettext_noop
+
 ENOUGH = 5  # below this an interval spans nearly everything, and a figure would only mislead
 ENOUGH_FOR_MEDIAN = 6  # five values lie on one side of it with more than 2.5 %
 Z = 1.959963984540054
+Units = Sequence[Hashable] | None  # what each value belongs to; None: every value is one of its own
+FEW_PROMPTS = gettext_noop("Of too few prompts to say anything: at least %(enough)s are needed.")
 
 
 def proportion(successes: float, n: int) -> dict[str, Any]:
@@ -20,18 +24,36 @@ def proportion(successes: float, n: int) -> dict[str, Any]:
     if n < ENOUGH:
         return too_few(n)
     share = successes / n
+    return {"value": share, **_wilson(share, n), "n": n}
+
+
+def _wilson(share: float, n: float) -> dict[str, float]:
     middle = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * math.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
     # At 0 and 1 the bound is the share itself; rounding must not leave it on the wrong side.
-    low, high = max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0)
-    return {"value": share, "low": low, "high": high, "n": n}
+    return {"low": max(min(middle - half, share), 0.0), "high": min(max(middle + half, share), 1.0)}
 
 
-def mean(values: Sequence[float]) -> dict[str, Any]:
-    """Student's t interval of a mean of independent values."""
+def units_of(prompts: Sequence[Sequence[int]]) -> Units:
+    """By which the interval of a figure goes: the prompt of each value, as the values of one prompt hang together. None
+    where each has a prompt of its own, and where there are fewer than ENOUGH prompts: nothing can be said of others
+    then, and the interval is for more pairs of these."""
+    found = [tuple(prompt) for prompt in prompts]
+    return found if ENOUGH <= len(set(found)) < len(found) else None
+
+
+def some_of(units: Units, wanted: Sequence[bool]) -> Units:
+    return None if units is None else [unit for unit, is_in in zip(units, wanted, strict=True) if is_in]
+
+
+def mean(values: Sequence[float], units: Units = None) -> dict[str, Any]:
+    """Student's t interval of a mean: of independent values, or over `units` of those that hang together (`ratio`)."""
     n = len(values)
     if n < ENOUGH:
         return too_few(n)
+    if units is not None and len(set(units)) < n:
+        sums, sizes = _by_unit(values, units)
+        return {**unless_too_few(ratio(sums, sizes), FEW_PROMPTS), "n": n, "units": len(sums)}
     numbers = numpy.asarray(values, dtype=float)
     half = float(student.ppf(0.975, n - 1) * numbers.std(ddof=1) / math.sqrt(n))
     value = float(numbers.mean())
@@ -67,9 +89,39 @@ def median(values: Sequence[float]) -> dict[str, Any]:
     return {"value": float(numpy.median(ordered)), "low": ordered[below], "high": ordered[n - 1 - below], "n": n}
 
 
-def wins(margins: Sequence[float]) -> dict[str, Any]:
+def wins(margins: Sequence[float], units: Units = None) -> dict[str, Any]:
     """The share of positive margins; a tie counts half."""
-    return proportion(sum((margin > 0) + 0.5 * (margin == 0) for margin in margins), len(margins))
+    return share_of([(margin > 0) + 0.5 * (margin == 0) for margin in margins], units)
+
+
+def share_of(hits: Sequence[float], units: Units = None) -> dict[str, Any]:
+    """The mean of hits, each 0 to 1: Wilson's interval, where `units` of them hang together for the number of
+    independent ones that would be as uncertain. That is n by the design effect, the linearised variance over the units
+    (as in `ratio`) by the binomial one, at least 1, and by the square of Student's quantile over the normal one (Kish
+    1965, Survey Sampling, section 8.2; Korn and Graubard 1998, Survey Methodology 24:193)."""
+    n = len(hits)
+    if units is None or n < ENOUGH or len(set(units)) == n:
+        return proportion(sum(hits), n)
+    sums, sizes = (numpy.asarray(column, dtype=float) for column in _by_unit(hits, units))
+    m, share = len(sums), float(sums.sum() / n)
+    if m < 2:
+        return {**undefined(n, FEW_PROMPTS, enough=2), "units": m}
+    binomial = share * (1 - share) / n
+    variance = float(((sums - share * sizes) ** 2).sum()) * m / (m - 1) / n**2
+    # All hits or none: no spread is seen, and the units may be alike throughout.
+    effect = max(variance / binomial, 1.0) if binomial > 0 else float((sizes**2).sum() / n)
+    independent = n / effect * (Z / float(student.ppf(0.975, m - 1))) ** 2
+    return {"value": share, **_wilson(share, independent), "n": n, "units": m}
+
+
+def _by_unit(values: Sequence[float], units: Sequence[Hashable]) -> tuple[list[float], list[int]]:
+    """Sum and number of the values of each unit."""
+    sums: dict[Hashable, float] = {}
+    sizes: dict[Hashable, int] = {}
+    for value, unit in zip(values, units, strict=True):
+        sums[unit] = sums.get(unit, 0.0) + value
+        sizes[unit] = sizes.get(unit, 0) + 1
+    return list(sums.values()), list(sizes.values())
 
 
 def mean_of_clusters(shares: Sequence[float]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from torch.nn.functional import kl_div
 from training.ml import cancel
 from training.ml.batching import sorted_batches
 from training.ml.evaluate import Figures, wins
-from training.ml.intervals import mean
+from training.ml.intervals import mean, units_of
 from training.ml.logprobs import Sequences
 from training.ml.loop import Item, Objective
 from training.ml.pairs import Pair
@@ -28,38 +28,41 @@ def preference_figures(
     """Mean margin, share of positive margins and loss as the recipe's own objective has them, and the KL to the start
     over the chosen responses."""
     margins, losses = judged(objective, pairs, batch_size)
+    units = units_of([pair.prompt_ids for pair in pairs])
     chosen = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
     return {
-        "margin": mean(margins),
-        "accuracy": wins(margins),
-        "loss": mean(losses),
-        "kl": mean(per_token_kl(policy, start, chosen)),
+        "margin": mean(margins, units),
+        "accuracy": wins(margins, units),
+        "loss": mean(losses, units),
+        "kl": mean(per_token_kl(policy, start, chosen), units),
     }
 
 
 def figures_before(objective: Objective, pairs: list[Pair], batch_size: int) -> Figures:
     """Margin and accuracy of the start, for objectives that look at no reference and so do not begin at zero."""
     margins, _losses = judged(objective, pairs, batch_size)
-    return {"margin_before": mean(margins), "accuracy_before": wins(margins)}
+    units = units_of([pair.prompt_ids for pair in pairs])
+    return {"margin_before": mean(margins, units), "accuracy_before": wins(margins, units)}
 
 
 @torch.no_grad()
 def judged(objective: Objective, pairs: Sequence[Item], batch_size: int) -> tuple[list[float], list[float]]:
-    """The objective's margins and losses of held-out pairs, shortest pair first."""
-    margins: list[float] = []
-    losses: list[float] = []
-    for batch in batches(pairs, batch_size):
-        outcome = objective(batch)
-        margins += outcome.metrics["margin"].tolist()
-        losses += outcome.losses.tolist()
+    """The objective's margins and losses of held-out pairs, in their order."""
+    margins, losses = [0.0] * len(pairs), [0.0] * len(pairs)
+    for positions in sorted_batches([pair.length for pair in pairs], batch_size):
+        cancel.check()
+        outcome = objective([pairs[position] for position in positions])
+        found = zip(positions, outcome.metrics["margin"].tolist(), outcome.losses.tolist(), strict=True)
+        for position, margin, loss in found:
+            margins[position], losses[position] = margin, loss
     return margins, losses
 
 
 @torch.no_grad()
 def per_token_kl(policy: nn.Module, start: Start, sequences: Sequences) -> list[float]:
     """KL(policy || start) of the next token, in nats, exact over the vocabulary: for every (prompt, completion) the
-    mean over the completion's tokens, shortest first. Completions, not tokens, are the independent units."""
-    found: list[float] = []
+    mean over the completion's tokens, in order. Completions, not tokens, are the independent units."""
+    found = [0.0] * len(sequences)
     for positions in sorted_batches([len(p) + len(c) for p, c in sequences], KL_BATCH):
         cancel.check()
         batch = [sequences[position] for position in positions]
@@ -73,7 +76,9 @@ def per_token_kl(policy: nn.Module, start: Start, sequences: Sequences) -> list[
                 old = then.logits(piece).log_softmax(dim=1)
             parts.append(kl_div(old, new, reduction="none", log_target=True).sum(dim=1))
         totals = torch.zeros(len(batch), device=now.rows.device).index_add(0, now.rows, torch.cat(parts))
-        found += (totals / torch.bincount(now.rows, minlength=len(batch))).tolist()
+        means = totals / torch.bincount(now.rows, minlength=len(batch))
+        for position, value in zip(positions, means.tolist(), strict=True):
+            found[position] = value
     return found
 
 

@@ -16,6 +16,7 @@ from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.checkpoint import Position
 from training.ml.device import Device, choose_device
+from training.ml.dropout import without_dropout
 from training.ml.evaluate import Figures, headline
 from training.ml.job import Job
 from training.ml.load import load_policy, load_tokenizer
@@ -61,6 +62,7 @@ class PolicyRun:
         """Measure what was unlearned, answer prompts of `held_out` as before and as now, write the artifact."""
         self.progress.evaluation(metrics=headline(metrics), step=end.step)
         metrics |= self.tax.figures(self.model, self.start, self.progress)
+        self.progress.status("evaluating", what="answers")
         metrics["samples"] = old_and_new(self.model, self.start, self.tokenizer, held_out, seed=self.job.seed)
         self.progress.status("saving")
         written = {
@@ -77,8 +79,11 @@ class PolicyRun:
         write_artifact(self.job, lambda directory: save_weights(self.model, self.tokenizer, directory), written)
 
 
-def begin(job: Job, load: Callable[..., Any], rows: int, *, with_reference: bool = False) -> PolicyRun:
-    """`load` reads the examples, of `rows` sequences each. Raises ModelError for every known failure."""
+def begin(
+    job: Job, load: Callable[..., Any], rows: int, *, with_reference: bool = False, own_dropout: bool = False
+) -> PolicyRun:
+    """`load` reads the examples, of `rows` sequences each; `own_dropout` leaves the model's on. Raises ModelError for
+    every known failure."""
     config, progress = job.config, Progress(job.directory)
     device = for_training(choose_device(), config)
     progress.status("loading")
@@ -87,6 +92,8 @@ def begin(job: Job, load: Callable[..., Any], rows: int, *, with_reference: bool
     data = load(job.data, tokenizer, model, config.max_length)
     key = model_key(model, tokenizer, config) if with_reference else None
     tax = AlignmentTax(job, model, tokenizer, key)
+    if not own_dropout:
+        without_dropout(model)
     torch.manual_seed(job.seed)  # draws the adapter
     model = apply_adapter(model, config, "policy")
     facts = settle(model, config, device, data.train, rows)

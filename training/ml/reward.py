@@ -15,6 +15,7 @@ from training.ml.adapters import apply_adapter, parameter_counts, require_change
 from training.ml.artifact import write_artifact
 from training.ml.checkpoint import Position
 from training.ml.device import choose_device
+from training.ml.dropout import without_dropout
 from training.ml.evaluate import evaluate_reward, headline
 from training.ml.features import Features, StandardisedHead, for_head, penalised
 from training.ml.job import Job
@@ -26,7 +27,7 @@ from training.ml.precision import for_training
 from training.ml.progress import Progress
 from training.ml.prompt_groups import by_prompt
 from training.ml.reference import model_key
-from training.ml.reward_objective import Scorer, both_sides, by_model, preference_likelihood
+from training.ml.reward_objective import Scorer, both_sides, by_model, preference_likelihood, shares_of
 from training.ml.tie_parameter import TieParameter
 from training.recipes.adapters import HEAD
 from training.recipes.reward import RewardConfig
@@ -55,6 +56,7 @@ def run(job: Job) -> None:
     torch.manual_seed(job.seed)  # draws the new head
     tokenizer = load_tokenizer(job.model, **source)
     model = load_reward_base(job.model, device=device, members=config.members, **source)
+    without_dropout(model)
     data = load_pairs(job.data, tokenizer, model, config.max_length, with_ties=config.ties != "drop")
     model = apply_adapter(model, config, "reward")
     machine = settle(model, config, device, data.train, rows=2)
@@ -63,12 +65,13 @@ def run(job: Job) -> None:
     untrained = trainable_hash(learner.trained)
     progress.status("training", data=data.counts(), **machine)
     end, ties = learn(learner, data, job, progress)
+    log_odds = (lambda margins: margins) if ties is None else ties.log_odds
     require_change(learner.trained, untrained)
     learner.finish()
 
     progress.status("evaluating")
     scores = partial(both_sides, learner.scores)
-    metrics = evaluate_reward(scores, data.test, config.batch_size, data.train)
+    metrics = evaluate_reward(scores, data.test, config.batch_size, data.train, log_odds)
     progress.evaluation(metrics=headline(metrics), step=end.step)
 
     progress.status("saving")
@@ -82,24 +85,24 @@ def run(job: Job) -> None:
         "seconds": end.seconds,
         **machine,
         **learner.facts,
-        **ties,
+        **({} if ties is None else {"ties": {**ties.facts(), "train": len(data.ties)}}),
     }
     write_artifact(job, lambda directory: save_weights(model, tokenizer, directory), facts)
 
 
-def learn(learner: Learner, data: PairData, job: Job, progress: Progress) -> tuple[Position, dict[str, Any]]:
-    """Train by the likelihood that the settings ask for; where the run ended, and the manifest's `ties` if there are
-    any."""
+def learn(learner: Learner, data: PairData, job: Job, progress: Progress) -> tuple[Position, TieParameter | None]:
+    """Train by the likelihood that the settings ask for; where the run ended, and what was learned of ties if they
+    count."""
     config, pairs = job.config, data.train + data.ties
-    ties = None if config.ties == "drop" else TieParameter(pairs, learner.config)
+    share = sum(shares_of(pair, config)[1] for pair in pairs) / len(pairs)
+    ties = None if config.ties == "drop" else TieParameter(share, learner.config)
     trained = learner.trained
     if ties is not None:
         trained = nn.ModuleDict({"model": trained, "ties": ties.to(next(trained.parameters()).device)})
     objective = learner.penalty(preference_likelihood(learner.scores, config, job.seed, ties))
     items = by_prompt(pairs) if config.group_by_prompt else pairs
     where = {"seed": job.seed, "directory": job.directory, "progress": progress}
-    end = train(trained, items, objective, learner.config, **where)
-    return end, {} if ties is None else {"ties": {**ties.facts(), "train": len(data.ties)}}
+    return train(trained, items, objective, learner.config, **where), ties
 
 
 def on_texts(

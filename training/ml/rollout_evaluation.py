@@ -45,7 +45,8 @@ def evaluate_rollouts(
         old = roll_out(frozen, tokenizer, asked, seeds, drawing)
     new = roll_out(policy, tokenizer, asked, seeds, drawing)
     before, after = rewarding(old), rewarding(new)
-    gains = [b - a for a, b in zip(before, after, strict=True)]
+    # Scored in another batch, the same response differs in its last bits.
+    gains = [0.0 if a.ids == b.ids else y - x for a, b, x, y in zip(old, new, before, after, strict=True)]
     logps = drawn_logps(policy, new, config.temperature, batch_size)
     with start() as frozen:
         reference = drawn_logps(frozen, new, config.temperature, batch_size)

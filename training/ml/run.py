@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -152,6 +153,8 @@ def leave(arguments: list[str]) -> None:
     one that lets go of them in an interpreter that is half gone aborts the process, which had done its work
     (github.com/pytorch/pytorch/pull/179291).
     """
+    if not sys.warnoptions:  # what the libraries' next versions will change is no word to who reads a run's log
+        warnings.simplefilter("ignore", FutureWarning)
     if launched.processes() == 1:
         sys.exit(main(arguments))
     try:

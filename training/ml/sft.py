@@ -19,7 +19,7 @@ from training.ml.policy_run import begin
 
 def run(job: Job) -> None:
     """Load, prepare, train, evaluate, write the artifact. Raises ModelError for every known failure."""
-    begun = begin(job, load_demonstrations, rows=1)
+    begun = begin(job, load_demonstrations, rows=1, own_dropout=True)
     model, data, config = begun.model, begun.data, job.config
     packed = config.packing != "off" and begun.facts["attention"] == flash.NAME and can_be_packed(model)
     objective = imitation(model, packed_logits if packed else completion_logits)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from torch import nn
@@ -11,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.ml.chat import Messages, text_of
 from training.ml.decoding import Drawing, complete
+from training.ml.forward import context_of, virtual_tokens
 from training.ml.samples import sample_seed
 from training.ml.sampling import stop_ids
 
@@ -38,7 +41,8 @@ def old_and_new(
     """[{"prompt": messages, "old": text, "new": text}] for the first held-out prompts, both with the same seeds."""
     # Pairs of one prompt may follow each other; each prompt is asked once.
     first = {tuple(example.prompt_ids): position for position, example in reversed(list(enumerate(examples)))}
-    chosen = [examples[position] for position in sorted(first.values())[:PROMPTS]]
+    with_room = (examples[position] for position in sorted(first.values()) if _room(policy, examples[position]) > 0)
+    chosen = list(itertools.islice(with_room, PROMPTS))
     if not chosen:
         return []
     new = _answers(policy, tokenizer, chosen, seed)
@@ -48,10 +52,21 @@ def old_and_new(
 
 
 def _answers(model: nn.Module, tokenizer: PreTrainedTokenizerBase, chosen: list[Asked], seed: int) -> list[str]:
-    prompts = [example.prompt_ids for example in chosen]
-    seeds = [[sample_seed(seed, example.id, "held-out", 0)] for example in chosen]
     stop = stop_ids(model, tokenizer)
     texts = [""] * len(chosen)
-    for completion in complete(model, prompts, seeds, stop=stop, pad_id=tokenizer.pad_token_id, drawing=DRAWING):
-        texts[completion.row] = text_of(tokenizer, completion.ids)
+    rooms = [_room(model, example) for example in chosen]
+    for room in sorted(set(rooms)):
+        rows = [row for row, its in enumerate(rooms) if its == room]
+        prompts = [chosen[row].prompt_ids for row in rows]
+        seeds = [[sample_seed(seed, chosen[row].id, "held-out", 0)] for row in rows]
+        drawing = replace(DRAWING, max_new_tokens=room)
+        for completion in complete(model, prompts, seeds, stop=stop, pad_id=tokenizer.pad_token_id, drawing=drawing):
+            texts[rows[completion.row]] = text_of(tokenizer, completion.ids)
     return texts
+
+
+def _room(model: nn.Module, example: Asked) -> int:
+    """Tokens that an answer may have: learned positions end with the context."""
+    context = context_of(model)
+    taken = virtual_tokens(model) + len(example.prompt_ids)
+    return DRAWING.max_new_tokens if context is None else min(DRAWING.max_new_tokens, context - taken)

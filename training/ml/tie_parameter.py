@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from training.ml.pairs import Pair
 from training.ml.reward_losses import davidson, log_nu_for, rao_kupper, threshold_for
 from training.recipes.reward import RewardConfig
 
@@ -20,12 +18,12 @@ RATE = 0.01  # per step: by an adapter's learning rate it would not come anywher
 class TieParameter(nn.Module):
     """log nu of Davidson, or what Rao and Kupper's threshold is the softplus of, so that it stays positive.
 
-    It begins where equals tie as often as the training data does, and `moved` is how far it has come from there."""
+    It begins where equals tie as often as the training data does: `share` is what of it counts for neither response.
+    `moved` is how far it has come from there."""
 
-    def __init__(self, pairs: Sequence[Pair], config: RewardConfig) -> None:
+    def __init__(self, share: float, config: RewardConfig) -> None:
         super().__init__()
         self.kind = config.ties
-        share = sum(pair.tie for pair in pairs) / len(pairs)
         share = min(max(share, FEWEST), 1 - FEWEST)
         if self.kind == "davidson":
             self.start = log_nu_for(share)
@@ -38,6 +36,11 @@ class TieParameter(nn.Module):
         """Of the three outcomes, [...] -> [..., 3]."""
         raw = self.start + self.moved
         return davidson(difference, raw) if self.kind == "davidson" else rao_kupper(difference, softplus(raw))
+
+    def log_odds(self, difference: Tensor) -> Tensor:
+        """That the first response wins and not the second one, where one of them does, [...], on whatever device."""
+        won, _, lost = self.log_probabilities(difference.to(self.moved.device)).unbind(dim=-1)
+        return (won - lost).to(difference.device)
 
     def facts(self) -> dict[str, str | float]:
         """The manifest's `ties`: by which likelihood, its parameter, and how often equals tie by it."""

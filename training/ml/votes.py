@@ -31,6 +31,11 @@ class Vote:
     units: int = 1  # the loss is a mean over votes
 
     @property
+    def pair(self) -> str:
+        """The id of the pair that it was one side of."""
+        return self.id.rpartition("/")[0]
+
+    @property
     def length(self) -> int:
         return len(self.prompt_ids) + len(self.completion_ids)
 

@@ -6,12 +6,13 @@ from training.models.kept import KeptReport
 from training.models.playground import Playground, PlaygroundRule
 from training.models.probes import ProbeSet
 from training.models.round import Round
-from training.models.run import ACTIVE, NOT_BEGUN, DeviceWish, Priority, Run, RunEvent, RunState
+from training.models.run import ACTIVE, LARGEST_SEED, NOT_BEGUN, DeviceWish, Priority, Run, RunEvent, RunState
 from training.models.sample import Sample
 from training.models.worker import Worker
 
 __all__ = [
     "ACTIVE",
+    "LARGEST_SEED",
     "NOT_BEGUN",
     "Artifact",
     "Bench",

@@ -1,13 +1,17 @@
 """Runs: one job of the training room, its states, its claim and its history."""
 
+from datetime import timedelta
 from typing import Self
 
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Batch, DemonstrationSet, Project, Snapshot
+
+LARGEST_SEED = 2**32 - 1  # numpy, which some trainers seed, takes no larger one
 
 
 class RunState(models.TextChoices):
@@ -93,6 +97,9 @@ class Run(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    # When the worker that has it took it, and how long workers before it had it.
+    taken_at = models.DateTimeField(null=True, blank=True)
+    worked = models.DurationField(default=timedelta)
 
     objects = RunQuerySet.as_manager()
 
@@ -110,6 +117,13 @@ class Run(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def time_taken(self) -> timedelta | None:
+        """By all of its workers together; None before the first."""
+        if self.started_at is None:
+            return None
+        return self.worked + (timezone.now() - self.taken_at if self.is_active and self.taken_at else timedelta())
 
     @property
     def is_active(self) -> bool:

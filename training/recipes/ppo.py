@@ -171,6 +171,7 @@ class PPOConfig(RolloutConfig, AdapterConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Largest reward"),
             "help": gettext_noop("A scaled reward beyond this, on either side, counts as this. 0 clips nothing."),
+            "only_if": {"reward_scaling": ("running",)},
             "min": 0.0,
             "max": 1000.0,
             "source": "our choice: five standard deviations, so that one odd score cannot take a step over",

@@ -1,10 +1,8 @@
 """How the pages of the right wing say states, times, sizes and figures; and the lineage of a judgment as a tag."""
 
-from datetime import datetime
 from typing import Any
 
 from django import template
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -36,6 +34,14 @@ PHASES = {
     "saving": gettext_lazy("Saving"),
     "pushing": gettext_lazy("Pushing to the hub"),
     "serving": gettext_lazy("Ready"),
+}
+# What an evaluation says of itself (progress.jsonl, "what").
+MEASURED = {
+    "reference": gettext_lazy("Reading the texts as the model before its training"),
+    "features": gettext_lazy("Reading the texts (features)"),
+    "alignment tax": gettext_lazy("Measuring the alignment tax"),
+    "answers": gettext_lazy("Answering held-out prompts"),
+    "latency": gettext_lazy("Measuring the latency"),
 }
 
 
@@ -81,7 +87,7 @@ def detail(event: RunEvent) -> str:
 def phase(progress: dict[str, Any]) -> str:
     """What the process is doing, in words."""
     stage = progress.get("stage", "")
-    return str(PHASES.get(stage, stage))
+    return str(MEASURED.get(progress.get("what", ""), PHASES.get(stage, stage)))
 
 
 @register.filter
@@ -107,11 +113,8 @@ def duration(seconds: float | None) -> str:
 
 @register.filter
 def time_taken(run: Run) -> str:
-    """From the first start to the end, or until now; resumed runs count the time between, too."""
-    if run.started_at is None:
-        return "–"
-    end: datetime = run.ended_at or timezone.now()
-    return duration((end - run.started_at).total_seconds())
+    """While workers had it; a dash before the first."""
+    return "–" if run.time_taken is None else duration(run.time_taken.total_seconds())
 
 
 @register.filter

@@ -72,6 +72,9 @@ def show_bench(request: HttpRequest, project: Project, number: int) -> HttpRespo
         "total": len(found),
         "sort": sort,
         "told": told_of(cells),
+        "shared": {
+            name: value for name, value in bench.config.items() if all(run.config.get(name) == value for run in found)
+        },
         "waits": waits_of(found),
         "has_plot": sum(cell.accuracy is not None and cell.accuracy.value is not None for cell in cells) > 1,
         "can_resume": any(run.can_resume for run in found),

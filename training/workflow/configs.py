@@ -57,7 +57,7 @@ def read_config(path: Path) -> dict[str, Any]:
     """Raises BadInput saying what is wrong with the file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         said = _("%(path)s cannot be read as JSON: %(error)s.") % {"path": path, "error": error}
         raise BadInput(said, _("Give the config.json of a model."), where="config") from error
     if isinstance(content, dict):

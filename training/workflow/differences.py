@@ -21,15 +21,18 @@ IN_UNITS = ("loss", "margin")
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a value for each run; `differs` unless all are the same."""
+    """One line of a table: a value for each run; `differs` unless all are the same. Of a fact that is `told` by a
+    run's product None is not known yet, and no difference."""
 
     name: str
     label: str
     values: list[Any]
+    told: bool = False
 
     @property
     def differs(self) -> bool:
-        return any(value != self.values[0] for value in self.values)
+        values = [value for value in self.values if value is not None or not self.told]
+        return any(value != values[0] for value in values)
 
 
 @dataclass(frozen=True)
@@ -96,10 +99,13 @@ DATA: dict[str, tuple[Any, Callable[[Run], Any]]] = {
     "device": (gettext_lazy("Device"), lambda run: _told(run, "device")),
     "precision": (gettext_lazy("Precision"), lambda run: _told(run, "precision")),
 }
+TOLD = ("train", "test", "device", "precision")
 
 
 def _data(runs: list[Run]) -> list[Row]:
-    rows = [Row(name, str(label), [value_of(run) for run in runs]) for name, (label, value_of) in DATA.items()]
+    rows = [
+        Row(name, str(label), [value_of(run) for run in runs], name in TOLD) for name, (label, value_of) in DATA.items()
+    ]
     return [row for row in rows if any(value is not None for value in row.values)]
 
 

@@ -13,6 +13,7 @@ from training.workflow.figures import ROLLOUTS, Figure, figure_of
 from training.workflow.reward_results import RewardDetails, reward_details
 
 SHOWN_PAIRS = 3
+ENOUGH_PROMPTS = 5  # fewer are no units of an interval (training/ml/intervals.py)
 # Of a policy that was trained on its own responses, before and after, on the same held-out prompts.
 ROLLOUT_LABELS = {
     "reward_before": gettext_lazy("Mean score of the reward model, before"),
@@ -135,6 +136,7 @@ def _notes_on_data(manifest: dict[str, Any]) -> list[str]:
     sizes = {"train": data.get("train", 0), "test": data.get("test", 0)}
     recipe = manifest.get("recipe")
     notes = [TRAINED_ON.get(recipe, _("Trained on %(train)s pair(s), evaluated on %(test)s.")) % sizes]
+    notes += _notes_on_prompts(data.get("test", 0), data.get("test_prompts", data.get("test", 0)))
     if dropped := data.get("dropped"):
         reasons = ", ".join(sorted({str(entry.get("why", "?")) for entry in dropped}))
         said = LEFT_OUT.get(recipe, _("%(n)s pair(s) were left out: %(reasons)s."))
@@ -142,6 +144,15 @@ def _notes_on_data(manifest: dict[str, Any]) -> list[str]:
     if data.get("truncated"):
         notes.append(_("%(n)s response(s) were cut at the maximum length.") % {"n": data["truncated"]})
     return notes + _notes_on_reference(manifest.get("reference") or {}) + _notes_on_reward(manifest)
+
+
+def _notes_on_prompts(pairs: int, prompts: int) -> list[str]:
+    if pairs == prompts:
+        return []
+    said = _("The held-out pairs are of %(prompts)s prompts: intervals allow for what the pairs of a prompt share.")
+    if prompts < ENOUGH_PROMPTS:
+        said = _("The held-out pairs are of only %(prompts)s prompt(s): intervals say nothing of other prompts.")
+    return [said % {"prompts": prompts}]
 
 
 def _notes_on_reference(reference: dict[str, Any]) -> list[str]:

@@ -1,13 +1,14 @@
 """Finds runs: which of a project's are shown, in which order, and which stay at the top."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 from django.db.models import Case, DurationField, ExpressionWrapper, F, FloatField, Q, QuerySet, Value, When
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast, Coalesce, Lower, Now
+from django.db.models.functions import Cast, Lower, Now
 
-from training.models import Run
+from training.models import ACTIVE, Run
 from training.workflow.headlines import HEADLINES
 
 # Fields that are compared as they are; what is not given chooses nothing.
@@ -44,11 +45,14 @@ def _with_word(word: str) -> Q:
 
 def _sorted(rows: QuerySet[Run], sort: str) -> QuerySet[Run]:
     if sort == "longest":
-        took = ExpressionWrapper(Coalesce("ended_at", Now()) - F("started_at"), output_field=DurationField())
-        return rows.annotate(took=took).order_by("-pinned", F("took").desc(nulls_last=True), "-id")
+        now = ExpressionWrapper(Now() - F("taken_at"), output_field=DurationField())
+        took = F("worked") + Case(When(state__in=ACTIVE, then=now), default=timedelta(), output_field=DurationField())
+        never = Case(When(started_at__isnull=True, then=1), default=0)
+        return rows.annotate(took=took).order_by("-pinned", never, F("took").desc(nulls_last=True), "-id")
     if sort == "result":
+        has_none = Case(When(headline__isnull=True, then=1), default=0)
         best = F("headline").desc(nulls_last=True)
-        return rows.annotate(headline=_headline()).order_by("-pinned", "recipe", best, "-id")
+        return rows.annotate(headline=_headline()).order_by("-pinned", has_none, "recipe", best, "-id")
     orders = {
         "oldest": ("id",),
         "started": (F("started_at").desc(nulls_last=True), "-id"),

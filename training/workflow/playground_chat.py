@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from training.models import Playground
+from training.models import LARGEST_SEED, Playground
 from training.recipes import RecipeError
 from training.recipes.fields import build
 from training.recipes.mailbox import CHAT, LONGEST, SCORE
@@ -17,7 +17,6 @@ from training.workflow.told import in_readers_language
 
 # How a conversation of two models goes on: each from its own answer, or both from one of them (left, right).
 EACH = "each"
-LARGEST_SEED = 2**32 - 1
 
 
 def ask(

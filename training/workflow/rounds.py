@@ -66,6 +66,9 @@ def start_round(
     """
     complete = _checked_configs(policy, demonstrations is not None, configs or {})
     _check_what_it_starts_from(project, snapshot, base_policy, demonstrations)
+    for recipe, settings in complete.items():
+        if recipe in starting.TRAINED:
+            starting.check_place(recipe, base_policy, settings)
     enough_disk(base_policy, list(complete.items()))
     chosen = sampling.choose_prompts(project, max(prompts, 1))
     plan = Plan(project, snapshot, base_policy, demonstrations, complete, chosen)

@@ -34,6 +34,7 @@ from training.workflow.folders import folder_of, log_of, progress_of
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 5.0
+TOLD = ("status", "step")  # lines that say how far it is; others are results
 DATABASE_AWAY = (OperationalError, InterfaceError)
 
 logger = logging.getLogger(__name__)
@@ -159,8 +160,9 @@ class _Supervision:
         return state
 
     def _look_at_files(self) -> None:
-        if lines := self.progress_tail.lines():
-            self.progress = lines[-1]
+        told = [line for line in self.progress_tail.lines() if line.get("kind") in TOLD]
+        if told:
+            self.progress = told[-1]
         if self.run.recipe == "sample":
             sampling.ingest_samples(self.run, self.samples_tail)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q
+from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -109,6 +109,7 @@ def claim(run: Run, slot: str, worker: str) -> bool:
             attempt=F("attempt") + 1,
             heartbeat_at=now,
             started_at=Coalesce(F("started_at"), now),
+            taken_at=now,
             ended_at=None,
             reason="",
             hint="",
@@ -248,11 +249,11 @@ def _take_back(run: Run) -> bool:
         gettext_noop("Its worker %(worker)s is gone; it goes on from its last checkpoint."), worker=run.worker
     )
     same = {"attempt": run.attempt, "heartbeat_at": run.heartbeat_at}
-    if _move(run, (RunState.RUNNING,), RunState.QUEUED, detail=detail, where=same, slot=None):
+    if _move(run, (RunState.RUNNING,), RunState.QUEUED, detail=detail, where=same, lost=True, slot=None):
         return True
     detail = told(gettext_noop("Its worker %(worker)s was gone before it could stop."), worker=run.worker)
     end = {"slot": None, "ended_at": timezone.now()}
-    return _move(run, (RunState.CANCELLING,), RunState.CANCELLED, detail=detail, where=same, **end)
+    return _move(run, (RunState.CANCELLING,), RunState.CANCELLED, detail=detail, where=same, lost=True, **end)
 
 
 def _held(run: Run) -> Any:
@@ -269,9 +270,15 @@ def _move(
     detail: Told | str = "",
     actor: User | None = None,
     where: dict[str, Any] | None = None,
+    lost: bool = False,
     **changed: Any,
 ) -> bool:
-    """The one place where a state changes. False, and nothing happened, if it is in none of the states `before`."""
+    """The one place where a state changes. False, and nothing happened, if it is in none of the states `before`. The
+    time of a worker counts until now, or, of one that is `lost`, until it was last heard of."""
+    if set(before) <= set(ACTIVE) and after not in ACTIVE:
+        until = F("heartbeat_at") if lost else Value(timezone.now(), output_field=DateTimeField())
+        held = ExpressionWrapper(until - F("taken_at"), output_field=DurationField())
+        changed["worked"] = F("worked") + Coalesce(held, timedelta())
     if not Run.objects.filter(pk=run.pk, state__in=before, **(where or {})).update(state=after, **changed):
         return False
     _record(run, after, detail, actor)

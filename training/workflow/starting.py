@@ -7,14 +7,16 @@ from django.utils.translation import gettext as _
 
 from annotate.models import DemonstrationSet, Project, Snapshot, User
 from training.models import Artifact, DeviceWish, Priority, Run, Task
-from training.recipes import RECIPES, UNTRAINED
+from training.recipes import RECIPES, UNTRAINED, load
 from training.recipes.encoders import ON_ENCODERS
+from training.recipes.estimate import parameters
 from training.recipes.titles import ADAPTERS, STAYING, TITLES
 from training.workflow import runs
 from training.workflow.artifacts import STARTS, blocking_adapter
+from training.workflow.configs import architecture_of
 from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput, ModelRefused, TooFewLabels, WorkflowError
-from training.workflow.refusals import require_rewarded
+from training.workflow.refusals import refused_in_words, require_rewarded
 
 TRAINED = tuple(name for name in RECIPES if name not in UNTRAINED)
 # What a round can make its new policy with.
@@ -59,6 +61,7 @@ def start_training(
     inputs = Inputs(model, snapshot, reward_model, demonstrations)
     check_inputs(project, recipe, inputs)
     check_adapter(recipe, model, config)
+    check_place(recipe, model, config)
     enough_disk(model, [(recipe, config)])
     return runs.create_run(
         project,
@@ -129,6 +132,17 @@ def check_adapter(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
     names = ", ".join(_(ADAPTERS[name]) for name in ON_ENCODERS)
     hint = _("Use one of: %(names)s.") % {"names": names}
     raise BadConfig(f"{recipe}.adapter: {said}", hint, field="adapter", recipe=recipe, said=said)
+
+
+def check_place(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
+    """Raises BadConfig for what has no place in the model, such as a layer that it does not have, as far as its
+    config.json tells; where that is not here yet, the run itself will."""
+    try:
+        architecture = architecture_of(model)
+    except (BadInput, BadConfig):
+        return
+    with refused_in_words(recipe, _("Correct the setting and start again.")):
+        parameters(architecture, load(recipe, config), "reward" if recipe == "reward" else "policy")
 
 
 def enough_labels(snapshot: Snapshot) -> None:

@@ -48,13 +48,13 @@ def look(waiting: list[Run]) -> Scene:
 
 
 def _of_stage(run: Run, scene: Scene) -> str:
-    """The nearest stage before it that is not done."""
+    """The first stage before it that is not done."""
     before = [stage for stage in scene.stages.get(run.round_id, []) if stage.stage < run.stage]
     open_ones = [stage for stage in before if stage.state != RunState.SUCCEEDED]
     if not open_ones:
         return _("Waits for its turn.")
     facts = {"run": open_ones[0], "id": open_ones[0].pk, "state": open_ones[0].get_state_display()}
-    return _("Waits for the stage before it: “%(run)s” (run %(id)s): %(state)s.") % facts
+    return _("Waits for “%(run)s” (run %(id)s): %(state)s.") % facts
 
 
 def _of_queued(run: Run, scene: Scene) -> str:

@@ -61,7 +61,7 @@ def test_a_calibrated_model_is_not_called_miscalibrated_and_one_that_is_too_sure
 
 
 def test_the_interval_of_a_calibrated_models_error_covers_zero_nearly_always() -> None:
-    lows = [calibration(_simulated(100, 1.0, seed), seed)["ece"]["low"] for seed in range(60)]
+    lows = [calibration(_simulated(100, 1.0, seed), seed=seed)["ece"]["low"] for seed in range(60)]
     assert sum(low == 0.0 for low in lows) >= 54
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from tests.training.ml.architectures import build_architecture
 from tests.training.ml.jobs import curve, job_of, manifest
 from tests.training.ml.references import reference_of
 from tests.training.planted import planted_rows, write_planted, write_rows
@@ -80,6 +81,38 @@ def test_three_held_out_prompts_are_answered_by_old_and_new(planted: Path, fixtu
     assert [sample["prompt"] for sample in samples] == [row["prompt"] for row in planted_rows(99)[96:]]
     assert all(sample["old"] and sample["new"] for sample in samples)
     assert [sample["old"] for sample in samples] != [sample["new"] for sample in samples]
+
+
+def gpt2(folder: Path, context: int, dropout: float) -> Path:
+    """With learned positions, of which there are as many as the context is long."""
+    build_architecture("gpt2", folder)
+    config = AutoConfig.from_pretrained(folder, n_positions=context)
+    config.attn_pdrop = config.embd_pdrop = config.resid_pdrop = dropout
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    return folder
+
+
+def test_answers_end_with_the_context(tmp_path: Path) -> None:
+    """Held-out prompts leave room for their own responses, and less than an answer takes; one leaves none."""
+    data = write_planted(tmp_path / "data", train=6, test=6)
+    model = gpt2(tmp_path / "model", 200, 0.0)
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    longest = max(pair.length for pair in read_pairs(Path(data["test"]), tokenizer, 1000).kept)
+    short = gpt2(tmp_path / "short", longest, 0.0)
+    job = job_of(tmp_path / "run", "dpo", short, data, **FAST)
+    dpo.run(job)
+    samples = manifest(job.directory)["metrics"]["samples"]
+    assert len(samples) == 3 and all(sample["new"] for sample in samples)
+
+
+def test_the_models_own_dropout_is_off_as_in_its_reference(tmp_path: Path) -> None:
+    """Where nothing is learned, the loss is log 2 and no response is the likelier one."""
+    data = write_planted(tmp_path / "data", train=12, test=2)
+    job = job_of(tmp_path / "run", "dpo", gpt2(tmp_path / "model", 512, 0.3), data, **{**FAST, "learning_rate": 1e-8})
+    dpo.run(job)
+    losses = [loss for _, loss, _, _ in curve(job.directory)]
+    assert losses and losses == pytest.approx([0.6931472] * len(losses), abs=1e-4)
 
 
 def test_the_first_step_starts_at_the_reference(planted: Path) -> None:
@@ -229,4 +262,4 @@ def test_a_completion_has_the_same_probability_in_any_batch(fixture_model: Path)
 
 def test_the_stages_of_a_run_are_told_in_order(planted: Path) -> None:
     stages = [line["stage"] for line in read_lines(planted / "progress.jsonl") if line["kind"] == "status"]
-    assert stages == ["loading", "evaluating", "training", "evaluating", "saving"]
+    assert stages == ["loading", "evaluating", "training", "evaluating", "evaluating", "saving"]

@@ -49,6 +49,15 @@ def test_a_pair_is_a_desirable_and_an_undesirable_response(tmp_path: Path, token
     ]
 
 
+def test_the_held_out_loss_is_over_prompts(fixture_model: Path, tmp_path: Path) -> None:
+    """The two votes of a pair are no two witnesses."""
+    data = write_planted(tmp_path / "data", train=8, test=6)
+    job = job_of(tmp_path / "run", "kto", fixture_model, data, epochs=1)
+    kto.run(job)
+    loss = manifest(job.directory)["metrics"]["loss"]
+    assert (loss["n"], loss["units"]) == (12, 6)
+
+
 def test_a_response_without_a_usable_partner_is_learned_from_alone(tmp_path: Path, tokenizer: Any) -> None:
     rows = [
         row("empty", "Why?", "Because.", "  \n"),

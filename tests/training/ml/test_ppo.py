@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,23 @@ def test_a_run_leaves_an_adapter_or_model_that_writes_what_was_measured(cell: Jo
     written = answers(spec, cell)
     assert [sample["new"] for sample in metrics["samples"]] == written["new"]
     assert metrics["reward_after"]["value"] == pytest.approx(written["reward"], abs=1e-4)
+
+
+def test_a_response_that_did_not_change_has_not_won(
+    fixture_model: Path, judge: dict[str, Any], data: dict[str, str], tmp_path: Path
+) -> None:
+    """Scored in another batch, it differs in its last bits."""
+    job = job_of(tmp_path / "run", "ppo", fixture_model, data, reward_model=judge, **QUICK)
+    tokenizer, device = load_tokenizer(job.model, cache=job.cache), choose_device()
+    policy = load_policy(job.model, cache=job.cache, device=device)
+    prompts = [AskedPrompt(row["id"], row["prompt"], prompt_ids(tokenizer, row["prompt"])) for row in planted_rows(6)]
+    noise = itertools.count(1)
+    found = evaluate_rollouts(
+        *(policy, lambda: nullcontext(policy), lambda rollouts: [1e-9 * next(noise) for _ in rollouts]),
+        *(tokenizer, prompts, job.config),
+        **{"batch_size": 4, "seed": job.seed},
+    )
+    assert found["win_rate"]["value"] == 0.5 and found["reward_gain"]["value"] == 0
 
 
 FIGURES = (

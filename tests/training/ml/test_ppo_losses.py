@@ -7,8 +7,10 @@ import math
 import pytest
 import torch
 
+from training.ml.experience import final_reward
 from training.ml.ppo_losses import clipped_policy, clipped_values, explained_variance, policy_losses, value_losses
 from training.ml.reward_scale import RewardScale
+from training.recipes.ppo import PPOConfig
 
 # Ratios 1.5, 1.5, 0.5, 0.5, 1.1, 1 with advantages of either sign.
 RATIOS = torch.tensor([1.5, 1.5, 0.5, 0.5, 1.1, 1.0])
@@ -65,3 +67,11 @@ def test_the_running_scale_is_that_of_all_scores_so_far() -> None:
 def test_while_all_scores_are_the_same_the_scaled_one_is_zero() -> None:
     assert RewardScale().scaled(3.0) == 0.0
     assert RewardScale().seen([3.0, 3.0]).scaled(3.0) == 0.0
+
+
+def test_only_a_scaled_reward_is_clipped() -> None:
+    """The clip is in deviations: of scores as they are, it would pay all good responses alike."""
+    scale = RewardScale().seen([0.0, 1.0, 2.0])
+    running, none = PPOConfig(reward_clip=2.0), PPOConfig(reward_scaling="none", reward_clip=2.0)
+    assert final_reward(40.0, scale, running) == 2.0 and final_reward(-40.0, scale, running) == -2.0
+    assert [final_reward(score, scale, none) for score in (4.0, 8.0, 30.0)] == [4.0, 8.0, 30.0]

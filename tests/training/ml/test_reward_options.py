@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from tests.training.ml.jobs import job_of, manifest, write_job
-from tests.training.planted import planted_rows, write_of_many_kinds, write_planted
+from tests.training.planted import planted_rows, write_of_many_kinds, write_planted, write_rows
 from training.ml import reward, run
 from training.ml.batching import Padded
 from training.ml.device import choose_device
@@ -99,7 +99,7 @@ def test_a_final_word_is_certain_whatever_the_votes_say() -> None:
 def test_a_tie_draws_scores_together_and_a_win_draws_them_apart(judge: Any, likelihood: str) -> None:
     config = RewardConfig(ties=likelihood)
     batch = [pair("won"), pair("tied", tie=True, soft_label=0.5)]
-    ties = TieParameter(batch, config)
+    ties = TieParameter(0.5, config)
     found = preference_likelihood(by_model(judge, 0), config, 0, ties)(batch)
     difference = found.metrics["margin"].item()  # of the pair that was won alone
     logs = ties.log_probabilities(torch.tensor(difference)).tolist()
@@ -110,12 +110,22 @@ def test_a_tie_draws_scores_together_and_a_win_draws_them_apart(judge: Any, like
     assert ties.facts()["between_equals"] == pytest.approx(0.5, abs=1e-6)
 
 
+def test_ties_begin_with_what_the_votes_for_neither_come_to(fixture_model: Path, tmp_path: Path) -> None:
+    """A third of all votes, though no pair is a tie."""
+    votes = {"votes_chosen": 3, "votes_tie": 2, "votes_rejected": 1}
+    data = write_planted(tmp_path / "data", train=16, test=2)
+    write_rows(Path(data["train"]), [{**row, **votes} for row in planted_rows(16)])
+    job = write_job(tmp_path / "run", "reward", fixture_model, data, ties="davidson", soft_labels=True, epochs=1)
+    assert run.main([str(job)]) == run.DONE
+    assert manifest(job)["ties"]["between_equals"] == pytest.approx(1 / 3, abs=0.03)
+
+
 @pytest.mark.parametrize("likelihood", ["davidson", "rao_kupper"])
 def test_the_parameter_for_ties_finds_the_value_that_the_data_were_made_with(likelihood: str) -> None:
     """Also at a learning rate that would leave it where it was: it has one of its own."""
     config = RewardConfig(ties=likelihood, learning_rate=1e-6)
-    truth = TieParameter([pair(tie=True)] * 3 + [pair()] * 2, config)
-    found = TieParameter([pair(tie=True)] + [pair()] * 9, config)
+    truth = TieParameter(0.6, config)
+    found = TieParameter(0.1, config)
     assert found.facts()["between_equals"] == pytest.approx(0.1, abs=1e-6)
     differences = torch.linspace(-3, 3, 31)
     outcomes = truth.log_probabilities(differences).detach().exp()

@@ -31,7 +31,8 @@ def ended(project: Project, name: str, recipe: str, value: float | None, minutes
     assert runs.claim(run, f"h:{run.pk}", "h:1")
     runs.finish(run, RunState.SUCCEEDED if value is not None else RunState.FAILED)
     started = timezone.now() - timedelta(days=1)
-    Run.objects.filter(pk=run.pk).update(started_at=started, ended_at=started + timedelta(minutes=minutes))
+    took = timedelta(minutes=minutes)
+    Run.objects.filter(pk=run.pk).update(started_at=started, ended_at=started + took, worked=took)
     if value is not None:
         manifest = {"recipe": recipe, "metrics": {HEADLINES[recipe].metric: figure(value)}}
         Artifact.objects.create(project=project, name=name, location="/x", run=run, manifest=manifest)
@@ -72,7 +73,7 @@ def test_the_best_result_comes_first_within_its_recipe_also_where_less_is_better
     ]:
         ended(project, name, recipe, value)
     assert names(as_lead, sort="result") == [
-        "dpo better", "dpo middle", "dpo worse", "dpo without", "sft better", "sft worse",
+        "dpo better", "dpo middle", "dpo worse", "sft better", "sft worse", "dpo without",
     ]  # fmt: skip
 
 

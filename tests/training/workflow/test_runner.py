@@ -311,3 +311,16 @@ def test_a_process_id_that_belongs_to_somebody_else_is_left_alone(tmp_path: Path
 
 def _pid(run: Run) -> int:
     return json.loads((folder_of(run) / children.PID_FILE).read_text())["pid"]
+
+
+def test_what_is_told_last_is_how_far_it_is(project: Project, policy: Artifact) -> None:
+    """Samples and evaluations are written between two steps: the step stays on the page."""
+    run = runs.create_run(project, "dpo", {}, "policy", model=policy)
+    assert runs.claim(run, "h:gpu0", "h:1")
+    supervised = runner._Supervision(run)
+    path = progress_of(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [{"kind": "step", "step": 3, "steps": 9}, {"kind": "samples", "step": 3}, {"kind": "eval", "step": 3}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    supervised._look_at_files()
+    assert supervised.progress == lines[0]

@@ -195,3 +195,29 @@ for key in keys:
 def _claiming_process(number: int, keys: list[int]) -> "subprocess.Popen[str]":
     command = [sys.executable, "-c", CLAIMS, str(number), *map(str, keys)]
     return subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment(), stdout=subprocess.PIPE, text=True)
+
+
+def test_the_time_taken_is_that_of_the_workers(run: Run) -> None:
+    """Not what lay between them: an hour by a first one, ten minutes by one that is lost, and what the third has."""
+    assert run.time_taken is None
+    _claimed(run)
+    _hold_since(run, timedelta(hours=1))
+    assert run.time_taken == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=5))
+    assert runs.finish(run, RunState.FAILED, reason="x")
+    Run.objects.filter(pk=run.pk).update(started_at=timezone.now() - timedelta(days=1))
+    runs.resume(run)
+    assert run.time_taken == pytest.approx(timedelta(hours=1), abs=timedelta(seconds=5)), "it waits"
+    _claimed(run)
+    _hold_since(run, timedelta(minutes=30))
+    Run.objects.filter(pk=run.pk).update(heartbeat_at=timezone.now() - timedelta(minutes=20))
+    assert runs.reconcile() == [run]
+    run.refresh_from_db()
+    assert run.time_taken == pytest.approx(timedelta(hours=1, minutes=10), abs=timedelta(seconds=5))
+    _claimed(run)
+    _hold_since(run, timedelta(minutes=2))
+    assert run.time_taken == pytest.approx(timedelta(hours=1, minutes=12), abs=timedelta(seconds=5))
+
+
+def _hold_since(run: Run, ago: timedelta) -> None:
+    Run.objects.filter(pk=run.pk).update(taken_at=timezone.now() - ago)
+    run.refresh_from_db()

@@ -8,9 +8,10 @@ import pytest
 from annotate.models import DemonstrationSet, Project, Snapshot
 from annotate.workflow.demonstrations import import_demonstrations
 from annotate.workflow.projects import create_project
+from tests.training.fixture_model import build_fixture_model
 from training.models import Artifact, Run
-from training.workflow import disk, jobs, starting
-from training.workflow.exceptions import BadInput, ModelRefused, TooFewLabels, TooLittleDisk, WorkflowError
+from training.workflow import disk, jobs, rounds, starting
+from training.workflow.exceptions import BadConfig, BadInput, ModelRefused, TooFewLabels, TooLittleDisk, WorkflowError
 
 pytestmark = pytest.mark.django_db
 PAIRED = [recipe for recipe in starting.TRAINED if recipe != "sft" and recipe not in starting.REWARDED]
@@ -81,6 +82,26 @@ def test_what_a_recipe_would_not_look_at_is_refused_instead_of_ignored(
     with pytest.raises(BadInput, match="not from demonstrations"):
         starting.start_training(project, "dpo", snapshot, policy, {}, demonstrations=demonstrations)
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"), [({"targets": "foo_proj"}, "targets"), ({"adapter": "bias"}, "adapter")]
+)
+def test_what_has_no_place_in_the_model_is_refused_before_the_start(
+    project: Project, snapshot: Snapshot, policy: Artifact, tmp_path: Path, settings: dict[str, Any], field: str
+) -> None:
+    """In a run and in a round, as far as the model is known."""
+    known = Artifact.objects.create(
+        project=project, name="known", location=str(build_fixture_model(tmp_path / "model"))
+    )
+    with pytest.raises(BadConfig) as refused:
+        starting.start_training(project, "dpo", snapshot, known, settings)
+    assert refused.value.field == field
+    with pytest.raises(BadConfig):
+        rounds.start_round(project, snapshot, known, configs={"dpo": settings}, prompts=1)
+    assert not Run.objects.exists()
+    unknown = Artifact.objects.create(project=project, name="unknown", location="owner/nowhere")
+    assert starting.start_training(project, "dpo", snapshot, unknown, settings).state == "queued"
 
 
 def test_rows_of_another_project_are_refused(project: Project, snapshot: Snapshot, policy: Artifact, lead: Any) -> None:

@@ -80,10 +80,10 @@ def test_devices_of_several_hosts_are_told_with_the_host(project: Project) -> No
 def test_a_later_stage_names_the_one_before_it(project: Project, round: Round) -> None:
     first, second, third = round.runs.order_by("stage")
     words = f"“Round 1 reward model” (run {first.pk})"
-    assert said(second) == f"Waits for the stage before it: {words}: Queued."
+    assert said(second) == f"Waits for {words}: Queued."
     runs.claim(first, "h:gpu0", "h:1")
     runs.finish(first, RunState.FAILED, reason="x")
-    assert said(third) == f"Waits for the stage before it: {words}: Failed."
+    assert said(third) == f"Waits for {words}: Failed."
 
 
 def test_the_page_of_a_list_costs_four_queries_at_most(

@@ -33,12 +33,27 @@ class Command(BaseCommand):
         parser.add_argument("--targets", help="Layers that get a LoRA, by commas (default: all).")
         parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="A setting; repeatable.")
         parser.add_argument("--device", choices=("cpu", "gpu"), default="", help="Default: what this machine has.")
-        parser.add_argument("--memory", type=float, metavar="GB", help="Of the device (default: as found here).")
-        parser.add_argument("--examples", type=int, default=1000, help="Examples to learn from (default: 1000).")
-        parser.add_argument("--tokens", type=float, default=0.0, help="Of an example (default: the longest).")
-        parser.add_argument("--response-tokens", type=int, help="Of the longest example (default: half of it).")
+        parser.add_argument(
+            "--memory", type=options.positive(1e6), metavar="GB", help="Of the device (default: as found here)."
+        )
+        parser.add_argument(
+            "--examples",
+            type=options.whole_number(1, 10**12),
+            default=1000,
+            help="Examples to learn from (default: 1000).",
+        )
+        parser.add_argument(
+            "--tokens", type=options.positive(1e7, zero=True), default=0.0, help="Of an example (default: the longest)."
+        )
+        parser.add_argument(
+            "--response-tokens",
+            type=options.whole_number(1, 10**7),
+            help="Of the longest example (default: half of it).",
+        )
         parser.add_argument("--reward-config", type=Path, metavar="FILE", help="config.json of the model that rewards.")
-        parser.add_argument("--operations", type=float, metavar="TERA", help="The device computes in a second.")
+        parser.add_argument(
+            "--operations", type=options.positive(1e9), metavar="TERA", help="The device computes in a second."
+        )
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
     def handle(self, *args: Any, **given: Any) -> None:

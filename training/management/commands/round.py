@@ -18,7 +18,12 @@ class Command(BaseCommand):
         parser.add_argument("--snapshot", type=int, default=None, help="Number of the snapshot (default: the newest).")
         parser.add_argument("--policy", default="dpo", choices=starting.POLICIES, help="Its method (default: dpo).")
         parser.add_argument("--demonstrations", default="", help="Name of a set to fine-tune on first (default: none).")
-        parser.add_argument("--prompts", type=int, default=40, help="Prompts to sample at the end (default: 40).")
+        parser.add_argument(
+            "--prompts",
+            type=options.whole_number(1, 10_000),
+            default=40,
+            help="Prompts to sample at the end (default: 40).",
+        )
 
     def handle(self, *args: Any, **given: Any) -> None:
         with options.clear_errors():

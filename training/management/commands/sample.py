@@ -14,7 +14,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         options.add_common_arguments(parser)
-        parser.add_argument("--prompts", type=int, default=None, help="How many, fresh ones first (default: all).")
+        parser.add_argument(
+            "--prompts",
+            type=options.whole_number(1, 10_000),
+            default=None,
+            help="How many, fresh ones first (default: all).",
+        )
         parser.add_argument("--samples-per-prompt", type=int, default=2, help="Responses to each prompt (default: 2).")
 
     def handle(self, *args: Any, **given: Any) -> None:

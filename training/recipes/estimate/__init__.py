@@ -1,5 +1,6 @@
 """What a run will take, from a model's config.json alone: parameters, memory, disk and time; no torch, no Django."""
 
+from training.recipes.estimate.adapters import parameters
 from training.recipes.estimate.advice import Advice, nearest_that_fits
 from training.recipes.estimate.families import read_architecture
 from training.recipes.estimate.layout import Architecture
@@ -27,6 +28,7 @@ __all__ = [
     "every_method",
     "loaded_memory",
     "nearest_that_fits",
+    "parameters",
     "read_architecture",
     "whole",
 ]

@@ -15,7 +15,11 @@ Config = Mapping[str, Any]
 LLAMA_KIN = ("llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
 # What their configuration classes of transformers say where a config.json is silent.
 TIED_UNLESS_SAID = ("gemma", "gemma2", "gemma3_text", "smollm3")
+KEY_VALUE_HEADS = {"mistral": 8, "qwen2": 32, "qwen3": 32, "gemma": 16, "gemma2": 4, "gemma3_text": 4}
 HEAD_WIDTH = {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+# No model is larger; a config.json that says so is damaged, and would be counted for hours.
+LARGEST, MOST_LAYERS = 2**31 - 1, 4096
 # Of the encoders that have a reader; a pooler is left out, as training/ml/encoder.py does.
 BERT_KIN = ("bert", "roberta", "xlm-roberta", "camembert")
 ACTIVATIONS = {"gemma": "gelu_pytorch_tanh", "gemma2": "gelu_pytorch_tanh", "gemma3_text": "gelu_pytorch_tanh"}
@@ -29,19 +33,30 @@ def read_architecture(config: Config) -> Architecture:
     if not isinstance(config, Mapping):
         raise RecipeError("config", gettext_noop("This is no config.json: it holds no object of names and values."))
     inner = config.get("text_config")
+    family = str(config.get("model_type", "")).encode(errors="replace").decode()
     # A model of text and pictures keeps the sizes of its language model apart.
     if isinstance(inner, Mapping) and "hidden_size" not in config:
-        return replace(read_architecture(inner), known=False)
-    family = str(config.get("model_type", ""))
+        return replace(read_architecture(inner), family=family or "?", known=False)
+    _require_countable(config)
     return _READERS.get(family, _unknown)(family, config)
+
+
+def _require_countable(config: Config) -> None:
+    """What is no stack of equal blocks would be counted wrongly, not roughly."""
+    if config.get("is_encoder_decoder") is True:
+        raise RecipeError("config", gettext_noop("The model is an encoder with a decoder: nothing here can train it."))
+    experts = next((config[name] for name in EXPERTS if isinstance(config.get(name), int) and config[name] > 1), None)
+    if experts is not None:
+        said = gettext_noop("The model is a mixture of %(experts)s experts: what it takes is not estimated here.")
+        raise RecipeError("config", said, experts=experts)
 
 
 def _llama(family: str, config: Config) -> Architecture:
     width, heads, layers = (_size(config, n) for n in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
-    groups = _size(config, "num_key_value_heads", 1 if family == "gemma" else heads)
-    head = _size(config, "head_dim", HEAD_WIDTH.get(family, width // heads))
+    groups = _size(config, "num_key_value_heads", KEY_VALUE_HEADS.get(family, heads))
+    head = _head_width(config, width, heads, HEAD_WIDTH.get(family))
     inner, vocabulary = _size(config, "intermediate_size"), _size(config, "vocab_size")
-    biased = bool(config.get("attention_bias", False))
+    biased = bool(config.get("attention_bias", False)) and family != "mistral"
     in_bias, out_bias = (True, False) if family == "qwen2" else (biased, biased)
     mlp_bias = bool(config.get("mlp_bias", False)) and family in ("llama", "smollm3")
     linears = (
@@ -94,7 +109,7 @@ def _gpt2(family: str, config: Config) -> Architecture:
         layers=layers,
         heads=heads,
         key_value_heads=heads,
-        head_width=width // heads,
+        head_width=_head_width({}, width, heads),
         inner=inner,
         context=context,
         activation=str(config.get("activation_function", "gelu_new")),
@@ -128,7 +143,7 @@ def _bert(family: str, config: Config) -> Architecture:
         layers=layers,
         heads=heads,
         key_value_heads=heads,
-        head_width=width // heads,
+        head_width=_head_width({}, width, heads),
         inner=inner,
         context=context,
         activation=str(config.get("hidden_act", "gelu")),
@@ -160,13 +175,24 @@ def _unknown(family: str, config: Config) -> Architecture:
     return replace(_llama(family, found), known=False, encoder=family in FAMILIES)
 
 
+def _head_width(config: Config, width: int, heads: int, default: int | None = None) -> int:
+    if default is None and config.get("head_dim") is None and width % heads:
+        said = gettext_noop("The config.json gives %(heads)s heads to a width of %(width)s, which they do not divide.")
+        raise RecipeError("config", said, heads=heads, width=width)
+    return _size(config, "head_dim", default or width // heads)
+
+
 def _size(config: Config, name: str, default: int | None = None) -> int:
     value = config.get(name)
     if value is None and default is not None:
         return default
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         said = gettext_noop("The config.json does not give “%(name)s” as a number from 1 on, but %(value)s.")
-        raise RecipeError("config", said, name=name, value=repr(value))
+        raise RecipeError("config", said, name=name, value=repr(value)[:40])
+    most = MOST_LAYERS if name in ("num_hidden_layers", "n_layer") else LARGEST
+    if value > most:
+        said = gettext_noop("The config.json gives “%(name)s” as a number beyond %(most)s: no model has so many.")
+        raise RecipeError("config", said, name=name, most=most)
     return value
 
 

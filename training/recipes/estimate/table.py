@@ -61,7 +61,7 @@ class Question:
     reward: Rewarder | None = None  # what pays a recipe that draws; None where it is not known
 
     def work(self, config: Any) -> Workload:
-        return workload(self.recipe, config, self.response)
+        return workload(self.recipe, config, self.response, self.model.context)
 
 
 def estimate(question: Question, config: Any) -> Estimate:

@@ -41,19 +41,21 @@ class Workload:
         return "reward" if self.recipe == "reward" else "policy"
 
 
-def workload(recipe: str, config: Any, response: int | None = None) -> Workload:
-    """Of the longest examples that are let through. `response` is how many of their tokens are the response: half of
-    them where nothing is known, and what is drawn at most where the recipe draws."""
+def workload(recipe: str, config: Any, response: int | None = None, context: int = 0) -> Workload:
+    """Of the longest examples that are let through: by the settings, and by the model's `context` where it is known.
+    `response` is how many of their tokens are the response: half of them where nothing is known, and what is drawn at
+    most where the recipe draws."""
+    longest = min(config.max_length, context) if context else config.max_length
     rows = config.batch_size * (2 if recipe in PAIRS else 1)
     drawn = 0
     if recipe in DRAWN:
-        response = min(config.max_new_tokens, config.max_length - 1)
+        response = min(config.max_new_tokens, longest - 1)
         everything = getattr(config, "rollouts", config.batch_size * config.gradient_accumulation)
         drawn = min(SHOWN_AT_ONCE, everything)
-    response = min(response or config.max_length // 2, config.max_length - 1)
+    response = min(response or longest // 2, longest - 1)
     kept = rows * response
     if recipe == "orpo":  # the chosen side is imitated with its prompt
-        kept = config.batch_size * (config.max_length - 1 + response)
+        kept = config.batch_size * (longest - 1 + response)
     if recipe == "reward":
         kept = 0
-    return Workload(recipe, rows, config.max_length, response, kept, drawn)
+    return Workload(recipe, rows, longest, response, kept, drawn)

@@ -1,0 +1,58 @@
+"""What all of the API does alike: how a body is read, what a request may name, and how a list is paged."""
+
+import json
+from typing import IO, Any
+
+from django.utils.translation import gettext as _
+from rest_framework import serializers
+from rest_framework.exceptions import ParseError, ValidationError
+from rest_framework.pagination import LimitOffsetPagination
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+
+DIGITS = 9  # of a number of rows; more would be no page of anything
+
+
+class StrictJSONParser(JSONParser):
+    """Refuses what could be read but neither stored nor answered: half a character, or brackets without end."""
+
+    def parse(self, stream: IO[Any], media_type: str | None = None, parser_context: Any = None) -> Any:
+        try:
+            found = super().parse(stream, media_type, parser_context)
+            json.dumps(found, ensure_ascii=False).encode()
+        except RecursionError as error:
+            raise ParseError(_("The JSON is nested too deeply.")) from error
+        except UnicodeEncodeError as error:
+            raise ParseError(_("The JSON holds half a character (a lone surrogate).")) from error
+        return found
+
+
+class Asked(serializers.Serializer[None]):
+    """The body of a request. A field that it does not know is refused: it may be one that is spelled wrongly."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        unknown = set(data) - set(self.fields) if type(data) is dict else set()
+        if unknown:
+            said = _("There is no such field. There are: %(names)s.") % {"names": ", ".join(self.fields)}
+            raise ValidationError({str(name): [said] for name in sorted(unknown)})
+        return super().to_internal_value(data)
+
+
+class Pages(LimitOffsetPagination):
+    """`?limit=` and `?offset=`; what is no number of rows is refused by name."""
+
+    def get_limit(self, request: Request) -> int | None:
+        return _rows(request, "limit", 1, self.default_limit)
+
+    def get_offset(self, request: Request) -> int:
+        return _rows(request, "offset", 0, 0) or 0
+
+
+def _rows(request: Request, name: str, least: int, default: int | None) -> int | None:
+    raw = request.query_params.get(name)
+    if raw is None or raw == "":
+        return default
+    if not (raw.isascii() and raw.isdecimal() and len(raw) <= DIGITS and int(raw) >= least):
+        said = _("This must be a whole number from %(least)s on, of %(digits)s digits at most.")
+        raise ValidationError({name: [said % {"least": least, "digits": DIGITS}]})
+    return int(raw)
