@@ -92,18 +92,19 @@ def test_after_demonstrations_everything_is_trained_on_top_of_them_and_compared_
     assert (new.reward_model, samples.model, round.base_policy) == (scorer, made, policy)
 
 
-@pytest.mark.parametrize("adapter", METHODS)
+@pytest.mark.parametrize("adapter", [name for name in METHODS if name != "bias"])  # a Llama has none
 def test_what_cannot_be_merged_is_refused_as_the_start_of_the_stages_behind_it(
     project: Project, snapshot: Snapshot, policy: Artifact, demonstrations: DemonstrationSet, adapter: str
 ) -> None:
     """As the adapter of SFT, and as that of the policy to start from; behind them every adapter may stand."""
-    own = {"sft": {"adapter": adapter}}
+    method = {"adapter": adapter, "layers": 1}
+    own = {"sft": method}
     start = _product(project, policy, adapter)
     if adapter in MERGEABLE:
         rounds.start_round(project, snapshot, policy, own, demonstrations=demonstrations)
-        rounds.start_round(project, snapshot, start, {"dpo": {"adapter": adapter}})
+        rounds.start_round(project, snapshot, start, {"dpo": method})
         return
-    rounds.start_round(project, snapshot, policy, {"reward": {"adapter": adapter}, "dpo": {"adapter": adapter}})
+    rounds.start_round(project, snapshot, policy, {"reward": method, "dpo": method})
     with pytest.raises(BadConfig, match="could not be trained on top") as setting:
         rounds.start_round(project, snapshot, policy, own, demonstrations=demonstrations)
     assert (setting.value.where, setting.value.status) == ("sft.adapter", 400)

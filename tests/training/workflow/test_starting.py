@@ -84,24 +84,22 @@ def test_what_a_recipe_would_not_look_at_is_refused_instead_of_ignored(
     assert not Run.objects.exists()
 
 
-@pytest.mark.parametrize(
-    ("settings", "field"), [({"targets": "foo_proj"}, "targets"), ({"adapter": "bias"}, "adapter")]
-)
+@pytest.mark.parametrize(("asked", "field"), [({"targets": "foo_proj"}, "targets"), ({"adapter": "bias"}, "adapter")])
 def test_what_has_no_place_in_the_model_is_refused_before_the_start(
-    project: Project, snapshot: Snapshot, policy: Artifact, tmp_path: Path, settings: dict[str, Any], field: str
+    project: Project, snapshot: Snapshot, policy: Artifact, tmp_path: Path, asked: dict[str, Any], field: str
 ) -> None:
     """In a run and in a round, as far as the model is known."""
     known = Artifact.objects.create(
         project=project, name="known", location=str(build_fixture_model(tmp_path / "model"))
     )
     with pytest.raises(BadConfig) as refused:
-        starting.start_training(project, "dpo", snapshot, known, settings)
+        starting.start_training(project, "dpo", snapshot, known, asked)
     assert refused.value.field == field
     with pytest.raises(BadConfig):
-        rounds.start_round(project, snapshot, known, configs={"dpo": settings}, prompts=1)
+        rounds.start_round(project, snapshot, known, configs={"dpo": asked}, prompts=1)
     assert not Run.objects.exists()
     unknown = Artifact.objects.create(project=project, name="unknown", location="owner/nowhere")
-    assert starting.start_training(project, "dpo", snapshot, unknown, settings).state == "queued"
+    assert starting.start_training(project, "dpo", snapshot, unknown, asked).state == "queued"
 
 
 def test_rows_of_another_project_are_refused(project: Project, snapshot: Snapshot, policy: Artifact, lead: Any) -> None:
