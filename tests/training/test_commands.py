@@ -109,9 +109,9 @@ def test_train_starts_every_recipe_with_the_newest_of_what_it_needs(project: Pro
     snapshot, demonstrations = _snapshot(project), _demonstrations(project)
     scorer = Artifact.objects.create(project=project, name="scorer", task="reward", location="/scorer", parent=policy)
     for recipe in starting.TRAINED:
-        call_command("train", "garden", "--recipe", recipe, "--set", "adapter=bias", stdout=StringIO())
+        call_command("train", "garden", "--recipe", recipe, "--set", "adapter=ia3", stdout=StringIO())
         run = Run.objects.first()
-        assert (run.recipe, run.config["adapter"], run.model) == (recipe, "bias", policy)
+        assert (run.recipe, run.config["adapter"], run.model) == (recipe, "ia3", policy)
         assert run.snapshot == (None if recipe == "sft" else snapshot)
         assert run.demonstrations == (demonstrations if recipe == "sft" else None)
         assert run.reward_model == (scorer if recipe in starting.REWARDED else None)
