@@ -72,7 +72,7 @@ def test_the_manifest_says_what_was_trained_on_what(planted: Path) -> None:
     found = manifest(planted)
     assert (found["kind"], found["task"], found["recipe"]) == ("adapter", "reward", "reward")
     assert found["config"]["learning_rate"] == 0.005
-    assert found["data"] == {"train": 96, "test": 60, "dropped": [], "truncated": 0}
+    assert found["data"] == {"train": 96, "test": 60, "test_prompts": 60, "dropped": [], "truncated": 0}
     assert 0 < found["parameters"]["trainable"] < found["parameters"]["total"]
     assert found["lineage"] == {"snapshot": 3}
     stages = [line["stage"] for line in read_lines(planted / "progress.jsonl") if line["kind"] == "status"]
