@@ -136,10 +136,13 @@ def check_adapter(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
 
 def check_place(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
     """Raises BadConfig for what has no place in the model, such as a layer that it does not have, as far as its
-    config.json tells; where that is not here yet, the run itself will."""
+    config.json tells; where that is not here yet, or of a family that is only counted as if it were a Llama, the run
+    itself will."""
     try:
         architecture = architecture_of(model)
     except (BadInput, BadConfig):
+        return
+    if not architecture.known:
         return
     with refused_in_words(recipe, _("Correct the setting and start again.")):
         parameters(architecture, load(recipe, config), "reward" if recipe == "reward" else "policy")

@@ -98,8 +98,11 @@ def test_what_has_no_place_in_the_model_is_refused_before_the_start(
     with pytest.raises(BadConfig):
         rounds.start_round(project, snapshot, known, configs={"dpo": asked}, prompts=1)
     assert not Run.objects.exists()
-    unknown = Artifact.objects.create(project=project, name="unknown", location="owner/nowhere")
-    assert starting.start_training(project, "dpo", snapshot, unknown, asked).state == "queued"
+    nowhere = Artifact.objects.create(project=project, name="nowhere", location="owner/nowhere")
+    assert starting.start_training(project, "dpo", snapshot, nowhere, asked).state == "queued"
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"phi3"'))  # whose layers have other names
+    assert starting.start_training(project, "dpo", snapshot, known, asked).state == "queued"
 
 
 def test_rows_of_another_project_are_refused(project: Project, snapshot: Snapshot, policy: Artifact, lead: Any) -> None:
