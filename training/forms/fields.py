@@ -8,11 +8,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import DemonstrationSet, Project, Snapshot
-from training.models import Artifact, Task
+from training.models import LARGEST_SEED, Artifact, Task
 from training.recipes.titles import STAYING
 from training.workflow.artifacts import blocking_adapter, starts_of
-
-LARGEST_SEED = 2**32 - 1
 
 
 class SnapshotChoice(forms.ModelChoiceField):

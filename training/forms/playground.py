@@ -11,11 +11,11 @@ from annotate.models import Project
 from training.forms.fields import policies_of, reward_models_of
 from training.forms.queue import QueueForm
 from training.forms.recipe import form_field
-from training.models import Artifact
+from training.models import LARGEST_SEED, Artifact
 from training.recipes.mailbox import LONGEST
 from training.recipes.playground import PlaygroundConfig, TalkConfig
 from training.workflow.playground import LEFT, RIGHT
-from training.workflow.playground_chat import EACH, LARGEST_SEED
+from training.workflow.playground_chat import EACH
 
 
 class PlaygroundForm(QueueForm):

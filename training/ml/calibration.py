@@ -10,7 +10,7 @@ import numpy
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from training.ml.intervals import Units, mean, share_of, undefined
+from training.ml.intervals import Clusters, mean, share_of, undefined
 from training.recipes.words import gettext_noop
 
 BINS = 10
@@ -21,9 +21,9 @@ CELLS_AT_ONCE = 2**21
 FEW = gettext_noop("Only %(n)s held-out pair(s): calibration needs at least %(enough)s.")
 
 
-def calibration(margins: Sequence[float], units: Units = None, seed: int = 0) -> dict[str, Any]:
-    """From the margins of held-out pairs, of which those of one of `units` hang together. By the Bradley-Terry model a
-    call with the margin m is right with the probability sigmoid(|m|), the confidence.
+def calibration(margins: Sequence[float], clusters: Clusters = None, seed: int = 0) -> dict[str, Any]:
+    """From the margins of held-out pairs, which may come in `clusters`. By the Bradley-Terry model a call with the
+    margin m is right with the probability sigmoid(|m|), the confidence.
 
         ECE = sum over bins of (pairs in the bin / pairs) * |share of right calls - mean confidence|
 
@@ -33,26 +33,28 @@ def calibration(margins: Sequence[float], units: Units = None, seed: int = 0) ->
     is the mean of (1 - sigmoid(m))^2; a coin has 0.25.
     """
     signed = numpy.asarray(margins, dtype=float)
-    brier = mean(((1 - expit(signed)) ** 2).tolist(), units)
+    brier = mean(((1 - expit(signed)) ** 2).tolist(), clusters)
     n = signed.size
     if n < ENOUGH:
         few = undefined(n, FEW, enough=ENOUGH)
         return {"ece": few, "ece_if_calibrated": few, "bins": [], "brier": brier}
     order = numpy.argsort(expit(numpy.abs(signed)), kind="stable")
     confidence, right = _calls(signed[order])
-    units = None if units is None else [units[place] for place in order]
+    clusters = None if clusters is None else [clusters[place] for place in order]
     edges = _edges(n)
     ece = float(_error(right - confidence, edges))
     random = numpy.random.default_rng(seed)
-    if units is None:
+    if clusters is None:
         resampled = _replicates(lambda size: _resampled(right - confidence, size, random), edges, n)
     else:
-        resampled = _replicates_of_units(right - confidence, units, random)
+        resampled = _replicates_of_clusters(right - confidence, clusters, random)
     calibrated = _replicates(lambda size: (random.random((size, n)) < confidence) - confidence, edges, n)
     return {
         "ece": {"value": ece, **_interval(ece, resampled, calibrated), "n": n},
         "ece_if_calibrated": {"value": float(calibrated.mean()), **_range(calibrated), "n": n},
-        "bins": [_bin(confidence[a:b], right[a:b], None if units is None else units[a:b]) for a, b in pairwise(edges)],
+        "bins": [
+            _bin(confidence[a:b], right[a:b], None if clusters is None else clusters[a:b]) for a, b in pairwise(edges)
+        ],
         "brier": brier,
     }
 
@@ -77,12 +79,12 @@ def _resampled(gaps: NDArray[numpy.float64], size: int, random: numpy.random.Gen
     return gaps[numpy.sort(random.integers(0, gaps.size, (size, gaps.size)), axis=1)]
 
 
-def _replicates_of_units(
-    gaps: NDArray[numpy.float64], units: Sequence[Hashable], random: numpy.random.Generator
+def _replicates_of_clusters(
+    gaps: NDArray[numpy.float64], clusters: Sequence[Hashable], random: numpy.random.Generator
 ) -> NDArray[numpy.float64]:
-    """The ECE of REPLICATES samples of whole units, as many as there are; gaps in the order of confidence."""
-    places = {unit: place for place, unit in enumerate(dict.fromkeys(units))}
-    whose = numpy.array([places[unit] for unit in units])
+    """The ECE of REPLICATES samples of whole clusters, as many as there are; gaps in the order of confidence."""
+    places = {cluster: place for place, cluster in enumerate(dict.fromkeys(clusters))}
+    whose = numpy.array([places[cluster] for cluster in clusters])
     found = []
     for _ in range(REPLICATES):
         times = numpy.bincount(random.integers(0, len(places), len(places)), minlength=len(places))
@@ -113,9 +115,9 @@ def _range(values: NDArray[numpy.float64]) -> dict[str, float]:
     return {"low": float(low), "high": float(high)}
 
 
-def _bin(confidence: NDArray[numpy.float64], right: NDArray[numpy.float64], units: Units) -> dict[str, Any]:
+def _bin(confidence: NDArray[numpy.float64], right: NDArray[numpy.float64], clusters: Clusters) -> dict[str, Any]:
     """Bounds and mean of the confidence; the share of right calls with its interval."""
-    accuracy = share_of(right.tolist(), units)
+    accuracy = share_of(right.tolist(), clusters)
     return {
         "low": float(confidence[0]),
         "high": float(confidence[-1]),

@@ -10,12 +10,11 @@ from __future__ import annotations
 from torch import nn
 
 
-def without_dropout(model: nn.Module) -> nn.Module:
-    """The model, changed: its dropout layers drop nothing, nor do functions that read a share off their module."""
+def switch_off_dropout(model: nn.Module) -> None:
+    """Of its layers, and of functions that read a share off their module."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
         for name, value in vars(module).items():
             if "dropout" in name and isinstance(value, float):
                 setattr(module, name, 0.0)
-    return model

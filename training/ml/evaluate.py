@@ -13,7 +13,7 @@ from training.ml import cancel
 from training.ml.batching import sorted_batches
 from training.ml.calibration import calibration
 from training.ml.human_ceiling import human_ceiling
-from training.ml.intervals import mean, proportion, units_of, wins
+from training.ml.intervals import clusters_of, mean, proportion, wins
 from training.ml.pairs import Pair
 from training.ml.reward_figures import accuracies_by_group, accuracies_by_length, accuracy_on_new_annotators
 
@@ -35,26 +35,26 @@ def evaluate_reward(
     `scores` gives (chosen, rejected), each [pairs], or [pairs, members] of an ensemble, whose margin is the mean of
     its members'. A tie counts half, so a constant score has accuracy 0.5. `trained_on` is looked at for its annotators.
     `log_odds` says how sure the model's likelihood is of a pair with a margin: of Bradley and Terry's, and of
-    Davidson's where one wins, it is the margin itself. Intervals are over prompts (`units_of`).
+    Davidson's where one wins, it is the margin itself. Intervals are over prompts (`clusters_of`).
     """
     of_members = member_margins(scores, pairs, batch_size)
     margins = of_members.mean(dim=1).tolist()
     odds = log_odds(torch.tensor(margins)).tolist()
-    units = units_of([pair.prompt_ids for pair in pairs])
+    clusters = clusters_of([pair.prompt_ids for pair in pairs])
     figures = {
-        "accuracy": wins(margins, units),
-        "accuracy_longer_wins": wins([float(len(pair.chosen) - len(pair.rejected)) for pair in pairs], units),
+        "accuracy": wins(margins, clusters),
+        "accuracy_longer_wins": wins([float(len(pair.chosen) - len(pair.rejected)) for pair in pairs], clusters),
         "accuracy_chance": proportion(len(pairs) / 2, len(pairs)),
-        "human_ceiling": human_ceiling(pairs, margins, units),
-        **accuracies_by_length(pairs, margins, units),
-        "accuracy_new_annotators": accuracy_on_new_annotators(pairs, margins, trained_on, units),
-        **accuracies_by_group(pairs, margins, units),
-        "margin": mean(margins, units),
-        "loss": mean((-logsigmoid(torch.tensor(odds))).tolist(), units),
-        "calibration": calibration(odds, units),
+        "human_ceiling": human_ceiling(pairs, margins, clusters),
+        **accuracies_by_length(pairs, margins, clusters),
+        "accuracy_new_annotators": accuracy_on_new_annotators(pairs, margins, trained_on, clusters),
+        **accuracies_by_group(pairs, margins, clusters),
+        "margin": mean(margins, clusters),
+        "loss": mean((-logsigmoid(torch.tensor(odds))).tolist(), clusters),
+        "calibration": calibration(odds, clusters),
     }
     if of_members.shape[1] > 1:
-        figures["disagreement"] = mean(of_members.std(dim=1, unbiased=False).tolist(), units)
+        figures["disagreement"] = mean(of_members.std(dim=1, unbiased=False).tolist(), clusters)
     return figures
 
 

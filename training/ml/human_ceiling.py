@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from training.ml.intervals import Units, mean_of_clusters, some_of, unless_too_few, wins
+from training.ml.intervals import Clusters, mean_of_clusters, some_of, unless_too_few, wins
 from training.ml.pairs import Pair
 from training.recipes.words import gettext_noop
 
@@ -18,7 +18,7 @@ AGREES = numpy.array([[1.0, 0.5, 0.0], [0.5, 1.0, 0.5], [0.0, 0.5, 1.0]])
 FEW = gettext_noop("Only %(n)s held-out pair(s) have two votes or more: at least %(enough)s are needed.")
 
 
-def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float], units: Units = None) -> dict[str, Any]:
+def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
     """Leave-one-out agreement: one annotator of a pair, drawn at random, against the majority of the others, on the
     pairs with two votes or more; the interval is over pairs, as the votes on one hang together.
 
@@ -35,7 +35,7 @@ def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float], units: Units 
     by_model = [as_annotator(vote, call) for vote, call in zip(votes, calls, strict=True)]
     return {
         **unless_too_few(mean_of_clusters(by_people), FEW),
-        "model": unless_too_few(wins([margin for _pair, margin in judged], some_of(units, voted)), FEW),
+        "model": unless_too_few(wins([margin for _pair, margin in judged], some_of(clusters, voted)), FEW),
         "model_as_annotator": unless_too_few(mean_of_clusters(by_model), FEW),
         "two_votes": sum(sum(pair.votes) == 2 and not pair.adjudicated for pair, _margin in judged),
     }

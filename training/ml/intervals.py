@@ -15,7 +15,7 @@ from training.recipes.words import gettext_noop
 ENOUGH = 5  # below this an interval spans nearly everything, and a figure would only mislead
 ENOUGH_FOR_MEDIAN = 6  # five values lie on one side of it with more than 2.5 %
 Z = 1.959963984540054
-Units = Sequence[Hashable] | None  # what each value belongs to; None: every value is one of its own
+Clusters = Sequence[Hashable] | None  # what each value belongs to; None: every value is one of its own
 FEW_PROMPTS = gettext_noop("Of too few prompts to say anything: at least %(enough)s are needed.")
 
 
@@ -34,7 +34,7 @@ def _wilson(share: float, n: float) -> dict[str, float]:
     return {"low": max(min(middle - half, share), 0.0), "high": min(max(middle + half, share), 1.0)}
 
 
-def units_of(prompts: Sequence[Sequence[int]]) -> Units:
+def clusters_of(prompts: Sequence[Sequence[int]]) -> Clusters:
     """By which the interval of a figure goes: the prompt of each value, as the values of one prompt hang together. None
     where each has a prompt of its own, and where there are fewer than ENOUGH prompts: nothing can be said of others
     then, and the interval is for more pairs of these."""
@@ -42,18 +42,18 @@ def units_of(prompts: Sequence[Sequence[int]]) -> Units:
     return found if ENOUGH <= len(set(found)) < len(found) else None
 
 
-def some_of(units: Units, wanted: Sequence[bool]) -> Units:
-    return None if units is None else [unit for unit, is_in in zip(units, wanted, strict=True) if is_in]
+def some_of(clusters: Clusters, wanted: Sequence[bool]) -> Clusters:
+    return None if clusters is None else [cluster for cluster, is_in in zip(clusters, wanted, strict=True) if is_in]
 
 
-def mean(values: Sequence[float], units: Units = None) -> dict[str, Any]:
-    """Student's t interval of a mean: of independent values, or over `units` of those that hang together (`ratio`)."""
+def mean(values: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
+    """Student's t interval of a mean: of independent values, or over `clusters` of values that hang together (`ratio`)."""
     n = len(values)
     if n < ENOUGH:
         return too_few(n)
-    if units is not None and len(set(units)) < n:
-        sums, sizes = _by_unit(values, units)
-        return {**unless_too_few(ratio(sums, sizes), FEW_PROMPTS), "n": n, "units": len(sums)}
+    if clusters is not None and len(set(clusters)) < n:
+        sums, sizes = _by_cluster(values, clusters)
+        return {**unless_too_few(ratio(sums, sizes), FEW_PROMPTS), "n": n, "clusters": len(sums)}
     numbers = numpy.asarray(values, dtype=float)
     half = float(student.ppf(0.975, n - 1) * numbers.std(ddof=1) / math.sqrt(n))
     value = float(numbers.mean())
@@ -89,38 +89,38 @@ def median(values: Sequence[float]) -> dict[str, Any]:
     return {"value": float(numpy.median(ordered)), "low": ordered[below], "high": ordered[n - 1 - below], "n": n}
 
 
-def wins(margins: Sequence[float], units: Units = None) -> dict[str, Any]:
+def wins(margins: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
     """The share of positive margins; a tie counts half."""
-    return share_of([(margin > 0) + 0.5 * (margin == 0) for margin in margins], units)
+    return share_of([(margin > 0) + 0.5 * (margin == 0) for margin in margins], clusters)
 
 
-def share_of(hits: Sequence[float], units: Units = None) -> dict[str, Any]:
-    """The mean of hits, each 0 to 1: Wilson's interval, where `units` of them hang together for the number of
-    independent ones that would be as uncertain. That is n by the design effect, the linearised variance over the units
-    (as in `ratio`) by the binomial one, at least 1, and by the square of Student's quantile over the normal one (Kish
-    1965, Survey Sampling, section 8.2; Korn and Graubard 1998, Survey Methodology 24:193)."""
+def share_of(hits: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
+    """The mean of hits, each 0 to 1, with Wilson's interval: where they come in `clusters`, for the number of
+    independent hits that would be as uncertain. That is n by the design effect, the linearised variance over the
+    clusters (as in `ratio`) by the binomial one, at least 1, and by the square of Student's quantile over the normal
+    one (Kish 1965, Survey Sampling, section 8.2; Korn and Graubard 1998, Survey Methodology 24:193)."""
     n = len(hits)
-    if units is None or n < ENOUGH or len(set(units)) == n:
+    if clusters is None or n < ENOUGH or len(set(clusters)) == n:
         return proportion(sum(hits), n)
-    sums, sizes = (numpy.asarray(column, dtype=float) for column in _by_unit(hits, units))
+    sums, sizes = (numpy.asarray(column, dtype=float) for column in _by_cluster(hits, clusters))
     m, share = len(sums), float(sums.sum() / n)
     if m < 2:
-        return {**undefined(n, FEW_PROMPTS, enough=2), "units": m}
+        return {**undefined(n, FEW_PROMPTS, enough=2), "clusters": m}
     binomial = share * (1 - share) / n
     variance = float(((sums - share * sizes) ** 2).sum()) * m / (m - 1) / n**2
-    # All hits or none: no spread is seen, and the units may be alike throughout.
+    # All hits or none: no spread is seen, and the clusters may be alike throughout.
     effect = max(variance / binomial, 1.0) if binomial > 0 else float((sizes**2).sum() / n)
     independent = n / effect * (Z / float(student.ppf(0.975, m - 1))) ** 2
-    return {"value": share, **_wilson(share, independent), "n": n, "units": m}
+    return {"value": share, **_wilson(share, independent), "n": n, "clusters": m}
 
 
-def _by_unit(values: Sequence[float], units: Sequence[Hashable]) -> tuple[list[float], list[int]]:
-    """Sum and number of the values of each unit."""
+def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[list[float], list[int]]:
+    """Sum and number of the values of each cluster."""
     sums: dict[Hashable, float] = {}
     sizes: dict[Hashable, int] = {}
-    for value, unit in zip(values, units, strict=True):
-        sums[unit] = sums.get(unit, 0.0) + value
-        sizes[unit] = sizes.get(unit, 0) + 1
+    for value, cluster in zip(values, clusters, strict=True):
+        sums[cluster] = sums.get(cluster, 0.0) + value
+        sizes[cluster] = sizes.get(cluster, 0) + 1
     return list(sums.values()), list(sizes.values())
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from training.ml.dpo import direct_preference
-from training.ml.intervals import mean, units_of
+from training.ml.intervals import clusters_of, mean
 from training.ml.job import Job
 from training.ml.logprobs import Sequences
 from training.ml.loop import Objective, Outcome
@@ -36,8 +36,8 @@ def run(job: Job) -> None:
     end = begun.train(objective)
     pairwise = direct_preference(model, reference, DPOConfig(beta=config.beta))
     metrics = preference_figures(model, begun.start, pairwise, held_out, config.batch_size)
-    units = units_of([vote.prompt_ids for vote in data.test]) or [vote.pair for vote in data.test]
-    metrics["loss"] = mean(judged(objective, data.test, config.batch_size)[1], units)
+    clusters = clusters_of([vote.prompt_ids for vote in data.test]) or [vote.pair for vote in data.test]
+    metrics["loss"] = mean(judged(objective, data.test, config.batch_size)[1], clusters)
     begun.finish(end, metrics, held_out, reference=reference.facts(config))
 
 

@@ -12,7 +12,7 @@ from torch.nn.functional import kl_div
 from training.ml import cancel
 from training.ml.batching import sorted_batches
 from training.ml.evaluate import Figures, wins
-from training.ml.intervals import mean, units_of
+from training.ml.intervals import clusters_of, mean
 from training.ml.logprobs import Sequences
 from training.ml.loop import Item, Objective
 from training.ml.pairs import Pair
@@ -28,21 +28,21 @@ def preference_figures(
     """Mean margin, share of positive margins and loss as the recipe's own objective has them, and the KL to the start
     over the chosen responses."""
     margins, losses = judged(objective, pairs, batch_size)
-    units = units_of([pair.prompt_ids for pair in pairs])
+    clusters = clusters_of([pair.prompt_ids for pair in pairs])
     chosen = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
     return {
-        "margin": mean(margins, units),
-        "accuracy": wins(margins, units),
-        "loss": mean(losses, units),
-        "kl": mean(per_token_kl(policy, start, chosen), units),
+        "margin": mean(margins, clusters),
+        "accuracy": wins(margins, clusters),
+        "loss": mean(losses, clusters),
+        "kl": mean(per_token_kl(policy, start, chosen), clusters),
     }
 
 
 def figures_before(objective: Objective, pairs: list[Pair], batch_size: int) -> Figures:
     """Margin and accuracy of the start, for objectives that look at no reference and so do not begin at zero."""
     margins, _losses = judged(objective, pairs, batch_size)
-    units = units_of([pair.prompt_ids for pair in pairs])
-    return {"margin_before": mean(margins, units), "accuracy_before": wins(margins, units)}
+    clusters = clusters_of([pair.prompt_ids for pair in pairs])
+    return {"margin_before": mean(margins, clusters), "accuracy_before": wins(margins, clusters)}
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.checkpoint import Position
 from training.ml.device import Device, choose_device
-from training.ml.dropout import without_dropout
+from training.ml.dropout import switch_off_dropout
 from training.ml.evaluate import Figures, headline
 from training.ml.job import Job
 from training.ml.load import load_policy, load_tokenizer
@@ -93,7 +93,7 @@ def begin(
     key = model_key(model, tokenizer, config) if with_reference else None
     tax = AlignmentTax(job, model, tokenizer, key)
     if not own_dropout:
-        without_dropout(model)
+        switch_off_dropout(model)
     torch.manual_seed(job.seed)  # draws the adapter
     model = apply_adapter(model, config, "policy")
     facts = settle(model, config, device, data.train, rows)

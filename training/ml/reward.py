@@ -15,7 +15,7 @@ from training.ml.adapters import apply_adapter, parameter_counts, require_change
 from training.ml.artifact import write_artifact
 from training.ml.checkpoint import Position
 from training.ml.device import choose_device
-from training.ml.dropout import without_dropout
+from training.ml.dropout import switch_off_dropout
 from training.ml.evaluate import evaluate_reward, headline
 from training.ml.features import Features, StandardisedHead, for_head, penalised
 from training.ml.job import Job
@@ -56,7 +56,7 @@ def run(job: Job) -> None:
     torch.manual_seed(job.seed)  # draws the new head
     tokenizer = load_tokenizer(job.model, **source)
     model = load_reward_base(job.model, device=device, members=config.members, **source)
-    without_dropout(model)
+    switch_off_dropout(model)
     data = load_pairs(job.data, tokenizer, model, config.max_length, with_ties=config.ties != "drop")
     model = apply_adapter(model, config, "reward")
     machine = settle(model, config, device, data.train, rows=2)

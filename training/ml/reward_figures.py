@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from training.ml.intervals import ENOUGH, Units, mean_of_two, some_of, undefined, unless_too_few, wins
+from training.ml.intervals import ENOUGH, Clusters, mean_of_two, some_of, undefined, unless_too_few, wins
 from training.ml.pairs import Pair
 from training.recipes.words import gettext_noop
 
@@ -29,7 +29,7 @@ NO_VOTES = gettext_noop("The data do not say how the votes fell.")
 FEW_VOTES = gettext_noop("Only %(n)s such pair(s) with two votes or more: at least %(enough)s are needed.")
 
 
-def accuracies_by_length(pairs: Sequence[Pair], margins: Sequence[float], units: Units = None) -> dict[str, Any]:
+def accuracies_by_length(pairs: Sequence[Pair], margins: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
     """`accuracy_similar_length`: on pairs whose lengths, in characters, differ by at most 10 % of the longer one.
 
     `accuracy_length_controlled`: the mean of the accuracies on pairs whose chosen response is the longer and on those
@@ -40,13 +40,15 @@ def accuracies_by_length(pairs: Sequence[Pair], margins: Sequence[float], units:
         abs(by) <= ALIKE * max(len(pair.chosen), len(pair.rejected)) for pair, by in zip(pairs, longer, strict=True)
     ]
     return {
-        "accuracy_similar_length": unless_too_few(_wins_where(alike, margins, units), FEW_SIMILAR),
-        "accuracy_length_controlled": _controlled([by > 0 for by in longer], [by < 0 for by in longer], margins, units),
+        "accuracy_similar_length": unless_too_few(_wins_where(alike, margins, clusters), FEW_SIMILAR),
+        "accuracy_length_controlled": _controlled(
+            [by > 0 for by in longer], [by < 0 for by in longer], margins, clusters
+        ),
     }
 
 
 def accuracy_on_new_annotators(
-    pairs: Sequence[Pair], margins: Sequence[float], trained_on: Sequence[Pair], units: Units = None
+    pairs: Sequence[Pair], margins: Sequence[float], trained_on: Sequence[Pair], clusters: Clusters = None
 ) -> dict[str, Any]:
     """On held-out pairs none of whose annotators judged a training pair: whether the model has learned what people
     prefer, or these people."""
@@ -54,19 +56,19 @@ def accuracy_on_new_annotators(
         return undefined(0, NOBODY)
     known = {annotator for pair in trained_on for annotator in pair.annotators}
     new = [bool(pair.annotators) and known.isdisjoint(pair.annotators) for pair in pairs]
-    return unless_too_few(_wins_where(new, margins, units), FEW_NEW)
+    return unless_too_few(_wins_where(new, margins, clusters), FEW_NEW)
 
 
 def accuracies_by_group(
-    pairs: Sequence[Pair], margins: Sequence[float], units: Units = None
+    pairs: Sequence[Pair], margins: Sequence[float], clusters: Clusters = None
 ) -> dict[str, list[dict[str, Any]]]:
     """Lists of {"name", value, low, high, n}. A pair with several tags is in the group of each; one without tags, or
     without a language, is in none. Groups of tags and languages come with the largest first."""
     return {
-        "by_strength": _in_groups(pairs, margins, units, lambda pair: [strength_of(pair)], list(STRENGTHS)),
-        "by_votes": _by_votes(pairs, margins, units),
-        "by_tag": _in_groups(pairs, margins, units, lambda pair: dict.fromkeys(pair.tags)),
-        "by_language": _in_groups(pairs, margins, units, lambda pair: [pair.language] if pair.language else []),
+        "by_strength": _in_groups(pairs, margins, clusters, lambda pair: [strength_of(pair)], list(STRENGTHS)),
+        "by_votes": _by_votes(pairs, margins, clusters),
+        "by_tag": _in_groups(pairs, margins, clusters, lambda pair: dict.fromkeys(pair.tags)),
+        "by_language": _in_groups(pairs, margins, clusters, lambda pair: [pair.language] if pair.language else []),
     }
 
 
@@ -75,7 +77,7 @@ def strength_of(pair: Pair) -> str:
     return next(name for name, bound in STRENGTHS.items() if pair.degree <= bound + ROUNDING)
 
 
-def _by_votes(pairs: Sequence[Pair], margins: Sequence[float], units: Units) -> list[dict[str, Any]]:
+def _by_votes(pairs: Sequence[Pair], margins: Sequence[float], clusters: Clusters) -> list[dict[str, Any]]:
     """Pairs with two votes or more: all for the chosen response, or not."""
     votes = [pair.votes if pair.votes and sum(pair.votes) > 1 else None for pair in pairs]
     parts = {
@@ -85,14 +87,15 @@ def _by_votes(pairs: Sequence[Pair], margins: Sequence[float], units: Units) -> 
     if not any(pair.votes for pair in pairs):
         return [{"name": name, **undefined(0, NO_VOTES)} for name in parts]
     return [
-        {"name": name, **unless_too_few(_wins_where(part, margins, units), FEW_VOTES)} for name, part in parts.items()
+        {"name": name, **unless_too_few(_wins_where(part, margins, clusters), FEW_VOTES)}
+        for name, part in parts.items()
     ]
 
 
 def _in_groups(
     pairs: Sequence[Pair],
     margins: Sequence[float],
-    units: Units,
+    clusters: Clusters,
     groups_of: Callable[[Pair], Iterable[str]],
     order: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
@@ -101,17 +104,19 @@ def _in_groups(
         for name in groups_of(pair):
             groups.setdefault(name, [False] * len(pairs))[place] = True
     names = order or sorted(groups, key=lambda name: (-sum(groups[name]), name))
-    return [{"name": name, **_wins_where(groups[name], margins, units)} for name in names if any(groups[name])]
+    return [{"name": name, **_wins_where(groups[name], margins, clusters)} for name in names if any(groups[name])]
 
 
-def _controlled(longer: list[bool], shorter: list[bool], margins: Sequence[float], units: Units) -> dict[str, Any]:
+def _controlled(
+    longer: list[bool], shorter: list[bool], margins: Sequence[float], clusters: Clusters
+) -> dict[str, Any]:
     counts = {"longer": sum(longer), "shorter": sum(shorter)}
     if min(counts.values()) < ENOUGH:
         return undefined(sum(counts.values()), FEW_OF_LENGTH, **counts, enough=ENOUGH)
-    both = [_wins_where(part, margins, units) for part in (longer, shorter)]
+    both = [_wins_where(part, margins, clusters) for part in (longer, shorter)]
     unknown = next((figure for figure in both if figure["value"] is None), None)
     return unknown or mean_of_two(*both)
 
 
-def _wins_where(wanted: Sequence[bool], margins: Sequence[float], units: Units) -> dict[str, Any]:
-    return wins([margin for margin, is_in in zip(margins, wanted, strict=True) if is_in], some_of(units, wanted))
+def _wins_where(wanted: Sequence[bool], margins: Sequence[float], clusters: Clusters) -> dict[str, Any]:
+    return wins([margin for margin, is_in in zip(margins, wanted, strict=True) if is_in], some_of(clusters, wanted))

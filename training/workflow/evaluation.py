@@ -13,7 +13,7 @@ from training.workflow.figures import ROLLOUTS, Figure, figure_of
 from training.workflow.reward_results import RewardDetails, reward_details
 
 SHOWN_PAIRS = 3
-ENOUGH_PROMPTS = 5  # fewer are no units of an interval (training/ml/intervals.py)
+ENOUGH_PROMPTS = 5  # fewer are no clusters of an interval (training/ml/intervals.py)
 # Of a policy that was trained on its own responses, before and after, on the same held-out prompts.
 ROLLOUT_LABELS = {
     "reward_before": gettext_lazy("Mean score of the reward model, before"),

@@ -55,7 +55,7 @@ def test_the_held_out_loss_is_over_prompts(fixture_model: Path, tmp_path: Path) 
     job = job_of(tmp_path / "run", "kto", fixture_model, data, epochs=1)
     kto.run(job)
     loss = manifest(job.directory)["metrics"]["loss"]
-    assert (loss["n"], loss["units"]) == (12, 6)
+    assert (loss["n"], loss["clusters"]) == (12, 6)
 
 
 def test_a_response_without_a_usable_partner_is_learned_from_alone(tmp_path: Path, tokenizer: Any) -> None:

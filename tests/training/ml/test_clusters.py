@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from tests.training.ml.held_out import held_out
 from training.ml.calibration import calibration
 from training.ml.evaluate import evaluate_reward
-from training.ml.intervals import mean, proportion, ratio, share_of, units_of, wins
+from training.ml.intervals import clusters_of, mean, proportion, ratio, share_of, wins
 from training.ml.reward_losses import threshold_for
 from training.ml.tie_parameter import TieParameter
 from training.recipes.reward import RewardConfig
@@ -22,17 +22,17 @@ pytestmark = pytest.mark.not_db
 
 
 def test_prompts_are_the_units_where_some_are_shared_and_there_are_enough_of_them() -> None:
-    assert units_of([[1], [2], [3], [4], [5], [6]]) is None
-    assert units_of([[1], [1], [2], [3], [4], [5]]) == [(1,), (1,), (2,), (3,), (4,), (5,)]
-    assert units_of([[1], [1], [2], [3], [4]]) is None, "of so few prompts nothing follows for others"
+    assert clusters_of([[1], [2], [3], [4], [5], [6]]) is None
+    assert clusters_of([[1], [1], [2], [3], [4], [5]]) == [(1,), (1,), (2,), (3,), (4,), (5,)]
+    assert clusters_of([[1], [1], [2], [3], [4]]) is None, "of so few prompts nothing follows for others"
 
 
 @given(some.lists(some.tuples(some.integers(0, 7), some.sampled_from([0.0, 0.5, 1.0])), min_size=5, max_size=60))
 def test_what_hangs_together_is_never_surer_than_what_does_not(rows: list[tuple[int, float]]) -> None:
-    units, hits = zip(*rows, strict=True)
-    alone, found = proportion(sum(hits), len(hits)), share_of(hits, units)
+    clusters, hits = zip(*rows, strict=True)
+    alone, found = proportion(sum(hits), len(hits)), share_of(hits, clusters)
     if found["value"] is None:
-        assert len(set(units)) == 1
+        assert len(set(clusters)) == 1
         return
     assert found["value"] == pytest.approx(alone["value"]) and found["n"] == len(hits)
     assert 0 <= found["low"] <= alone["low"] + 1e-12 and alone["high"] - 1e-12 <= found["high"] <= 1
@@ -45,21 +45,21 @@ def test_where_nothing_is_shared_the_interval_is_wilsons(hits: list[float]) -> N
 
 def test_the_effect_of_the_design_by_hand() -> None:
     """Twelve prompts of two pairs that always agree: as uncertain as eleven pairs, by Student's quantile for eleven."""
-    hits, units = [1.0, 1.0] * 8 + [0.0, 0.0] * 4, [number // 2 for number in range(24)]
+    hits, clusters = [1.0, 1.0] * 8 + [0.0, 0.0] * 4, [number // 2 for number in range(24)]
     effect = 2 * 12 / 11  # deviations 2 - 4/3 and -4/3, each 3/2 of the binomial's; m / (m - 1)
     variance = (8 * (2 / 3) ** 2 + 4 * (4 / 3) ** 2) * 12 / 11 / 24**2
     assert variance / (2 / 9 / 24) == pytest.approx(effect)
     independent = 24 / effect * (1.959963984540054 / student.ppf(0.975, 11)) ** 2
     expected = proportion(2 / 3 * independent, independent)
-    found = share_of(hits, units)
+    found = share_of(hits, clusters)
     assert (found["low"], found["high"]) == pytest.approx((expected["low"], expected["high"]))
-    assert found["units"] == 12
+    assert found["clusters"] == 12
 
 
 def test_a_mean_over_units_is_a_ratio_of_sums() -> None:
-    values, units = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [0, 0, 1, 2, 3, 4, 4]
-    by_unit = ratio([3.0, 3.0, 4.0, 5.0, 13.0], [2, 1, 1, 1, 2])
-    assert mean(values, units) == {**by_unit, "n": 7, "units": 5}
+    values, clusters = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0], [0, 0, 1, 2, 3, 4, 4]
+    by_cluster = ratio([3.0, 3.0, 4.0, 5.0, 13.0], [2, 1, 1, 1, 2])
+    assert mean(values, clusters) == {**by_cluster, "n": 7, "clusters": 5}
     assert mean(values, range(7)) == mean(values)
 
 
@@ -74,13 +74,13 @@ def test_the_interval_of_ranked_responses_covers_the_accuracy(prompts: int, resp
         quality = random.normal(size=(count, responses))
         error = random.normal(size=(count, responses)) * numpy.exp(spread * random.normal(size=(count, 1)))
         score = quality + error
-        margins, units = [], []
+        margins, clusters = [], []
         for prompt in range(count):
             for i, j in pairs:
                 first = random.random() < expit(quality[prompt, i] - quality[prompt, j])
                 margins.append((score[prompt, i] - score[prompt, j]) * (1 if first else -1))
-                units.append(prompt)
-        return margins, units
+                clusters.append(prompt)
+        return margins, clusters
 
     truth = wins(drawn(20_000)[0])["value"]
     covered = [figure["low"] <= truth <= figure["high"] for figure in (wins(*drawn(prompts)) for _ in range(300))]
@@ -107,7 +107,7 @@ def test_a_reward_models_figures_are_over_prompts() -> None:
     pairs = [held_out(f"p{i}", prompt_ids=[5 + i // 4], chosen="long one", rejected="s") for i in range(48)]
     figures = evaluate_reward(lambda batch: (torch.ones(len(batch)), torch.zeros(len(batch))), pairs, 8)
     for name in ("accuracy", "accuracy_longer_wins", "margin", "loss"):
-        assert (figures[name]["n"], figures[name]["units"]) == (48, 12), name
+        assert (figures[name]["n"], figures[name]["clusters"]) == (48, 12), name
     assert figures["accuracy"]["low"] < proportion(48, 48)["low"]
     alone = [held_out(f"p{i}", prompt_ids=[5 + i], chosen="long one", rejected="s") for i in range(48)]
     figures = evaluate_reward(lambda batch: (torch.ones(len(batch)), torch.zeros(len(batch))), alone, 8)
