@@ -47,7 +47,7 @@ def some_of(clusters: Clusters, wanted: Sequence[bool]) -> Clusters:
 
 
 def mean(values: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
-    """Student's t interval of a mean: of independent values, or over `clusters` of values that hang together (`ratio`)."""
+    """Student's t interval of a mean of independent values, or, by `ratio`, of values that come in `clusters`."""
     n = len(values)
     if n < ENOUGH:
         return too_few(n)
