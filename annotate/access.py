@@ -13,6 +13,7 @@ from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 
 from annotate.models import Membership, Project, Role, User
+from annotate.workflow.exceptions import NoSuchRow
 
 View = Callable[..., HttpResponse]
 Row = TypeVar("Row", bound=Model)
@@ -71,3 +72,13 @@ def require_role(needed: Role) -> Callable[[View], View]:
 def in_project(rows: "QuerySet[Row] | type[Row]", project: Project, **lookup: Any) -> Row:
     """The row of this project, or 404: an id of another project's row opens nothing."""
     return get_object_or_404(rows, project=project, **lookup)
+
+
+def named_in(rows: "QuerySet[Row] | type[Row]", project: Project, field: str, **lookup: Any) -> Row:
+    """As `in_project`, for a number in the body of a request: the error names the `field` that held it."""
+    try:
+        return in_project(rows, project, **lookup)
+    except Http404 as error:
+        number = lookup.get("pk", lookup.get("number"))
+        said = _("This project has no %(field)s %(number)s.") % {"field": field, "number": number}
+        raise NoSuchRow(said, _("Its lists name those that it has."), where=field) from error

@@ -1,19 +1,23 @@
 """The one place where a named error becomes an HTTP status."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 from annotate.workflow.exceptions import UploadRejected, WorkflowError
 
 
 def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's own handler, and ours for `WorkflowError`."""
+    """Every error of the API in one form: `code`, `detail`, `hint`, and `field` where one input is at fault. Where
+    there may be several, `errors` lists them."""
     if isinstance(error, WorkflowError):
         body: dict[str, Any] = {"code": type(error).__name__, "detail": error.message, "hint": error.hint}
         if error.where:
@@ -22,7 +26,34 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
             body["errors"] = [{"line": e.line, "field": e.field, "message": e.message} for e in error.errors]
             body["total"] = error.total
         return Response(body, status=error.status)
-    return exception_handler(error, context)
+    response = exception_handler(error, context)
+    if response is not None:
+        response.data = _in_one_form(error, response.data)
+    return response
+
+
+def _in_one_form(error: Exception, data: Any) -> dict[str, Any]:
+    """Of what DRF's handler answers: {"detail"} of one error, or messages by field."""
+    if not isinstance(error, ValidationError):
+        detail = data["detail"]
+        return {"code": detail.code, "detail": detail, "hint": ""}
+    errors = list(_by_field(data))
+    first = errors[0] if errors else {"field": "", "message": ""}
+    body = {"code": "invalid", "detail": first["message"], "hint": "", "errors": errors, "total": len(errors)}
+    return {**body, "field": first["field"]} if first["field"] else body
+
+
+def _by_field(data: Any, field: str = "") -> Iterator[dict[str, str]]:
+    """The messages, each with the path to its field, as in `models.0`."""
+    if isinstance(data, str):
+        yield {"field": field, "message": data}
+        return
+    under = (
+        data.items() if isinstance(data, dict) else ((n if isinstance(v, dict) else "", v) for n, v in enumerate(data))
+    )
+    for name, value in under:
+        own = "" if name == api_settings.NON_FIELD_ERRORS_KEY else str(name)
+        yield from _by_field(value, ".".join(part for part in (field, own) if part))
 
 
 def problem_response(request: HttpRequest, error: WorkflowError) -> HttpResponse:

@@ -6,7 +6,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotate.access import in_project
+from annotate.access import named_in
 from annotate.api.adjudication_serializers import AdjudicationSerializer, DecisionSerializer, DisputeSerializer
 from annotate.api.door import page_of, project_api
 from annotate.models import Adjudication, Comparison, Judgment, Project, Role
@@ -53,7 +53,9 @@ def adjudication_list(request: Request, project: Project) -> Response:
     rows = kept.filter(comparison__project=project)
     one = request.query_params.get("comparison", "")
     if one:
-        rows = rows.filter(comparison=in_project(Comparison, project, pk=int(one) if one.isdecimal() else 0))
+        rows = rows.filter(
+            comparison=named_in(Comparison, project, "comparison", pk=int(one) if one.isdecimal() else 0)
+        )
     return page_of(
         request, rows.select_related("adjudicator", "guideline_version").order_by("-id"), AdjudicationSerializer
     )
@@ -63,6 +65,6 @@ def _decide(request: Request, project: Project) -> Response:
     form = DecisionSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     given = dict(form.validated_data)
-    comparison = in_project(Comparison, project, pk=given.pop("comparison"))
+    comparison = named_in(Comparison, project, "comparison", pk=given.pop("comparison"))
     word = adjudicate(comparison=comparison, adjudicator=request.user, **given)
     return Response(AdjudicationSerializer(word).data, status=status.HTTP_201_CREATED)

@@ -54,6 +54,12 @@ class GuidelineNotRead(WorkflowError):
     """The current version has not been shown to this person yet."""
 
 
+class NoSuchRow(WorkflowError):
+    """A request names by number what the project does not have; of another project's rows it is said as well."""
+
+    status = 404
+
+
 class NotYourAssignment(WorkflowError):
     """The assignment belongs to somebody else or does not exist."""
 

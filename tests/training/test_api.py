@@ -127,7 +127,7 @@ def test_a_body_that_is_no_run_is_refused(
     as_lead: Client, snapshot: Snapshot, policy: Artifact, wrong: dict[str, Any]
 ) -> None:
     status, told = post(as_lead, RUNS, **{"recipe": "dpo", "model": policy.pk, "snapshot": 1, **wrong})
-    assert status == 400 and set(told) == set(wrong)
+    assert status == 400 and {one["field"] for one in told["errors"]} == set(wrong)
 
 
 @pytest.mark.parametrize("wrong", ["model", "reward_model", "snapshot", "demonstrations"])
@@ -170,7 +170,7 @@ def test_the_list_of_rounds_asks_no_more_for_many_than_for_one(
 @pytest.mark.parametrize("query", ["limit=0", "limit=-1", "limit=abc", "limit=99999999999999999999", "offset=-1"])
 def test_what_is_no_number_of_rows_is_refused_by_name(as_lead: Client, project: Project, query: str) -> None:
     answer = as_lead.get(f"{RUNS}?{query}")
-    assert answer.status_code == 400 and list(answer.json()) == [query.partition("=")[0]]
+    assert answer.status_code == 400 and answer.json()["field"] == query.partition("=")[0]
 
 
 def test_a_list_is_paged(as_lead: Client, project: Project) -> None:
@@ -191,7 +191,7 @@ def test_json_that_nobody_can_use_is_refused(as_lead: Client, project: Project, 
 
 def test_a_field_that_is_spelled_wrongly_starts_nothing(as_lead: Client, snapshot: Snapshot, policy: Artifact) -> None:
     status, told = post(as_lead, RUNS, recipe="dpo", model=policy.pk, snapshot=1, confg={"epochs": 5})
-    assert status == 400 and list(told) == ["confg"] and "config" in told["confg"][0]
+    assert status == 400 and told["field"] == "confg" and "config" in told["detail"]
     assert not Run.objects.exists()
 
 
@@ -201,7 +201,50 @@ def test_a_seed_that_no_generator_takes_is_refused(
 ) -> None:
     for url, asked in ((RUNS, {"recipe": "dpo", "model": policy.pk}), (ROUNDS, {"base_policy": policy.pk})):
         status, told = post(as_lead, url, **asked, snapshot=1, seed=seed)
-        assert status == 400 and list(told) == ["seed"]
+        assert status == 400 and told["field"] == "seed"
+
+
+def test_every_field_at_fault_is_listed_and_the_first_one_named(as_lead: Client, project: Project) -> None:
+    status, told = post(as_lead, RUNS, recipe="dpo", model="x", seed=-1, device="moon")
+    assert status == 400 and told["total"] == 3
+    assert [one["field"] for one in told["errors"]] == ["model", "seed", "device"]
+    assert (told["code"], told["field"], told["detail"]) == ("invalid", "model", told["errors"][0]["message"])
+    status, told = post(as_lead, "/api/v1/projects/garden/playground/", models=[1, "x"])
+    assert status == 400 and told["field"] == "models.1"
+
+
+@pytest.mark.parametrize(
+    ("address", "asked", "field"),
+    [
+        ("runs", {"recipe": "dpo", "model": 404}, "model"),
+        ("runs", {"from": 404}, "from"),
+        ("rounds", {"snapshot": 404, "base_policy": 1}, "snapshot"),
+        ("benches", {"recipe": "dpo", "snapshot": 404, "model": 1}, "snapshot"),
+        ("playground", {"models": [404]}, "models"),
+        ("adjudications", {"comparison": 404, "verdict": "a"}, "comparison"),
+    ],
+)
+def test_a_number_that_the_project_does_not_have_is_named(
+    as_lead: Client, project: Project, address: str, asked: dict[str, Any], field: str
+) -> None:
+    status, told = post(as_lead, f"/api/v1/projects/garden/{address}/", **asked)
+    assert (status, told["code"], told["field"]) == (404, "NoSuchRow", field) and "404" in told["detail"]
+
+
+def test_errors_of_every_kind_have_one_form(as_lead: Client, project: Project, reviewer: User) -> None:
+    as_reviewer = Client()
+    as_reviewer.force_login(reviewer)
+    answers = [
+        Client().get(RUNS),
+        as_reviewer.post(RUNS, {}, content_type="application/json"),
+        as_reviewer.get(f"{RUNS}404/"),
+        as_reviewer.delete(RUNS),
+        as_reviewer.get(f"{RUNS}?round=x"),
+        as_lead.post(RUNS, "{", content_type="application/json"),
+        as_lead.post(RUNS, "a", content_type="text/plain"),
+    ]
+    assert [answer.status_code for answer in answers] == [403, 403, 404, 405, 400, 400, 415]
+    assert all({"code", "detail", "hint"} <= set(answer.json()) for answer in answers)
 
 
 def test_a_playground_of_an_impossible_number_is_not_there(as_lead: Client, project: Project) -> None:

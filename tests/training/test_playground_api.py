@@ -82,8 +82,8 @@ def test_what_is_refused_names_field_and_reason(as_lead: Client, cast: Cast) -> 
         ({"models": [judge.pk]}, 400, "model"),
         ({"models": [one.pk], "blind": True}, 400, "blind"),
         ({"models": [one.pk], "config": {"idle_minutes": 0}}, 400, "playground.idle_minutes"),
-        ({"models": [10**6]}, 404, None),
-        ({"models": [one.pk], "reward_model": 10**6}, 404, None),
+        ({"models": [10**6]}, 404, "models"),
+        ({"models": [one.pk], "reward_model": 10**6}, 404, "reward_model"),
     ):
         found, told = post(as_lead, "", **asked)
         assert (found, told.get("field")) == (status, where), told

@@ -7,7 +7,7 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotate.access import in_project
+from annotate.access import in_project, named_in
 from annotate.api.door import page_of, project_api
 from annotate.models import Project, Role, Snapshot
 from training.api.serializers import BenchSerializer, StartBenchSerializer
@@ -28,8 +28,8 @@ def bench_list(request: Request, project: Project) -> Response:
     form = StartBenchSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     asked: dict[str, Any] = dict(form.validated_data)
-    snapshot = in_project(Snapshot, project, number=asked.pop("snapshot"))
-    model = in_project(Artifact, project, pk=asked.pop("model"))
+    snapshot = named_in(Snapshot, project, "snapshot", number=asked.pop("snapshot"))
+    model = named_in(Artifact, project, "model", pk=asked.pop("model"))
     recipe, config = asked.pop("recipe"), asked.pop("config")
     bench = start_bench(project, recipe, snapshot, model, config, **asked, actor=request.user)
     dispatch_queued()

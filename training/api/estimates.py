@@ -5,7 +5,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotate.access import in_project
+from annotate.access import named_in
 from annotate.api.door import project_api
 from annotate.models import DemonstrationSet, Project, Role, Snapshot
 from training.api.serializers import EstimateSerializer
@@ -30,11 +30,13 @@ def estimate(request: Request, project: Project) -> Response:
     found = asked_of(
         project,
         asked["recipe"],
-        in_project(Artifact, project, pk=asked["model"]),
+        named_in(Artifact, project, "model", pk=asked["model"]),
         asked["config"] if request.method == "POST" else {},
-        snapshot=in_project(Snapshot, project, number=snapshot) if snapshot else None,
-        demonstrations=in_project(DemonstrationSet, project, pk=demonstrations) if demonstrations else None,
-        reward=in_project(Artifact, project, pk=reward, task=Task.REWARD) if reward else None,
+        snapshot=named_in(Snapshot, project, "snapshot", number=snapshot) if snapshot else None,
+        demonstrations=(
+            named_in(DemonstrationSet, project, "demonstrations", pk=demonstrations) if demonstrations else None
+        ),
+        reward=named_in(Artifact, project, "reward_model", pk=reward, task=Task.REWARD) if reward else None,
         machine=device.machine(asked["device"], memory),
     )
     return Response(whole(found.question, found.chosen, found.methods, found.advice))

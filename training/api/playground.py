@@ -10,9 +10,10 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotate.access import in_project
+from annotate.access import named_in
 from annotate.api.door import page_of, project_api
 from annotate.models import Project, Role
+from annotate.workflow.exceptions import NoSuchRow
 from training.api.playground_serializers import (
     MessageSerializer,
     PlaygroundListSerializer,
@@ -48,9 +49,9 @@ def playground_list(request: Request, project: Project) -> Response:
     form = StartPlaygroundSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     asked = dict(form.validated_data)
-    models = [in_project(Artifact, project, pk=pk) for pk in asked.pop("models")]
+    models = [named_in(Artifact, project, "models", pk=pk) for pk in asked.pop("models")]
     scorer = asked.pop("reward_model")
-    reward_model = in_project(Artifact, project, pk=scorer) if scorer is not None else None
+    reward_model = named_in(Artifact, project, "reward_model", pk=scorer) if scorer is not None else None
     session = playground.start_playground(project, models, reward_model=reward_model, **asked, actor=request.user)
     dispatch(session.run)
     return Response(PlaygroundSerializer(session).data, status=status.HTTP_201_CREATED)
@@ -85,7 +86,9 @@ def messages(request: Request, project: Project, run_id: int) -> Response:
 def message(request: Request, project: Project, run_id: int, number: int) -> Response:
     """What there is of the answers; `done` says whether more is to come."""
     turn = conversation_of(_session(project, run_id)).turn(number)
-    return Response(message_as_json(turn)) if turn else _nothing()
+    if turn is None:
+        raise _nothing()
+    return Response(message_as_json(turn))
 
 
 @extend_schema(request=None, responses={200: OpenApiTypes.OBJECT})
@@ -124,7 +127,9 @@ def _score(session: Playground, asked: dict[str, Any]) -> int:
 def scored(request: Request, project: Project, run_id: int, number: int) -> Response:
     rows = conversation_of(_session(project, run_id)).scores
     found = next((row for row in rows if row.number == number), None)
-    return Response(score_as_json(found)) if found else _nothing()
+    if found is None:
+        raise _nothing()
+    return Response(score_as_json(found))
 
 
 @extend_schema(request=None, responses={200: PlaygroundSerializer})
@@ -144,6 +149,5 @@ def end(request: Request, project: Project, run_id: int) -> Response:
     return Response(PlaygroundSerializer(session).data)
 
 
-def _nothing() -> Response:
-    said = _("There is nothing of this number, or it was asked again since.")
-    return Response({"detail": said}, status=status.HTTP_404_NOT_FOUND)
+def _nothing() -> NoSuchRow:
+    return NoSuchRow(_("There is nothing of this number, or it was asked again since."))

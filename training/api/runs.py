@@ -5,10 +5,11 @@ from typing import Any, TypeVar
 from django.db.models import Model
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotate.access import in_project
+from annotate.access import in_project, named_in
 from annotate.api.door import page_of, project_api
 from annotate.models import DemonstrationSet, Project, Role, Snapshot, User
 from training.api.serializers import (
@@ -46,7 +47,7 @@ def run_list(request: Request, project: Project) -> Response:
         related = ("snapshot", "model", "reward_model", "demonstrations", "round", "artifact")
         find_form = FindRunsForm(project, request.query_params)
         if not find_form.is_valid():
-            return Response(find_form.errors, status=status.HTTP_400_BAD_REQUEST)
+            raise ValidationError(find_form.errors)
         return page_of(request, find(project.runs.select_related(*related), find_form.wanted), RunSerializer)
     form = StartRunSerializer(data=request.data)
     form.is_valid(raise_exception=True)
@@ -56,12 +57,12 @@ def run_list(request: Request, project: Project) -> Response:
 
 
 def _start(project: Project, asked: dict[str, Any], actor: User) -> Run:
-    source = _given(Run, project, pk=asked["from"])
+    source = _given(Run, project, "from", pk=asked["from"])
     inputs = {
-        "snapshot": _given(Snapshot, project, number=asked["snapshot"]),
-        "model": _given(Artifact, project, pk=asked.get("model")),
-        "reward_model": _given(Artifact, project, pk=asked["reward_model"]),
-        "demonstrations": _given(DemonstrationSet, project, pk=asked["demonstrations"]),
+        "snapshot": _given(Snapshot, project, "snapshot", number=asked["snapshot"]),
+        "model": _given(Artifact, project, "model", pk=asked.get("model")),
+        "reward_model": _given(Artifact, project, "reward_model", pk=asked["reward_model"]),
+        "demonstrations": _given(DemonstrationSet, project, "demonstrations", pk=asked["demonstrations"]),
         **{name: asked[name] for name in ("seed", "priority", "device") if asked[name] is not None},
     }
     more = {"config": asked["config"], "name": asked["name"], "actor": actor}
@@ -124,11 +125,11 @@ def round_list(request: Request, project: Project) -> Response:
     asked = form.validated_data
     round = start_round(
         project,
-        in_project(Snapshot, project, number=asked["snapshot"]),
-        in_project(Artifact, project, pk=asked["base_policy"]),
+        named_in(Snapshot, project, "snapshot", number=asked["snapshot"]),
+        named_in(Artifact, project, "base_policy", pk=asked["base_policy"]),
         asked["configs"],
         policy=asked["policy"],
-        demonstrations=_given(DemonstrationSet, project, pk=asked["demonstrations"]),
+        demonstrations=_given(DemonstrationSet, project, "demonstrations", pk=asked["demonstrations"]),
         prompts=asked["prompts"],
         seed=asked["seed"],
         actor=request.user,
@@ -155,6 +156,6 @@ def model_list(request: Request, project: Project) -> Response:
     return Response(ArtifactSerializer(artifact).data, status=status.HTTP_201_CREATED)
 
 
-def _given(kind: type[Row], project: Project, **key: int | None) -> Row | None:
+def _given(kind: type[Row], project: Project, field: str, **key: int | None) -> Row | None:
     """The project's row; None where none was named."""
-    return None if None in key.values() else in_project(kind, project, **key)
+    return None if None in key.values() else named_in(kind, project, field, **key)
