@@ -91,7 +91,11 @@ def median(values: Sequence[float]) -> dict[str, Any]:
 
 def wins(margins: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
     """The share of positive margins; a tie counts half."""
-    return share_of([(margin > 0) + 0.5 * (margin == 0) for margin in margins], clusters)
+    return share_of(hits_of(margins), clusters)
+
+
+def hits_of(margins: Sequence[float]) -> list[float]:
+    return [(margin > 0) + 0.5 * (margin == 0) for margin in margins]
 
 
 def share_of(hits: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
@@ -136,22 +140,44 @@ def mean_of_clusters(shares: Sequence[float]) -> dict[str, Any]:
     return {**found, "low": max(found["low"], 0.0), "high": min(found["high"], 1.0)}
 
 
-def mean_of_two(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
-    """(p + q) / 2 of two independent shares. By the delta method its variance is (var p + var q) / 4; the variances are
-    taken, for each side of its own, from the shares' own intervals, which holds near 0 and 1, where p(1-p)/n vanishes:
+def mean_of_two(first: dict[str, Any], second: dict[str, Any], correlation: float = 0.0) -> dict[str, Any]:
+    """(p + q) / 2 of two shares that vary together by `correlation`. By the delta method its variance is
+    (var p + var q + 2 cov) / 4; the variances are taken, for each side of its own, from the shares' own intervals,
+    which holds near 0 and 1, where p(1-p)/n vanishes:
 
-        low = (p+q)/2 - sqrt((p - low_p)^2 + (q - low_q)^2) / 2,   high likewise
+        low = (p+q)/2 - sqrt((p - low_p)^2 + (q - low_q)^2 + 2 correlation (p - low_p)(q - low_q)) / 2,   high likewise
 
     Newcombe 1998, Statistics in Medicine 17:873, method 10; Zou and Donner 2008, Statistics in Medicine 27:1693."""
     value = (first["value"] + second["value"]) / 2
-    below = math.hypot(*(share["value"] - share["low"] for share in (first, second))) / 2
-    above = math.hypot(*(share["high"] - share["value"] for share in (first, second))) / 2
+    below = _combined(*(share["value"] - share["low"] for share in (first, second)), correlation) / 2
+    above = _combined(*(share["high"] - share["value"] for share in (first, second)), correlation) / 2
     return {
         "value": value,
         "low": max(value - below, 0.0),
         "high": min(value + above, 1.0),
         "n": first["n"] + second["n"],
     }
+
+
+def _combined(a: float, b: float, correlation: float) -> float:
+    return math.sqrt(max(a * a + b * b + 2 * correlation * a * b, 0.0))
+
+
+def correlation_of_shares(hits: Sequence[float], is_first: Sequence[bool], clusters: Clusters) -> float:
+    """Of the share of hits in one part of the values with that in the others, as both come in the same clusters: from
+    the linearised contributions of each cluster to the two (as in `ratio`). 0 where every value is one of its own, or
+    one of the two shows no spread."""
+    if clusters is None:
+        return 0.0
+    parts = []
+    for part in (True, False):
+        of_part = [hit for hit, first in zip(hits, is_first, strict=True) if first is part]
+        share, own = sum(of_part) / len(of_part), dict.fromkeys(clusters, 0.0)
+        for hit, first, cluster in zip(hits, is_first, clusters, strict=True):
+            own[cluster] += (hit - share) * (first is part)
+        parts.append(numpy.array(list(own.values())))
+    spread = float(numpy.linalg.norm(parts[0]) * numpy.linalg.norm(parts[1]))
+    return float(parts[0] @ parts[1]) / spread if spread > 0 else 0.0
 
 
 def too_few(n: int) -> dict[str, Any]:

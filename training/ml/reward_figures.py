@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from training.ml.intervals import ENOUGH, Clusters, mean_of_two, some_of, undefined, unless_too_few, wins
+from training.ml.intervals import (
+    ENOUGH,
+    Clusters,
+    correlation_of_shares,
+    hits_of,
+    mean_of_two,
+    some_of,
+    undefined,
+    unless_too_few,
+    wins,
+)
 from training.ml.pairs import Pair
 from training.recipes.words import gettext_noop
 
@@ -115,7 +125,13 @@ def _controlled(
         return undefined(sum(counts.values()), FEW_OF_LENGTH, **counts, enough=ENOUGH)
     both = [_wins_where(part, margins, clusters) for part in (longer, shorter)]
     unknown = next((figure for figure in both if figure["value"] is None), None)
-    return unknown or mean_of_two(*both)
+    if unknown:
+        return unknown
+    either = [one or other for one, other in zip(longer, shorter, strict=True)]
+    hits, is_longer = (
+        [value for value, is_in in zip(row, either, strict=True) if is_in] for row in (hits_of(margins), longer)
+    )
+    return mean_of_two(*both, correlation_of_shares(hits, is_longer, some_of(clusters, either)))
 
 
 def _wins_where(wanted: Sequence[bool], margins: Sequence[float], clusters: Clusters) -> dict[str, Any]:

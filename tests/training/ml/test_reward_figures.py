@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import norm
 
 from annotate.workflow.snapshot_rows import schema_of
 from tests.training.ml.held_out import held_out
-from training.ml.intervals import mean_of_two, proportion
+from training.ml.intervals import correlation_of_shares, mean_of_two, proportion
 from training.ml.pairs import COLUMNS, OPTIONAL
 from training.ml.reward_figures import (
     accuracies_by_group,
@@ -61,6 +63,31 @@ def test_the_interval_of_a_mean_of_two_shares_holds_it_and_stays_within_zero_and
     found = mean_of_two(proportion(data.draw(st.integers(0, n)), n), proportion(data.draw(st.integers(0, m)), m))
     assert 0 <= found["low"] <= found["value"] <= found["high"] <= 1
     assert found["high"] - found["low"] > 0.01
+
+
+def test_the_two_kinds_of_a_prompt_vary_together() -> None:
+    # Of every prompt one pair of each kind; each kind is right in 4 of 8, for the same prompts or for the others.
+    is_longer, prompts = [True, False] * 8, [n // 2 for n in range(16)]
+    same, other = [1.0, 1.0, 0.0, 0.0] * 4, [1.0, 0.0, 0.0, 1.0] * 4
+    assert correlation_of_shares(same, is_longer, prompts) == pytest.approx(1)
+    assert correlation_of_shares(other, is_longer, prompts) == pytest.approx(-1)
+    assert correlation_of_shares(same, is_longer, None) == 0
+    share = proportion(4, 8)
+    assert mean_of_two(share, share, 1.0)["low"] == pytest.approx(share["low"])
+    assert mean_of_two(share, share, -1.0)["low"] == pytest.approx(0.5)
+
+
+def test_the_length_controlled_interval_covers_where_a_prompt_has_pairs_of_both_kinds() -> None:
+    """20 prompts of 8 pairs, each prompt with a difficulty of its own: taken for independent, 90 % are covered."""
+    random, prompts, covered = numpy.random.default_rng(1), numpy.repeat(numpy.arange(20), 8).tolist(), 0
+    truth = float(norm.cdf(0.6 / 2**0.5))
+    kinds = [held_out("l", chosen="cccc", rejected="r"), held_out("s", chosen="c", rejected="rrrr")]
+    for _ in range(300):
+        margins = 0.6 + numpy.repeat(random.normal(size=20), 8) + random.normal(size=160)
+        pairs = [kinds[kind] for kind in random.integers(2, size=160)]
+        found = accuracies_by_length(pairs, margins.tolist(), prompts)["accuracy_length_controlled"]
+        covered += found["low"] <= truth <= found["high"]
+    assert 0.93 <= covered / 300 <= 0.99
 
 
 def test_without_pairs_of_both_kinds_the_length_controlled_accuracy_says_what_is_missing() -> None:
