@@ -75,7 +75,7 @@ def in_project(rows: "QuerySet[Row] | type[Row]", project: Project, **lookup: An
 
 
 def named_in(rows: "QuerySet[Row] | type[Row]", project: Project, field: str, **lookup: Any) -> Row:
-    """As `in_project`, for a number in the body of a request: the error names the `field` that held it."""
+    """As `in_project`, for a number that a request names beside its address: the error names the `field`."""
     try:
         return in_project(rows, project, **lookup)
     except Http404 as error:

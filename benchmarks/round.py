@@ -24,13 +24,18 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=20, help="fresh prompts of the round; two samples each")
     parser.add_argument("--home", default=None, help="an earlier run's folder: its samples are used again")
     options = parser.parse_args()
-    os.environ["PLUMBLINE_HOME"] = options.home or tempfile.mkdtemp(prefix="plumbline-round-")
+    use_home(options.home or tempfile.mkdtemp(prefix="plumbline-round-"))
+    print(json.dumps(measure(options.judgments, options.prompts), indent=2, ensure_ascii=False))
+
+
+def use_home(folder: str) -> None:
+    """From here on everything is made below `folder`, and Django's models can be imported."""
+    os.environ["PLUMBLINE_HOME"] = folder
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
     os.environ.setdefault("PLUMBLINE_LOG_LEVEL", "WARNING")
     import django
 
     django.setup()
-    print(json.dumps(measure(options.judgments, options.prompts), indent=2, ensure_ascii=False))
 
 
 def measure(judgments: int, prompts: int) -> dict[str, Any]:
@@ -46,15 +51,15 @@ def measure(judgments: int, prompts: int) -> dict[str, Any]:
     call_command("demo")
     setup = time.monotonic() - began
     project = Project.objects.get(slug="demo")
-    sampling = _execute(project.runs.filter(recipe="sample", round=None).first())
-    idle = _judge(project, User.objects.get(username="ann"), judgments)
+    sampling = execute(project.runs.filter(recipe="sample", round=None).first())
+    idle = judge(project, User.objects.get(username="ann"), judgments)
     snapshot, _new = freeze(project=project, actor=User.objects.get(username="lead"))
     began = time.monotonic()
     round = start_round(project, snapshot, Artifact.objects.get(project=project, parent=None), prompts=prompts)
     busy: list[float] = []
     judging = threading.Thread(target=_judge_slowly, args=(project, "ben", busy, 40))
     judging.start()
-    stages = [_execute(run) for run in round.runs.order_by("stage")]
+    stages = [execute(run) for run in round.runs.order_by("stage")]
     total = time.monotonic() - began
     judging.join()
     return {
@@ -69,7 +74,7 @@ def measure(judgments: int, prompts: int) -> dict[str, Any]:
     }
 
 
-def _execute(run: Any) -> dict[str, Any]:
+def execute(run: Any) -> dict[str, Any]:
     """Carry a run out in this process and say how long it took; one that is done already is only described."""
     from training.models import RunState
     from training.workflow import evaluation, runner
@@ -87,7 +92,7 @@ def _execute(run: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _judge(project: Any, annotator: Any, number: int) -> list[float]:
+def judge(project: Any, annotator: Any, number: int) -> list[float]:
     """Milliseconds of each submit-and-next."""
     from annotate.models import Choice
     from annotate.workflow.assignment import lease_next
@@ -114,7 +119,7 @@ def _judge_slowly(project: Any, name: str, times: list[float], number: int) -> N
 
     for _ in range(number):
         time.sleep(3)
-        times += _judge(project, User.objects.get(username=name), 1)
+        times += judge(project, User.objects.get(username=name), 1)
     connection.close()
 
 

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from annotate.access import named_in
 from annotate.api.adjudication_serializers import AdjudicationSerializer, DecisionSerializer, DisputeSerializer
+from annotate.api.asked import whole_number
 from annotate.api.door import page_of, project_api
 from annotate.models import Adjudication, Comparison, Judgment, Project, Role
 from annotate.workflow.adjudication import adjudicate
@@ -53,9 +54,7 @@ def adjudication_list(request: Request, project: Project) -> Response:
     rows = kept.filter(comparison__project=project)
     one = request.query_params.get("comparison", "")
     if one:
-        rows = rows.filter(
-            comparison=named_in(Comparison, project, "comparison", pk=int(one) if one.isdecimal() else 0)
-        )
+        rows = rows.filter(comparison=named_in(Comparison, project, "comparison", pk=whole_number(one, "comparison")))
     return page_of(
         request, rows.select_related("adjudicator", "guideline_version").order_by("-id"), AdjudicationSerializer
     )

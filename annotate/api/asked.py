@@ -50,8 +50,11 @@ class Pages(LimitOffsetPagination):
 
 def _rows(request: Request, name: str, least: int, default: int | None) -> int | None:
     raw = request.query_params.get(name)
-    if raw is None or raw == "":
-        return default
+    return default if raw is None or raw == "" else whole_number(raw, name, least)
+
+
+def whole_number(raw: str, name: str, least: int = 1) -> int:
+    """Of a query; raises ValidationError with the name of the field."""
     if not (raw.isascii() and raw.isdecimal() and len(raw) <= DIGITS and int(raw) >= least):
         said = _("This must be a whole number from %(least)s on, of %(digits)s digits at most.")
         raise ValidationError({name: [said % {"least": least, "digits": DIGITS}]})

@@ -71,7 +71,9 @@ def test_withdrawn_and_superseded_words_are_in_the_history(reviewer: User, split
     assert client.get(BASE + f"adjudications/?comparison={one}").json()["results"] == []
     kept = client.get(BASE + f"adjudications/?comparison={one}&history=1").json()["results"]
     assert [row["verdict"] for row in kept] == ["withdrawn", "tie", "a"]
-    assert client.get(BASE + "adjudications/?comparison=x").status_code == 404
+    for query, status in (("x", 400), ("404404", 404)):
+        answer = client.get(BASE + f"adjudications/?comparison={query}")
+        assert (answer.status_code, answer.json()["field"]) == (status, "comparison")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ PHONE = {"width": 390, "height": 844}
 @pytest.fixture
 def small_model(garden: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     """With a config.json, which is all that an estimate reads."""
-    monkeypatch.setattr(device, "products_per_second", lambda: 1e11)
+    monkeypatch.setattr(device, "measured_speed", lambda: {"operations": 2e11, "bytes": 1e10})
     (tmp_path / "config.json").write_text(json.dumps(SIZES))
     return Artifact.objects.create(project=garden, name="small", location=str(tmp_path))
 

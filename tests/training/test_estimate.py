@@ -34,7 +34,7 @@ LORA = 32 * 16 * ((4096 + 4096) + (4096 + 1024))
 
 @pytest.fixture(autouse=True)
 def speed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "products_per_second", lambda: 1e11)
+    monkeypatch.setattr(device, "measured_speed", lambda: {"operations": 2e11, "bytes": 1e10})
 
 
 @pytest.fixture
@@ -79,7 +79,9 @@ def test_the_time_comes_from_the_operations_that_are_given(config: Path) -> None
     asked = ("--recipe", "sft", "--adapter", "full", "--device", "gpu", "--operations", "100")
     told = command(config, *asked, "--examples", "1000", "--tokens", "500", "--epochs", "1")
     matrices = 8_030_261_248 - 2 * 128256 * 4096  # a table of words costs nothing, an output layer only for responses
-    assert told["seconds"] == pytest.approx(6 * matrices * 500_000 / 1e14, rel=0.1)
+    parts = told["seconds_by_part"]
+    assert parts["training"] == pytest.approx(6 * matrices * 500_000 / 1e14, rel=0.1)
+    assert told["seconds"] == pytest.approx(sum(parts.values())) and parts["reading"] == 0
 
 
 def test_the_table_names_every_method_and_says_where_the_time_comes_from(config: Path) -> None:
@@ -146,7 +148,8 @@ def test_a_value_model_on_a_larger_reward_model_takes_that_ones_memory_and_time(
     large = command(small, *asked, "--reward-config", str(config))
     alone = command(small, *asked)
     assert large["memory_bytes"]["activations"] > 3 * alone["memory_bytes"]["activations"]
-    assert large["seconds"] > 3 * alone["seconds"]
+    trained = [told["seconds_by_part"]["training"] for told in (alone, large)]
+    assert trained[1] > 3 * trained[0]
 
 
 def test_an_unknown_architecture_is_said_and_counted_as_far_as_it_goes(tmp_path: Path) -> None:

@@ -28,7 +28,6 @@ def estimate(request: Request, project: Project) -> Response:
     memory = None if asked["memory"] is None else int(asked["memory"] * GIGABYTE)
     snapshot, demonstrations, reward = asked["snapshot"], asked["demonstrations"], asked["reward_model"]
     found = asked_of(
-        project,
         asked["recipe"],
         named_in(Artifact, project, "model", pk=asked["model"]),
         asked["config"] if request.method == "POST" else {},

@@ -55,6 +55,9 @@ class RoundForm(forms.Form):
         self.fields["base_policy"].queryset = policies
         self.fields["base_policy"].initial = first_that_can_be_trained(policies)
         self.fields["demonstrations"].queryset = sets
+        there = gettext("The project has %(n)s of them now; beyond that those compared least are taken.")
+        fresh = self.fields["fresh_prompts"]
+        fresh.help_text = f"{fresh.help_text} {there % {'n': project.prompts.fresh().count()}}"
         self.fields["policy"].choices = [(recipe, gettext(METHODS.get(recipe, recipe))) for recipe in POLICIES]
 
     def clean_policy(self) -> str:

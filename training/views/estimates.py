@@ -7,7 +7,6 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
-from annotate.models import Project
 from annotate.workflow.exceptions import WorkflowError
 from training.forms import DeviceForm, RecipeForm
 from training.models import Artifact
@@ -39,7 +38,7 @@ def is_asked(request: HttpRequest) -> bool:
 
 
 def estimate_context(
-    request: HttpRequest, project: Project, model: Artifact | None, stages: Iterable[RecipeForm], **data: Any
+    request: HttpRequest, model: Artifact | None, stages: Iterable[RecipeForm], **data: Any
 ) -> dict[str, Any]:
     """For the template: the form of the device, and a panel for each stage if they were asked for. A stage that is
     rewarded is so by the reward model that is given, or by the one that a stage beside it trains."""
@@ -50,15 +49,15 @@ def estimate_context(
     trained = next((stage.config for stage in stages if stage.recipe == "reward" and stage.is_valid()), None)
     rewarded = {**data, "reward": data.pop("reward", None) or trained}
     of = {stage.recipe: rewarded if stage.recipe in REWARDED else data for stage in stages}
-    return {"device": form, "panels": [panel(project, model, stage, machine, **of[stage.recipe]) for stage in stages]}
+    return {"device": form, "panels": [panel(model, stage, machine, **of[stage.recipe]) for stage in stages]}
 
 
-def panel(project: Project, model: Artifact | None, stage: RecipeForm, machine: Machine, **data: Any) -> Panel:
+def panel(model: Artifact | None, stage: RecipeForm, machine: Machine, **data: Any) -> Panel:
     if model is None:
         return Panel(stage.recipe, problem=_("Choose a model."))
     if not stage.is_valid():
         return Panel(stage.recipe, problem=_("A setting cannot be used; it is marked when you start."))
     try:
-        return Panel(stage.recipe, asked_of(project, stage.recipe, model, stage.config, machine=machine, **data))
+        return Panel(stage.recipe, asked_of(stage.recipe, model, stage.config, machine=machine, **data))
     except WorkflowError as error:
         return Panel(stage.recipe, problem=words(error))

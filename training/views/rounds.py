@@ -131,7 +131,7 @@ def estimated(request: HttpRequest, project: Project, form: RoundForm, chosen: l
     asked = getattr(form, "cleaned_data", {})
     data = {name: asked.get(name) for name in ("snapshot", "demonstrations")}
     stages = [stage for stage in chosen if stage.recipe != "sample"]
-    return estimate_context(request, project, asked.get("base_policy"), stages, **data)
+    return estimate_context(request, asked.get("base_policy"), stages, **data)
 
 
 def recipes_asked_for(form: RoundForm) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def estimated(request: HttpRequest, project: Project, form: RunForm, settings: R
     asked = getattr(form, "cleaned_data", {})
     data = {name: asked.get(name) for name in ("snapshot", "demonstrations")}
     data["reward"] = asked.get("reward_model")
-    return estimate_context(request, project, asked.get("model"), [settings], **data)
+    return estimate_context(request, asked.get("model"), [settings], **data)
 
 
 def start(project: Project, recipe: str, asked: dict[str, Any], config: dict[str, Any], actor: User) -> Run:

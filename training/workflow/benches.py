@@ -56,7 +56,7 @@ def start_bench(
     _check_recipe(recipe)
     chosen = _checked_methods(recipe, methods, overrides)
     starting.check_inputs(project, recipe, starting.Inputs(model, snapshot))
-    if "adapter" in config:
+    if any("adapter" in settings for settings in (config, *overrides.values())):
         said = _("A bench chooses the adapter itself.")
         hint = _("Leave it out, and say which methods to compare.")
         raise BadConfig(f"{recipe}.adapter: {said}", hint, field="adapter", recipe=recipe, said=said)
@@ -173,7 +173,7 @@ def _refused(
         return found
     try:
         # "full" has a place in every model; why another method has none is told method by method.
-        methods = asked_of(project, recipe, model, {**left, "adapter": "full"}, snapshot=snapshot).methods
+        methods = asked_of(recipe, model, {**left, "adapter": "full"}, snapshot=snapshot).methods
     except (BadInput, BadConfig):
         return found
     for one in methods:

@@ -1,28 +1,31 @@
 """What this machine computes on: its memory, and how fast it multiplies matrices; torch is not asked."""
 
+import json
+import logging
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 
 import psutil
+from django.conf import settings
 
 from training.recipes.estimate import Machine, Speed
+
+PATIENCE = 20  # seconds: a request waits for it, and web servers give up on one after 30
+_measured: dict[str, float] = {}
+_measuring = threading.Lock()
+
+logger = logging.getLogger(__name__)
 
 # Resident beside what belongs to the model: Python and libraries, measured (docs/performance.md).
 PROCESS_BYTES = 600_000_000
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-PRODUCTS = """
-import time, numpy
-one = numpy.ones((1024, 1024), dtype=numpy.float32)
-def product():
-    began = time.perf_counter()
-    one @ one
-    return time.perf_counter() - began
-print(2 * 1024**3 / min(product() for _ in range(8)))
-"""
+# A run on a CPU does so much of what its matrix products would let it do: some half (docs/performance.md).
+SHARE_OF_PRODUCTS = 0.5
 MEBIBYTE = 2**20
 
 
@@ -55,23 +58,33 @@ def machine(device: str = "", memory: int | None = None) -> Machine:
 
 
 def speed(device: str) -> Speed:
-    """By matrix products on the CPU; of a GPU nothing is known before a run has been made there."""
-    if device != "cpu":
+    """What was measured here on the CPU; of a GPU nothing is known before a run has been made there."""
+    measured = measured_speed() if device == "cpu" else {}
+    if not measured:
         return Speed()
-    return Speed("matrix product", operations_per_second=products_per_second())
+    return Speed("matrix product", SHARE_OF_PRODUCTS * measured["operations"], measured["bytes"])
 
 
-@lru_cache(maxsize=1)
-def products_per_second() -> float:
-    """Operations a second of fp32 matrix products, the best of a few; 0 where they cannot be made. In a process of its
-    own, once: a web process is held to one thread, a training run takes every core."""
+def measured_speed() -> dict[str, float]:
+    """{"operations", "bytes"} a second on the CPU (training/ml/speed.py); empty, and tried again the next time, where
+    that cannot be had. In a process of its own, once: a web process is held to one thread and loads no torch."""
+    with _measuring:
+        if not _measured:
+            _measured.update(_measure())
+    return dict(_measured)
+
+
+def _measure() -> dict[str, float]:
     environment = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
-    command = [sys.executable, "-c", PRODUCTS]
+    environment["CUDA_VISIBLE_DEVICES"] = ""
+    command = [sys.executable, "-m", "training.ml.speed"]
+    where = {"env": environment, "cwd": settings.BASE_DIR}
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=True)
-        return float(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError):
-        return 0.0
+        done = subprocess.run(command, **where, capture_output=True, text=True, timeout=PATIENCE, check=True)
+        return {name: float(value) for name, value in json.loads(done.stdout).items()}
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        logger.warning("The speed of this machine could not be measured: %s", error)
+        return {}
 
 
 def _gpu_memory() -> int:

@@ -21,6 +21,12 @@ PART_NAMES = {
     "reward": gettext_noop("Reward model"),
     "kv_cache": gettext_noop("Cache of keys and values"),
 }
+TIME_NAMES = {
+    "loading": gettext_noop("loading"),
+    "reading": gettext_noop("reading the texts once"),
+    "training": gettext_noop("training"),
+    "evaluation": gettext_noop("evaluation"),
+}
 UNITS = (("GB", 1e9), ("MB", 1e6), ("KB", 1e3))
 
 
@@ -58,25 +64,43 @@ def speed_words(question: Question) -> str:
     """Where the time comes from."""
     speed = question.speed
     if speed.source == "earlier run":
-        said = _("Time from the speed of “%(run)s”: %(rate)s tokens/s; other methods by their operations.")
-        return said % {"run": speed.told, "rate": f"{speed.tokens_per_second:.0f}"}
+        return _("Time by how long “%(run)s” took, in proportion to the operations.") % {"run": speed.told}
     if speed.source == "matrix product":
-        said = _("Time from the operations of the tokens, at %(rate)s GFLOP/s: a matrix product, measured here.")
+        said = _("Time by the operations of the tokens, at %(rate)s GFLOP/s: half of what a matrix product did here.")
         return said % {"rate": f"{speed.operations_per_second / 1e9:.0f}"}
     if speed.source == "given":
         said = _("Time from the operations of the tokens, at the %(rate)s GFLOP/s that were given.")
         return said % {"rate": f"{speed.operations_per_second / 1e9:.0f}"}
+    if not question.data.examples:
+        return _("The time is not known without the data that it learns from.")
     return _("The time is not known: no run of this kind has been made on such a device yet.")
 
 
+def times(one: Estimate) -> str:
+    """The parts of its time; nothing where it is not known."""
+    if one.durations is None:
+        return ""
+    parts = (f"{_(TIME_NAMES[name])} {in_short(spent)}" for name, spent in one.durations.parts.items() if spent)
+    return _("Of the time: %(parts)s.") % {"parts": _(", ").join(parts)}
+
+
+def in_short(seconds: float) -> str:
+    """To two digits at most."""
+    if seconds < 100:
+        return _("%(seconds)s s") % {"seconds": f"{seconds:.0f}"}
+    if seconds < 6000:
+        return _("%(minutes)s min") % {"minutes": f"{seconds / 60:.0f}"}
+    return _("%(hours)s h") % {"hours": f"{seconds / 3600:.0f}"}
+
+
 def assumptions(found: Answer) -> str:
-    """What the memory is for: the longest batch that the settings let through."""
+    """What the memory is for: the longest batch that the settings let through. And what the time is made of."""
     work = found.question.work(found.chosen.config)
     said = _("Memory for a batch of %(rows)s texts of %(length)s tokens, %(response)s of them response.")
     words = [said % {"rows": work.rows, "length": work.length, "response": work.response}]
     if work.recipe in DRAWN and found.question.reward is None:
         words.append(_("Its reward model is not known, and taken for a LoRA on the policy's base."))
-    return " ".join(words)
+    return " ".join([*words, times(found.chosen)]).strip()
 
 
 def advice_words(found: Answer) -> str:

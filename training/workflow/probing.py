@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
-from annotate.models import DemonstrationSet, Split
+from annotate.models import DemonstrationSet, Project, Split
 from training.models import Run
 from training.recipes import UNTRAINED
 from training.workflow.probes import PACKAGE, hash_of, shipped_probes
@@ -30,9 +30,9 @@ def material_of(run: Run) -> dict[str, Any]:
     probes = [{"name": shipped.name, "hash": shipped.content_hash, "rows": shipped.rows}]
     for one in run.project.probe_sets.order_by("pk"):
         probes.append({"name": one.name, "hash": one.content_hash, "rows": one.rows})
-    documents = [_shipped_texts()]
+    documents = [shipped_texts()]
     demonstrations = demonstrations_of(run)
-    if demonstrations is not None and (rows := _held_out(demonstrations)):
+    if demonstrations is not None and (rows := held_out_of(demonstrations)):
         documents.append({"name": HELD_OUT, "hash": demonstrations.content_hash, "rows": rows})
     return {"probes": probes, "documents": documents}
 
@@ -42,17 +42,22 @@ def demonstrations_of(run: Run) -> DemonstrationSet | None:
     if run.demonstrations is not None:
         return run.demonstrations
     stage = run.round and run.round.runs.filter(demonstrations__isnull=False).select_related("demonstrations").first()
-    return stage.demonstrations if stage else run.project.demonstration_sets.first()
+    return stage.demonstrations if stage else demonstrations_for(run.project)
+
+
+def demonstrations_for(project: Project) -> DemonstrationSet | None:
+    """Those that policies are asked where neither run nor round has its own."""
+    return project.demonstration_sets.first()
 
 
 @cache
-def _shipped_texts() -> dict[str, Any]:
+def shipped_texts() -> dict[str, Any]:
     lines = (PACKAGE / "texts.jsonl").read_text(encoding="utf-8").split("\n")
     rows = [json.loads(line) for line in lines if line]
     return {"name": SHIPPED_TEXTS, "hash": hash_of(rows), "rows": rows}
 
 
-def _held_out(demonstrations: DemonstrationSet) -> list[dict[str, Any]]:
+def held_out_of(demonstrations: DemonstrationSet) -> list[dict[str, Any]]:
     """The same ones in every run: those whose hashes come first."""
     rows = demonstrations.demonstrations.filter(split=Split.TEST)
     chosen = sorted(rows, key=lambda row: hashlib.sha256(row.key.encode()).digest())[:MOST_TEXTS]

@@ -244,10 +244,16 @@ def reconcile(now: datetime | None = None) -> list[Run]:
 
 
 def _take_back(run: Run) -> bool:
-    """Only if its heart has not begun to beat again in the meantime."""
-    detail = told(
-        gettext_noop("Its worker %(worker)s is gone; it goes on from its last checkpoint."), worker=run.worker
-    )
+    """Only if its heart has not begun to beat again in the meantime. Of a worker on this host it is known whether it
+    is gone; another one's silence may also be its network's."""
+    if workers.is_gone(run.worker):
+        said = gettext_noop("Its worker %(worker)s is gone; it goes on from its last checkpoint.")
+        detail = told(said, worker=run.worker)
+    else:
+        said = gettext_noop(
+            "Nothing was heard of its worker %(worker)s for %(seconds)s seconds; it goes on from its last checkpoint."
+        )
+        detail = told(said, worker=run.worker, seconds=settings.HEARTBEAT_TIMEOUT)
     same = {"attempt": run.attempt, "heartbeat_at": run.heartbeat_at}
     if _move(run, (RunState.RUNNING,), RunState.QUEUED, detail=detail, where=same, lost=True, slot=None):
         return True

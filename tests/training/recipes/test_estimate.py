@@ -18,7 +18,8 @@ from training.recipes.estimate.adapters import parameters
 from training.recipes.estimate.families import LLAMA_KIN
 from training.recipes.estimate.memory import memory
 from training.recipes.estimate.table import ESTIMATED, estimate
-from training.recipes.estimate.workload import workload
+from training.recipes.estimate.throughput import REFERENCED, Clock
+from training.recipes.estimate.workload import DRAWN, workload
 from training.recipes.reward import RewardConfig
 
 pytestmark = pytest.mark.not_db
@@ -38,7 +39,7 @@ ADAPTERS = st.sampled_from([name for name in METHODS if name != HEAD])
 
 
 def question(recipe: str, machine: Machine | None = None, speed: Speed | None = None) -> Question:
-    return Question(MODEL, recipe, machine or Machine(), Data(100, 200), speed or Speed("given", 0, 1e12))
+    return Question(MODEL, recipe, machine or Machine(), Data(100, 200), speed or Speed("given", 1e12))
 
 
 @settings(deadline=None)
@@ -89,11 +90,62 @@ def test_only_the_score_is_trained_of_a_reward_model_by_its_head() -> None:
     assert memory(MODEL, one, workload("reward", one), "cpu").total < whole.total
 
 
-def test_the_speed_of_one_method_is_not_taken_for_that_of_another() -> None:
-    measured = Speed("earlier run", tokens_per_second=100.0, operations_per_second=1e12)
-    first, second, *_ = every_method(question("dpo", speed=measured), load("dpo", {}))
-    assert first.seconds == 100 * 200 / 100.0
-    assert second.seconds == every_method(question("dpo"), load("dpo", {}))[1].seconds
+def test_what_an_earlier_run_took_corrects_its_own_parts_of_every_method() -> None:
+    measured = Speed("earlier run", 1e12, learning=3.0, rest=0.5)
+    both = (every_method(question("dpo", speed=speed), load("dpo", {})) for speed in (measured, None))
+    for slow, plain in zip(*both, strict=True):
+        assert slow.durations.training == pytest.approx(3 * plain.durations.training)
+        assert slow.durations.rest == pytest.approx(plain.durations.rest / 2)
+
+
+@pytest.mark.parametrize("recipe", ESTIMATED)
+def test_every_part_of_a_run_takes_its_time(recipe: str) -> None:
+    """What is kept from an earlier run is not read again, and whatever there is more of takes longer."""
+    bare = Data(100, 200, 50)
+    more = {
+        "loading": [],
+        "training": [replace(bare, examples=200)],
+        "evaluation": [replace(bare, held_out=30), *([replace(bare, probed=5000)] if recipe != "reward" else [])],
+        "reading": [replace(bare, examples=200), replace(bare, held_out=30)] if recipe in REFERENCED else [],
+    }
+    config = load(recipe, {"max_length": 256, "max_new_tokens": 64} if recipe in DRAWN else {"max_length": 256})
+
+    def parts(data: Data) -> dict[str, float]:
+        return estimate(replace(question(recipe), data=data), config).durations.parts
+
+    for part, larger in more.items():
+        for data in larger:
+            assert parts(data)[part] > parts(bare)[part]
+    assert (parts(bare)["reading"] > 0) == (recipe in REFERENCED)
+    assert parts(replace(bare, kept=frozenset(["reference"])))["reading"] == 0
+    probed = replace(bare, held_out=30, probed=5000)
+    assert (parts(replace(probed, kept=frozenset(["probes"]))) == parts(probed)) == (recipe == "reward")
+
+
+def test_a_prompt_that_is_computed_once_for_both_sides_is_counted_once() -> None:
+    """On a GPU, where flash attention cannot do it, twice."""
+    known = Data(100, 200, 60)
+    for machine, each in ((Machine("cpu"), 140), (Machine("gpu"), 200)):
+        found, one = (
+            estimate(replace(question("dpo", machine), data=data), load("dpo", {})).durations.training
+            for data in (known, Data(100, 1))
+        )
+        assert found == pytest.approx(each * one)
+
+
+def test_a_step_of_few_rows_waits_for_the_weights_and_one_of_many_for_the_products() -> None:
+    config, work = load("ppo", {}), workload("ppo", load("ppo", {}))
+    clock = Clock(MODEL, config, parameters(MODEL, config, "policy"), work, Speed("given", 1e12, 1e9))
+    assert clock.draws(1, 10, 1) == pytest.approx(10 * 4 * MODEL.policy / 1e9)
+    assert clock.draws(4, 10, 4) == clock.draws(1, 10, 1)
+    assert clock.draws(4000, 10, 4000) == pytest.approx(10 * 2 * 4000 * MODEL.policy / 1e12)
+    assert clock.draws(0, 10, 4) == 0
+    assert clock.draws(64, 10, 32) == pytest.approx(2 * clock.draws(32, 10, 32))
+
+
+def test_without_a_speed_or_data_there_is_no_time() -> None:
+    assert estimate(question("dpo", speed=Speed()), load("dpo", {})).seconds is None
+    assert estimate(replace(question("ppo"), data=Data(0, 0)), load("ppo", {})).seconds is None
 
 
 @pytest.mark.parametrize("family", LLAMA_KIN)
@@ -131,7 +183,7 @@ def test_adapters_of_an_ensemble_cost_their_number_of_times_and_are_not_computed
     one, three = estimate(asked, alone), estimate(asked, several)
     head = 3 * MODEL.width
     assert three.parameters.trainable - head == 3 * (one.parameters.trainable - head)
-    assert three.seconds == pytest.approx(3 * one.seconds, rel=0.01)
+    assert three.durations.training == pytest.approx(3 * one.durations.training, rel=0.01)
     assert three.memory.total > one.memory.total
     with pytest.raises(RecipeError, match="another member"):
         estimate(asked, load("reward", {"ensemble_of": "adapters", "members": 3, "gradient_checkpointing": "on"}))

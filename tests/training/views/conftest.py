@@ -93,6 +93,7 @@ def complete(run: Run, metrics: dict[str, Any], dropped: list[dict[str, str]] | 
         manifest=manifest,
     )
     assert runs.finish(run, RunState.SUCCEEDED)
-    rounds.advance(run.round)
+    if run.round:
+        rounds.advance(run.round)
     run.refresh_from_db()
     return artifact

@@ -135,6 +135,7 @@ def test_on_an_encoder_what_was_made_for_decoders_is_refused(
         ({"overrides": {"magic": {}}}, BadInput, "no adapter method “magic”"),
         ({"methods": ["lora"]}, BadInput, "nothing to compare: 1 of"),
         ({"config": {"adapter": "lora"}}, BadConfig, "chooses the adapter itself"),
+        ({"overrides": {"lora": {"adapter": "full"}}}, BadConfig, "chooses the adapter itself"),
         ({"config": {"epochs": 0}}, BadConfig, "epochs"),
         ({"overrides": {"ia3": {"rnk": 3}}}, BadConfig, "rnk"),
     ],

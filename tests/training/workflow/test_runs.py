@@ -114,7 +114,7 @@ def test_a_lost_worker_gives_its_run_back(run: Run) -> None:
     assert [taken.pk for taken in runs.reconcile(later)] == [run.pk]
     run.refresh_from_db()
     assert (run.state, run.slot) == (RunState.QUEUED, None)
-    assert "somewhere:1 is gone" in run.events.last().detail
+    assert f"heard of its worker somewhere:1 for {settings.HEARTBEAT_TIMEOUT} seconds" in run.events.last().detail
 
 
 def test_a_dead_process_of_this_host_is_noticed_sooner(run: Run) -> None:
@@ -123,6 +123,7 @@ def test_a_dead_process_of_this_host_is_noticed_sooner(run: Run) -> None:
     runs.claim(run, "here:gpu0", f"{socket.gethostname()}:{gone.pid}")
     soon = timezone.now() + runs.MISSED_BEATS + timedelta(seconds=1)
     assert len(runs.reconcile(soon)) == 1
+    assert f":{gone.pid} is gone" in run.events.last().detail
 
 
 def test_a_living_process_of_this_host_is_given_the_whole_timeout(run: Run) -> None:

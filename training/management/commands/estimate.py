@@ -46,6 +46,12 @@ class Command(BaseCommand):
             "--tokens", type=options.positive(1e7, zero=True), default=0.0, help="Of an example (default: the longest)."
         )
         parser.add_argument(
+            "--held-out",
+            type=options.whole_number(0, 10**12),
+            default=0,
+            help="Examples that it is measured on (default: none).",
+        )
+        parser.add_argument(
             "--response-tokens",
             type=options.whole_number(1, 10**7),
             help="Of the longest example (default: half of it).",
@@ -64,14 +70,13 @@ class Command(BaseCommand):
             trained = given["recipe"] in DRAWN and isinstance(settings.get("reward"), dict)
             reward = settings.pop("reward") if trained else {}
             machine = device.machine(given["device"], memory)
-            speed = device.speed(machine.device)
-            if given["operations"]:
-                speed = Speed("given", operations_per_second=given["operations"] * 1e12)
+            operations = given["operations"]
+            speed = Speed("given", operations * 1e12) if operations else device.speed(machine.device)
             asked = estimates.question(
                 configs.read_config(given["config"]),
                 given["recipe"],
                 machine,
-                Data(given["examples"], given["tokens"]),
+                Data(given["examples"], given["tokens"], held_out=given["held_out"]),
                 speed,
                 given["response_tokens"],
                 described(given["recipe"], given["reward_config"], reward, given["config"]),

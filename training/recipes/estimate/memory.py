@@ -54,9 +54,7 @@ class Precision:
 def memory(model: Architecture, config: Any, work: Workload, device: str, reward: Rewarder | None = None) -> Memory:
     """Of a recipe that draws beside `reward`, where that is not known beside one like the policy. Raises RecipeError as
     `parameters` does."""
-    # On a GPU it may be flash attention, which cannot do that (training/ml/row_attention.py).
-    once = device == "cpu" and work.recipe in PAIRS and model.family in FAMILIES - MAY_HAVE_WINDOWS
-    work = replace(work, prompts_once=once)
+    work = with_prompts_once(model, work, device)
     counted, precision = parameters(model, config, work.task), Precision.on(device, config)
     parts = dict.fromkeys(PARTS, 0)
     parts["weights"] = weights(model, config, counted, precision, work)
@@ -69,6 +67,12 @@ def memory(model: Architecture, config: Any, work: Workload, device: str, reward
         parts["kv_cache"] = 2 * model.layers * model.keys * work.drawn * work.length * precision.base
     parts["activations"] = _activations(model, config, work, counted, precision, parts, reward)
     return Memory(parts)
+
+
+def with_prompts_once(model: Architecture, work: Workload, device: str) -> Workload:
+    """On a GPU it may be flash attention, which cannot do that (training/ml/row_attention.py)."""
+    once = device == "cpu" and work.recipe in PAIRS and model.family in FAMILIES - MAY_HAVE_WINDOWS
+    return replace(work, prompts_once=once)
 
 
 def weights(model: Architecture, config: Any, counted: Parameters, precision: Precision, work: Workload) -> int:

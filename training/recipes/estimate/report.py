@@ -23,6 +23,7 @@ def as_dict(question: Question, found: Estimate) -> dict[str, Any]:
         "process_bytes": question.machine.process,
         "disk_bytes": found.disk,
         "seconds": found.seconds,
+        "seconds_by_part": found.durations.parts if found.durations else None,
         "fits": found.fits if question.machine.memory is not None else None,
     }
 
@@ -46,8 +47,11 @@ def whole(question: Question, chosen: Estimate, table: list[Estimate], advice: A
             "tokens_per_example": question.data.tokens or None,
             "reward_model": None if question.recipe not in DRAWN else "given" if question.reward else "assumed",
             "speed": question.speed.source,
-            "operations_per_second": question.speed.operations_per_second or None,
-            "tokens_per_second": question.speed.tokens_per_second or None,
+            "operations_per_second": None if question.speed.nominal else question.speed.operations_per_second or None,
+            "bytes_per_second": None if question.speed.nominal else question.speed.bytes_per_second or None,
+            "held_out": question.data.held_out,
+            "probed_tokens": question.data.probed,
+            "earlier_run": question.speed.told or None,
         },
         "methods": [as_dict(question, one) for one in table],
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from training.recipes import RECIPES, UNTRAINED, load
@@ -11,9 +11,9 @@ from training.recipes.estimate.adapters import Parameters, methods_for, paramete
 from training.recipes.estimate.checkpointing import settled
 from training.recipes.estimate.disk import disk
 from training.recipes.estimate.layout import Architecture
-from training.recipes.estimate.memory import Memory, Precision, memory, weights
+from training.recipes.estimate.memory import Memory, Precision, memory, weights, with_prompts_once
 from training.recipes.estimate.players import Rewarder, beside
-from training.recipes.estimate.throughput import Data, Speed, seconds
+from training.recipes.estimate.throughput import Data, Durations, Speed, durations
 from training.recipes.estimate.workload import Workload, workload
 from training.recipes.words import gettext_noop
 
@@ -43,9 +43,14 @@ class Estimate:
     parameters: Parameters | None = None
     memory: Memory | None = None
     disk: dict[str, int] | None = None
-    seconds: float | None = None
+    durations: Durations | None = None
     fits: bool = True
     refused: RecipeError | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """Of the whole run; None where the speed is not known."""
+        return self.durations.total if self.durations else None
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,7 @@ def estimate(question: Question, config: Any) -> Estimate:
     computed = _settled(question, config, work, counted)
     reward = beside(question.reward, question.model, config, work)
     held = memory(question.model, computed, work, question.machine.device, reward)
+    timed = with_prompts_once(question.model, work, question.machine.device)
     return Estimate(
         recipe=question.recipe,
         adapter=config.adapter,
@@ -84,7 +90,7 @@ def estimate(question: Question, config: Any) -> Estimate:
         parameters=counted,
         memory=held,
         disk=disk(question.model, config, counted),
-        seconds=seconds(question.model, computed, counted, work, question.data, question.speed, reward),
+        durations=durations(question.model, computed, counted, timed, question.data, question.speed, reward),
         fits=question.machine.fits(held.total),
     )
 
@@ -99,20 +105,11 @@ def _settled(question: Question, config: Any, work: Workload, counted: Parameter
 
 
 def every_method(question: Question, config: Any) -> list[Estimate]:
-    """The same settings with each adapter method, in the order in which the recipe offers them. A measured speed
-    is that of the chosen method alone: the others' comes from the operations."""
+    """The same settings with each adapter method, in the order in which the recipe offers them."""
     found = []
     for name in methods_for(question.recipe):
-        asked = question
-        if name != config.adapter and question.speed.tokens_per_second:
-            slower = Speed("matrix product", operations_per_second=question.speed.operations_per_second)
-            asked = Question(**{**_of(question), "speed": slower})
         try:
-            found.append(estimate(asked, load(question.recipe, {**asdict(config), "adapter": name})))
+            found.append(estimate(question, load(question.recipe, {**asdict(config), "adapter": name})))
         except RecipeError as error:
             found.append(Estimate(question.recipe, name, config, refused=error))
     return found
-
-
-def _of(question: Question) -> dict[str, Any]:
-    return {field.name: getattr(question, field.name) for field in fields(question)}
