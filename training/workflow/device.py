@@ -24,8 +24,8 @@ logger = logging.getLogger(__name__)
 # Resident beside what belongs to the model: Python and libraries, measured (docs/performance.md).
 PROCESS_BYTES = 600_000_000
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-# A run on a CPU does so much of what its matrix products would let it do: some half (docs/performance.md).
-SHARE_OF_PRODUCTS = 0.5
+# A run on a CPU does so much of what its matrix products would let it do (docs/performance.md).
+SHARE_OF_PRODUCTS = 0.45
 MEBIBYTE = 2**20
 
 

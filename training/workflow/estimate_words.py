@@ -8,6 +8,7 @@ from django.utils.translation import gettext_noop, ngettext
 from training.recipes import RECIPES
 from training.recipes.estimate import DRAWN, Advice, Estimate, Question
 from training.recipes.titles import ADAPTERS
+from training.workflow.device import SHARE_OF_PRODUCTS
 from training.workflow.estimates import Answer
 from training.workflow.told import in_readers_language
 
@@ -66,8 +67,11 @@ def speed_words(question: Question) -> str:
     if speed.source == "earlier run":
         return _("Time by how long “%(run)s” took, in proportion to the operations.") % {"run": speed.told}
     if speed.source == "matrix product":
-        said = _("Time by the operations of the tokens, at %(rate)s GFLOP/s: half of what a matrix product did here.")
-        return said % {"rate": f"{speed.operations_per_second / 1e9:.0f}"}
+        said = _(
+            "Time by the operations of the tokens, at %(rate)s GFLOP/s: %(share)s %% of what a matrix product did here."
+        )
+        share = f"{100 * SHARE_OF_PRODUCTS:.0f}"
+        return said % {"rate": f"{speed.operations_per_second / 1e9:.0f}", "share": share}
     if speed.source == "given":
         said = _("Time from the operations of the tokens, at the %(rate)s GFLOP/s that were given.")
         return said % {"rate": f"{speed.operations_per_second / 1e9:.0f}"}
