@@ -1,6 +1,5 @@
 """The forms and pages of the right wing in a real browser: settings that come and go, curves, a queue that fills."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ from playwright.sync_api import Page, expect
 from annotate.models import Judgment, Project
 from tests.browser.conftest import Open
 from tests.factories import make_comparisons
+from tests.training import small_model as small
 from tests.training.views.conftest import begin, complete, step, write_progress
-from tests.training.views.test_estimates import SIZES
 from tests.training.views.test_round_methods import written
 from training.models import Artifact, Round, Run
 from training.workflow import device, rounds, runs, sampling
@@ -23,9 +22,8 @@ PHONE = {"width": 390, "height": 844}
 @pytest.fixture
 def small_model(garden: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     """With a config.json, which is all that an estimate reads."""
-    monkeypatch.setattr(device, "measured_speed", lambda: {"operations": 2e11, "bytes": 1e10})
-    (tmp_path / "config.json").write_text(json.dumps(SIZES))
-    return Artifact.objects.create(project=garden, name="small", location=str(tmp_path))
+    monkeypatch.setattr(device, "measured_speed", lambda: small.SPEED)
+    return small.small_model(garden, tmp_path)
 
 
 def _fits(page: Page) -> bool:

@@ -43,7 +43,7 @@ def test_a_bench_whose_command_was_ended_goes_on(project: Project, policy: Artif
     with pytest.raises(CommandError, match="has failed or was cancelled"):
         call_command("peft_bench", "garden", "--resume", "1")
     assert _json("peft_bench", "garden", "--resume", 1, "--wait")["state"] == "done"
-    assert begun.events.filter(detail__contains="nobody@nowhere is gone").exists()
+    assert begun.events.filter(detail__contains="heard of its worker nobody@nowhere").exists()
 
 
 def test_without_wait_the_run_is_left_to_the_worker(project: Project, policy: Artifact) -> None:

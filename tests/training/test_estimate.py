@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from annotate.models import Project, User
+from tests.training.small_model import SPEED
 from training.models import Artifact, Task
 from training.recipes.estimate.memory import PARTS
 from training.workflow import device
@@ -34,7 +35,7 @@ LORA = 32 * 16 * ((4096 + 4096) + (4096 + 1024))
 
 @pytest.fixture(autouse=True)
 def speed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "measured_speed", lambda: {"operations": 2e11, "bytes": 1e10})
+    monkeypatch.setattr(device, "measured_speed", lambda: SPEED)
 
 
 @pytest.fixture

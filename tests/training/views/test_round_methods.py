@@ -133,7 +133,7 @@ def test_the_form_asks_the_database_no_more_for_many_models_than_for_one(
         Artifact.objects.create(
             project=project, name=f"m{number}", location="/x", is_adapter=number % 2 == 0, parent=base
         )
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(17):
         as_lead.get(URL)
 
 
