@@ -12,7 +12,8 @@ from tests.training.workflow.test_benches import finish, run_of, share
 from training.models import Artifact, Bench, RunState
 from training.workflow.benches import start_bench
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+# What scripts and styles make of a page is the same on every database; what it says, the tests of its view look at.
+pytestmark = [pytest.mark.browser, pytest.mark.not_db, pytest.mark.timeout(120)]
 ADDRESS = "/p/garden/benches/1/"
 
 

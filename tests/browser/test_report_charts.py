@@ -7,7 +7,7 @@ from annotate.models import Project
 from tests.browser.conftest import Open
 from tests.training.compared import bring, tournament
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.not_db]  # what scripts draw is the same on every database
 
 
 @pytest.fixture

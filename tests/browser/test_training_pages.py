@@ -15,7 +15,8 @@ from tests.training.views.test_round_methods import written
 from training.models import Artifact, Round, Run
 from training.workflow import device, rounds, runs, sampling
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+# What scripts and styles make of a page is the same on every database; what it says, the tests of its view look at.
+pytestmark = [pytest.mark.browser, pytest.mark.not_db, pytest.mark.timeout(120)]
 PHONE = {"width": 390, "height": 844}
 
 
