@@ -16,8 +16,9 @@ from annotate.workflow.judging import submit_judgment
 from annotate.workflow.snapshots import freeze
 from tests.training.fixture_model import build_fixture_model
 from tests.training.planted import planted_rows
+from tests.training.small_model import SPEED
 from training.models import Artifact
-from training.workflow import runner
+from training.workflow import device, runner
 from training.workflow.artifacts import register_base
 
 PAIRS = 24
@@ -26,6 +27,12 @@ PAIRS = 24
 @pytest.fixture(scope="session")
 def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_fixture_model(tmp_path_factory.mktemp("fixture") / "model")
+
+
+@pytest.fixture
+def speed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measuring takes seconds, and its result is another every time."""
+    monkeypatch.setattr(device, "measured_speed", lambda: SPEED)
 
 
 @pytest.fixture

@@ -13,11 +13,10 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from annotate.models import Project, User
-from tests.training.small_model import SPEED
 from training.models import Artifact, Task
 from training.recipes.estimate.memory import PARTS
-from training.workflow import device
 
+pytestmark = pytest.mark.usefixtures("speed_is_known")
 LLAMA_3_8B: dict[str, Any] = {
     "model_type": "llama",
     "vocab_size": 128256,
@@ -31,11 +30,6 @@ LLAMA_3_8B: dict[str, Any] = {
 }
 # Rank 16 beside queries (4096 to 4096) and values (4096 to 1024) of 32 layers.
 LORA = 32 * 16 * ((4096 + 4096) + (4096 + 1024))
-
-
-@pytest.fixture(autouse=True)
-def speed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "measured_speed", lambda: SPEED)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +13,7 @@ import pyarrow.parquet
 
 from annotate.models import DemonstrationSet, Project, Snapshot, Split
 from annotate.workflow import snapshots
+from annotate.workflow.intake import content_hash
 from training.models import Artifact, ProbeSet, Run, RunState
 from training.recipes import load
 from training.recipes.adapters import HEAD
@@ -104,9 +104,7 @@ def _mean_lengths(path: str, recipe: str) -> Lengths:
 def _distinct_prompts(train: str, test: str) -> tuple[int, int] | None:
     """A recipe that draws answers each prompt once, and is measured on those that it does not learn from."""
     try:
-        learned, held_out = (
-            {json.dumps(row["prompt"], sort_keys=True) for row in _rows(path, ["prompt"])} for path in (train, test)
-        )
+        learned, held_out = ({content_hash(row["prompt"]) for row in _rows(path, ["prompt"])} for path in (train, test))
     except (OSError, pyarrow.ArrowException):
         return None
     return len(learned), len(held_out - learned)
@@ -156,10 +154,8 @@ def kept_from(
     """What runs on the same model, in the same precision, have kept: it is not computed again."""
     found: set[Kept] = set()
     for run in earlier:
-        packed = "qlora" in (run.config.get("adapter"), settings.get("adapter"))
-        if _on_cpu(run) != (machine.device == "cpu") or (
-            packed and run.config.get("adapter") != settings.get("adapter")
-        ):
+        packed = [one.get("adapter") == "qlora" for one in (run.config, settings)]
+        if _on_cpu(run) != (machine.device == "cpu") or packed[0] != packed[1]:
             continue
         if is_probed(run):
             found.add("probes")

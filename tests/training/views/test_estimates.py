@@ -10,22 +10,15 @@ from django.test import Client
 from annotate.models import Project, Snapshot
 from tests.training.fixture_model import build_fixture_model
 from tests.training.gguf_file import write_gguf
-from tests.training.small_model import SIZES, SPEED, small_model
+from tests.training.small_model import SIZES, small_model
 from tests.training.views.test_forms import sent_back
 from training.models import Artifact, Round, Run, Task
 from training.recipes.adapters import METHODS
 from training.recipes.estimate import read_architecture
-from training.workflow import device
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("speed_is_known")]
 RUNS, ROUNDS = "/p/garden/runs/new/", "/p/garden/rounds/new/"
 HTMX = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "estimate"}
-
-
-@pytest.fixture(autouse=True)
-def speed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measuring takes seconds, and its result is another every time."""
-    monkeypatch.setattr(device, "measured_speed", lambda: SPEED)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from annotate.models import Project, Snapshot
 from annotate.workflow import snapshots
 from tests.training.planted import row, write_rows
-from tests.training.small_model import SPEED, small_model
+from tests.training.small_model import small_model
 from tests.training.views.conftest import complete
 from training.models import Artifact, Run
 from training.recipes.estimate import Speed
@@ -20,14 +20,8 @@ from training.workflow.estimate_words import speed_words
 from training.workflow.estimated_times import data_of, earlier_runs, kept_from, speed_for
 from training.workflow.probes import import_probes
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("speed_is_known")]
 MEASURED = device.measured_speed
-
-
-@pytest.fixture(autouse=True)
-def speed_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Measuring takes seconds, and its result is another every time."""
-    monkeypatch.setattr(device, "measured_speed", lambda: SPEED)
 
 
 @pytest.fixture
