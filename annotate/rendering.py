@@ -1,5 +1,6 @@
 """The one way in which text of a model or a person becomes HTML: Markdown, then the sanitiser (invariant 9)."""
 
+import re
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +19,18 @@ from pygments.util import ClassNotFound
 
 # Beyond these, text is shown as it stands: a page must never hang on one response.
 LONGEST_MARKDOWN = 50_000
-LONGEST_CODE = 20_000
+LONGEST_CODE = 5_000
+# A response names its language itself, and many lexers take seconds, or minutes, for a few thousand characters that
+# repeat. These do not, as a test finds of each. By the names that Pygments gives them; S is R.
+LEXERS = {
+    *("Bash", "C", "C++", "CSS", "Dart", "Diff", "Docker", "Go", "HTML", "Haskell", "JSON", "JavaScript", "Julia"),
+    *("Kotlin", "Lua", "PHP", "PowerShell", "Python", "Ruby", "Rust", "S", "SCSS", "SQL", "Scala", "Swift", "TOML"),
+    *("TeX", "XML", "YAML"),
+}
+# Languages whose own lexer is a slow one, and which look alike.
+READ_AS = dict.fromkeys(("java", "c#", "csharp", "cs", "ts", "tsx", "typescript", "jsx"), "javascript")
+# Empty room is what most lexers, these too, look through again and again.
+EMPTY_ROOM = re.compile(r"\s{200}")
 
 TAGS = {
     *("p", "br", "hr", "strong", "em", "s", "a", "span", "blockquote", "ul", "ol", "li", "code", "pre"),
@@ -52,18 +64,26 @@ def _clean(html: str) -> str:
 
 
 def _highlighted(code: str, language: str, _attributes: str) -> str:
-    if not language or len(code) > LONGEST_CODE:
+    """Nothing, which leaves the code plain, where the language is not known or could take long."""
+    if not language or EMPTY_ROOM.search(code):
         return ""
     try:
-        lexer = get_lexer_by_name(language, stripnl=False)
+        lexer = get_lexer_by_name(READ_AS.get(language.lower(), language), stripnl=False)
     except ClassNotFound:
+        return ""
+    if lexer.name not in LEXERS:
         return ""
     return highlight(code, lexer, HtmlFormatter(nowrap=True))
 
 
 def _tame(state: StateCore) -> None:
-    """Headings go below those of the page; alignment is an attribute, since styles are not let through."""
+    """Headings go below those of the page; alignment is an attribute, since styles are not let through; of all the code
+    in a text no more than LONGEST_CODE is highlighted."""
+    left = LONGEST_CODE
     for token in state.tokens:
+        if token.type == "fence":
+            left -= len(token.content)
+            token.info = token.info if left >= 0 else ""
         token.tag = HEADINGS.get(token.tag, token.tag)
         if align := ALIGNMENT.get(str(token.attrs.pop("style", ""))):
             token.attrs["align"] = align

@@ -1,6 +1,7 @@
 """What all of the API does alike: how a body is read, what a request may name, and how a list is paged."""
 
 import json
+from collections.abc import Iterable
 from typing import IO, Any
 
 from django.utils.translation import gettext as _
@@ -10,7 +11,9 @@ from rest_framework.pagination import LimitOffsetPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 
-DIGITS = 9  # of a number of rows; more would be no page of anything
+MOST = 10**9 - 1  # more rows would be no page of anything
+# Rows of an answer, which is built in memory.
+LONGEST_PAGE = 1000
 
 
 class StrictJSONParser(JSONParser):
@@ -42,20 +45,28 @@ class Pages(LimitOffsetPagination):
     """`?limit=` and `?offset=`; what is no number of rows is refused by name."""
 
     def get_limit(self, request: Request) -> int | None:
-        return _rows(request, "limit", 1, self.default_limit)
+        return _rows(request, "limit", 1, self.default_limit, LONGEST_PAGE)
 
     def get_offset(self, request: Request) -> int:
-        return _rows(request, "offset", 0, 0) or 0
+        return _rows(request, "offset", 0, 0, MOST) or 0
 
 
-def _rows(request: Request, name: str, least: int, default: int | None) -> int | None:
+def _rows(request: Request, name: str, least: int, default: int | None, most: int) -> int | None:
     raw = request.query_params.get(name)
-    return default if raw is None or raw == "" else whole_number(raw, name, least)
+    return default if raw is None or raw == "" else whole_number(raw, name, least, most)
 
 
-def whole_number(raw: str, name: str, least: int = 1) -> int:
+def whole_number(raw: str, name: str, least: int = 1, most: int = MOST) -> int:
     """Of a query; raises ValidationError with the name of the field."""
-    if not (raw.isascii() and raw.isdecimal() and len(raw) <= DIGITS and int(raw) >= least):
-        said = _("This must be a whole number from %(least)s on, of %(digits)s digits at most.")
-        raise ValidationError({name: [said % {"least": least, "digits": DIGITS}]})
+    # Few digits before int(), which refuses to read a number of thousands of them.
+    if not (raw.isascii() and raw.isdecimal() and len(raw) <= len(str(most)) and least <= int(raw) <= most):
+        said = _("This must be a whole number from %(least)s to %(most)s, not %(text)s.")
+        raise ValidationError({name: [said % {"least": least, "most": most, "text": raw[:40]}]})
     return int(raw)
+
+
+def one_of(raw: str, name: str, known: Iterable[str]) -> str:
+    """Of a query, nothing included; raises ValidationError with the name of the field."""
+    if raw and raw not in known:
+        raise ValidationError({name: [_("Choose one of: %(names)s.") % {"names": ", ".join(known)}]})
+    return raw

@@ -1,5 +1,6 @@
 """Cards over the API: take one, answer it, skip it, take the last answer back."""
 
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -10,7 +11,7 @@ from annotate.api.serializers import (
     AnswerSerializer,
     CardSerializer,
     GuidelineVersionSerializer,
-    JudgmentSerializer,
+    OwnJudgmentSerializer,
     SkipSerializer,
 )
 from annotate.models import Assignment, Project, Role
@@ -28,7 +29,7 @@ def next_card(request: Request, project: Project) -> Response:
     return Response(CardSerializer(card).data) if card else Response(status=status.HTTP_204_NO_CONTENT)
 
 
-@extend_schema(request=AnswerSerializer, responses={201: JudgmentSerializer})
+@extend_schema(request=AnswerSerializer, responses={201: OwnJudgmentSerializer})
 @project_api({"POST": Role.ANNOTATOR})
 def answer(request: Request, project: Project, assignment_id: int) -> Response:
     """Idempotent by `client_key`: sending the same answer again returns what was stored."""
@@ -37,7 +38,7 @@ def answer(request: Request, project: Project, assignment_id: int) -> Response:
     judgment = submit_judgment(
         assignment_id=assignment_id, annotator=request.user, project=project, **form.validated_data
     )
-    return Response(JudgmentSerializer(judgment).data, status=status.HTTP_201_CREATED)
+    return Response(OwnJudgmentSerializer(judgment).data, status=status.HTTP_201_CREATED)
 
 
 @extend_schema(request=SkipSerializer, responses={204: None})
@@ -71,5 +72,5 @@ def _card(request: Request, project: Project, assignment_id: int) -> Assignment:
     cards = Assignment.objects.filter(annotator=request.user, comparison__project=project)
     card = cards.filter(pk=assignment_id).first()
     if card is None:
-        raise NotYourAssignment("There is no such card in your queue.", "POST to next/ for one.")
+        raise NotYourAssignment(_("There is no such card in your queue."), _("POST to next/ for one."))
     return card

@@ -3,14 +3,17 @@
 import io
 
 from django.http import StreamingHttpResponse
+from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import status
 from rest_framework.decorators import api_view
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotate.access import in_project, projects_of
+from annotate.api.asked import one_of, whole_number
 from annotate.api.door import page_of, project_api
 from annotate.api.serializers import (
     ComparisonSerializer,
@@ -21,13 +24,16 @@ from annotate.api.serializers import (
     UploadSerializer,
 )
 from annotate.models import Project, Role, Snapshot, Split
-from annotate.workflow.agreement import agreement_of
+from annotate.tasks import ask_for_agreement
+from annotate.workflow.agreement import BOOTSTRAP, agreement_of
 from annotate.workflow.agreement_groups import BREAKDOWNS
+from annotate.workflow.agreement_summary import is_large, summary_for
 from annotate.workflow.comparison_import import import_comparisons
-from annotate.workflow.exceptions import WorkflowError
 from annotate.workflow.export import export_lines
 from annotate.workflow.intake import import_prompts
 from annotate.workflow.snapshots import freeze
+
+MOST_RESAMPLES = 10_000
 
 
 @extend_schema(responses=ProjectSerializer(many=True))
@@ -75,20 +81,34 @@ def comparison_list(request: Request, project: Project) -> Response:
 
 @extend_schema(
     parameters=[
-        OpenApiParameter("bootstrap", int, description="resamples for the intervals, at most 10000"),
+        OpenApiParameter("bootstrap", int, description=f"resamples for the intervals, at most {MOST_RESAMPLES}"),
         OpenApiParameter("by", str, enum=list(BREAKDOWNS), description="also by group"),
     ],
     responses=OpenApiTypes.OBJECT,
 )
 @project_api({"GET": Role.REVIEWER})
 def agreement(request: Request, project: Project) -> Response:
-    given = request.query_params.get("bootstrap", "1000")
-    if not given.isdigit() or not 1 <= int(given) <= 10_000:
-        raise WorkflowError(f"bootstrap={given} is not a number from 1 to 10000.")
-    by = request.query_params.get("by", "")
-    if by and by not in BREAKDOWNS:
-        raise WorkflowError(f"by={by} is none of {', '.join(BREAKDOWNS)}.", where="by")
-    return Response(agreement_of(project=project, by=by, bootstrap=int(given)).as_json())
+    """As the command `agreement --json`. Of a large project what is kept for the page, with its age; 202 while there is
+    none."""
+    given = request.query_params.get("bootstrap")
+    bootstrap = whole_number(given, "bootstrap", most=MOST_RESAMPLES) if given else BOOTSTRAP
+    by = one_of(request.query_params.get("by", ""), "by", BREAKDOWNS)
+    if not is_large(project):
+        return Response(agreement_of(project=project, by=by, bootstrap=bootstrap).as_json())
+    if given:
+        raise ValidationError({"bootstrap": [_("Leave this out: the numbers of a large project are kept ones.")]})
+    return _kept_agreement(project, by)
+
+
+def _kept_agreement(project: Project, by: str) -> Response:
+    summary = summary_for(project, by)
+    if summary.is_stale:
+        ask_for_agreement(project)
+    age = {"computed_at": summary.made_at, "is_stale": summary.is_stale}
+    if summary.body is None:
+        return Response(age, status=status.HTTP_202_ACCEPTED)
+    groups = {"by": by, "groups": summary.body["breakdowns"][by]} if by else {}
+    return Response({**age, **summary.body["overall"], **groups})
 
 
 @extend_schema(request=FreezeSerializer, responses=SnapshotSerializer(many=True))
@@ -117,7 +137,5 @@ def snapshot_detail(request: Request, project: Project, number: int) -> Response
 def snapshot_export(request: Request, project: Project, number: int) -> Response | StreamingHttpResponse:
     """JSON Lines in TRL's conversational preference format."""
     snapshot = in_project(Snapshot, project, number=number)
-    split = request.query_params.get("split") or None
-    if split not in (None, *Split.values):
-        raise WorkflowError(f"split={split} is neither train nor test.")
+    split = one_of(request.query_params.get("split", ""), "split", Split.values) or None
     return StreamingHttpResponse(export_lines(snapshot=snapshot, split=split), content_type="application/x-ndjson")

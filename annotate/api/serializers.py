@@ -18,6 +18,7 @@ from annotate.models import (
     Snapshot,
 )
 from annotate.workflow.demonstrations import LONGEST_NAME
+from annotate.workflow.judging import side_of_choice
 
 SIDES = ["left", "tie", "right"]
 
@@ -83,6 +84,24 @@ class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
             "id", "annotator", "choice", "flipped", "note", "seconds", "guideline_version",
             "revision", "is_current", "is_surplus", "client_key", "created_at",
         ]  # fmt: skip
+
+
+class OwnJudgmentSerializer(serializers.ModelSerializer[Judgment]):
+    """A judgment for the one who made it, in the screen's terms: which response is A would tell who wrote it, where a
+    file that was imported always names the same model first (invariant 3)."""
+
+    side = serializers.SerializerMethodField()
+    guideline_version = serializers.IntegerField(source="guideline_version.number", allow_null=True)
+
+    class Meta:
+        model = Judgment
+        fields = [
+            "id", "side", "note", "seconds", "guideline_version", "revision", "is_current", "is_surplus", "client_key",
+            "created_at",
+        ]  # fmt: skip
+
+    def get_side(self, judgment: Judgment) -> str:
+        return side_of_choice(judgment.choice, flipped=bool(judgment.flipped))
 
 
 class ComparisonSerializer(serializers.ModelSerializer[Comparison]):

@@ -13,6 +13,7 @@ from annotate.access import in_project, require_role
 from annotate.forms import AdjudicationForm
 from annotate.models import Comparison, GuidelineVersion, Project, Role, Verdict
 from annotate.views.adjudication_card import case_of, nothing_left, unread_guideline
+from annotate.views.asked_number import is_number
 from annotate.views.disputes import address_of_next
 from annotate.workflow.adjudication import adjudicate, draw_flipped, undo_last_adjudication
 from annotate.workflow.disputes import DisputeFilters, filters_from, next_dispute
@@ -70,7 +71,7 @@ def read_guideline(request: HttpRequest, project: Project, comparison_id: int) -
     if request.method == "GET":
         return redirect("adjudicate", project.slug, comparison_id)
     number = request.POST.get("version", "")
-    if not number.isdecimal():
+    if not is_number(number):
         raise MalformedAnswer(_("The form names no version of the guideline."), _("Reload the page."))
     mark_read(version=in_project(GuidelineVersion, project, number=int(number)), user=request.user)
     comparison, filters = _comparison(project, comparison_id), filters_from(request.GET.dict())

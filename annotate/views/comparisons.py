@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from annotate.access import in_project, require_role
 from annotate.models import Comparison, Project, Role
+from annotate.views.asked_number import is_number
 
 PER_PAGE = 50
 # The right wing may say which models a judgment went into; the left wing does not know it.
@@ -32,7 +33,7 @@ def statuses() -> dict[str, str]:
 def list_comparisons(request: HttpRequest, project: Project) -> HttpResponse:
     status, batch = request.GET.get("status", ""), request.GET.get("batch", "")
     rows = _of_status(project.comparisons.all(), status).order_by("id")
-    if batch.isdecimal():
+    if is_number(batch):
         rows = rows.filter(batch=int(batch))
     page = Paginator(rows, PER_PAGE).get_page(request.GET.get("page"))
     shown = Comparison.objects.filter(pk__in=[row.pk for row in page]).select_related("prompt", "batch")

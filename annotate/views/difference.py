@@ -16,13 +16,16 @@ class Passage:
     lines: list[DiffLine]
 
 
-def passages(older: str, newer: str) -> list[Passage]:
+def passages(older: str, newer: str) -> list[Passage] | None:
+    """None where the texts are too long and too different to be compared: the page shows the new one."""
     lines = difference(older, newer)
+    if lines is None:
+        return None
     changed = [index for index, line in enumerate(lines) if line.kind != "same"]
     near = {index + step for index in changed for step in range(-AROUND, AROUND + 1)}
     grouped = groupby(enumerate(lines), key=lambda numbered: numbered[0] not in near)
     return [Passage(folded, [line for _index, line in part]) for folded, part in grouped]
 
 
-def is_changed(parts: list[Passage]) -> bool:
-    return any(line.kind != "same" for part in parts for line in part.lines)
+def is_changed(parts: list[Passage] | None) -> bool:
+    return parts is None or any(line.kind != "same" for part in parts for line in part.lines)

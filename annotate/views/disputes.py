@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from annotate.access import in_project, require_role
 from annotate.models import Adjudication, Comparison, Project, Role
+from annotate.views.asked_number import is_number
 from annotate.workflow.disputes import (
     DisputeFilters,
     count_decided,
@@ -37,7 +38,7 @@ def list_disputes(request: HttpRequest, project: Project) -> HttpResponse:
     filters = filters_from(request.GET.dict())
     rows = disputes(project, filters)
     after = request.GET.get("after", "")
-    if after.isascii() and after.isdecimal() and len(after) < 19:
+    if is_number(after):
         rows = following(rows, in_project(Comparison, project, pk=int(after)))
     words = Prefetch("adjudications", Adjudication.objects.current().select_related("adjudicator"), to_attr="words")
     shown = list(rows.select_related("prompt").prefetch_related(words)[: PER_PAGE + 1])
@@ -65,7 +66,7 @@ def show_next(request: HttpRequest, project: Project) -> HttpResponse:
     """To the card of the next comparison that is undecided; `?after=` names the one to pass over."""
     filters, after = filters_from(request.GET.dict()), request.GET.get("after", "")
     passed = None
-    if after.isascii() and after.isdecimal() and len(after) < 19:
+    if is_number(after):
         passed = in_project(Comparison, project, pk=int(after))
     return redirect(address_of_next(project, filters, next_dispute(project, filters, passed)))
 

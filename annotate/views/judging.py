@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotate.access import in_project, require_role
 from annotate.forms import JudgmentForm, SkipForm
 from annotate.models import Assignment, GuidelineVersion, Project, Role, User
+from annotate.views.asked_number import is_number
 from annotate.views.card import all_done, card_of, guideline_card, nothing_to_judge_under, start_card
 from annotate.workflow.assignment import current_lease, lease_next
 from annotate.workflow.exceptions import GuidelineNotRead, MalformedAnswer, NoGuideline, NotYourAssignment
@@ -86,7 +87,7 @@ def read_guideline(request: HttpRequest, project: Project) -> HttpResponse:
     if request.method == "GET":
         return redirect("judge", project.slug)
     number = request.POST.get("version", "")
-    if not number.isdecimal():
+    if not is_number(number):
         raise MalformedAnswer(_("The form names no version of the guideline."), _("Reload the page."))
     mark_read(version=in_project(GuidelineVersion, project, number=int(number)), user=request.user)
     return _next_card(request, project)

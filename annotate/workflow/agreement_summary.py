@@ -26,6 +26,11 @@ class Summary:
     is_stale: bool
 
 
+def is_large(project: Project) -> bool:
+    """Whether nobody is to wait for its numbers: they are those that are kept."""
+    return counted_judgments(project) > LIVE
+
+
 def summary_for(project: Project, by: str) -> Summary:
     """Reads only. Of a small project `body` has the breakdown `by` alone, of a large one all of them."""
     judgments, stamp = _stamp(project)

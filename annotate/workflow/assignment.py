@@ -1,7 +1,12 @@
-"""Assignment: who gets which comparison next; slots are claimed in one transaction (invariants 1-3)."""
+"""Assignment: who gets which comparison next; slots are claimed in one transaction (invariants 1-3).
+
+Locks are taken in one order, here and in every verb: the project, its comparisons, then their assignments. Who locks
+several comparisons holds the project's lock or waits for none of them. So no two verbs wait for each other.
+"""
 
 import secrets
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Subquery
@@ -9,11 +14,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Assignment, AssignmentState, Comparison, GuidelineVersion, Project, User
+from annotate.models.judging import AssignmentQuerySet
 from annotate.workflow.exceptions import GuidelineNotRead, NoGuideline
 
-# Freed by one claim at most, so that nobody waits for a large clean-up; the periodic task does the rest.
+# Comparisons freed by one claim at most, so that nobody waits for a large clean-up; the periodic task does the rest.
 FREED_BY_A_CLAIM = 50
 CLAIM_ATTEMPTS = 5
+
+
+class _AnsweredMeanwhile(Exception):
+    """A late answer to the card that was to be leased again was stored after the queue had been read."""
 
 
 def current_lease(project: Project, annotator: User) -> Assignment | None:
@@ -105,7 +115,7 @@ def _claim(project: Project, annotator: User, version: GuidelineVersion) -> Assi
             with transaction.atomic():
                 comparison = _locked_candidate(project, annotator)
                 return _lease(comparison, annotator, project, version) if comparison else None
-        except IntegrityError:
+        except (IntegrityError, _AnsweredMeanwhile):
             continue
     return None
 
@@ -136,18 +146,31 @@ def _lease(comparison: Comparison, annotator: User, project: Project, version: G
     if not _count_slot(comparison):
         return None
     following = 0 if comparison.last_slot is None else comparison.last_slot + 1
-    assignment = Assignment(
-        pk=comparison.earlier,
-        comparison=comparison,
-        annotator=annotator,
-        state=AssignmentState.LEASED,
-        slot=following if following < comparison.overlap else _free_number(comparison),
-        flipped=bool(secrets.randbits(1)),
-        guideline_version=version,
-        leased_at=timezone.now(),
-        expires_at=lease_until(project),
-    )
-    assignment.save(force_insert=not comparison.earlier, force_update=bool(comparison.earlier))
+    held = {
+        "state": AssignmentState.LEASED,
+        "slot": following if following < comparison.overlap else _free_number(comparison),
+        "guideline_version": version,
+        "leased_at": timezone.now(),
+        "expires_at": lease_until(project),
+    }
+    if comparison.earlier:
+        return _lease_again(comparison, held)
+    drawn = bool(secrets.randbits(1))
+    return Assignment.objects.create(comparison=comparison, annotator=annotator, flipped=drawn, **held)
+
+
+def _lease_again(comparison: Comparison, held: dict[str, Any]) -> Assignment:
+    """The sides stay as they were drawn: an answer in the screen's terms may still come for what was shown before.
+
+    So do the revisions, which an answer that was taken back has left.
+    """
+    assignment = Assignment.objects.filter(pk=comparison.earlier, state=AssignmentState.EXPIRED).first()
+    if assignment is None:
+        raise _AnsweredMeanwhile
+    assignment.comparison = comparison
+    for name, value in held.items():
+        setattr(assignment, name, value)
+    assignment.save(update_fields=[*held, "updated_at"])
     return assignment
 
 
@@ -159,8 +182,11 @@ def _renew(lease: Assignment, project: Project, version: GuidelineVersion) -> As
     return lease
 
 
-def _free_overdue(assignments: "Assignment.objects", now: datetime, limit: int) -> int:  # type: ignore[name-defined]
-    overdue = list(assignments.overdue(now).select_for_update(skip_locked=True, of=("self",)).order_by("id")[:limit])
+def _free_overdue(assignments: AssignmentQuerySet, now: datetime, limit: int) -> int:
+    """Of at most `limit` comparisons; those that another verb holds are left for the next time."""
+    comparisons = Comparison.objects.filter(pk__in=assignments.overdue(now).values("comparison")).order_by("id")
+    locked = list(comparisons.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit])
+    overdue = list(assignments.overdue(now).filter(comparison__in=locked).select_for_update(of=("self",)))
     for assignment in overdue:
         assignment.state, assignment.slot = AssignmentState.EXPIRED, None
         assignment.save(update_fields=["state", "slot", "updated_at"])

@@ -1,5 +1,6 @@
 """Importing comparisons that were judged elsewhere: a file is checked as a whole, then stored as a whole."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from annotate.workflow.comparison_files import read_records
 from annotate.workflow.comparison_records import ComparisonRecord, checked_records
 from annotate.workflow.faults import Faults
 from annotate.workflow.imported_batch import ImportTarget, store_batch
+from annotate.workflow.record_limits import LARGEST_UNPACKED
 from annotate.workflow.uploaded_lines import Problem
 
 RECORDS_AT_ONCE = 500
 JUDGMENTS_AT_ONCE = 2000
+# Characters as JSON, which Python holds in up to twenty times as many bytes.
+LENGTH_AT_ONCE = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -36,21 +40,22 @@ class ComparisonImport:
 
 
 def import_comparisons(*, project: Project, stream: BinaryIO, name: str) -> ComparisonImport:
-    """Check, then store, the file `stream` (seekable) with the name `name`, which tells its format.
+    """Check, then store, an upload: the file `stream` (seekable) with the name `name`, which tells its format.
 
     Raises UploadRejected as the two steps do; nothing of the file is stored then.
     """
-    check_comparisons(stream=stream, name=name)
+    check_comparisons(stream=stream, name=name, most=LARGEST_UNPACKED)
     return store_comparisons(project=project, stream=stream, name=name)
 
 
-def check_comparisons(*, stream: BinaryIO, name: str) -> None:
+def check_comparisons(*, stream: BinaryIO, name: str, most: float = math.inf) -> None:
     """All that the file alone can tell, without touching the database: so that a long check holds up nobody.
 
-    Raises UploadRejected: malformed lines, two annotations by one annotator, or no comparison at all.
+    Raises UploadRejected: malformed lines, two annotations by one annotator, more than `most` characters once it is
+    unpacked, or no comparison at all.
     """
     faults = Faults()
-    count = sum(1 for _record in checked_records(read_records(stream, name), faults))
+    count = sum(1 for _record in checked_records(read_records(stream, name, most), faults))
     if not count and not faults.total:
         faults.add(0, Problem("", _("There is no comparison in the file.")))
     faults.reject()
@@ -78,14 +83,17 @@ def store_comparisons(*, project: Project, stream: BinaryIO, name: str) -> Compa
 
 
 def _batches(records: Iterable[ComparisonRecord]) -> Iterator[list[ComparisonRecord]]:
-    """Bounded in records and judgments, and no id twice in one: the second is then compared with what is stored."""
+    """Bounded in records, judgments and length, and no id twice in one: the second is then compared with what is
+    stored."""
     batch: dict[str, ComparisonRecord] = {}
-    judgments = 0
+    judgments = length = 0
     for record in records:
-        if record.key in batch or len(batch) >= RECORDS_AT_ONCE or judgments >= JUDGMENTS_AT_ONCE:
+        is_full = len(batch) >= RECORDS_AT_ONCE or judgments >= JUDGMENTS_AT_ONCE or length >= LENGTH_AT_ONCE
+        if record.key in batch or is_full:
             yield list(batch.values())
-            batch, judgments = {}, 0
+            batch, judgments, length = {}, 0, 0
         batch[record.key] = record
         judgments += len(record.annotations)
+        length += record.length
     if batch:
         yield list(batch.values())

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from annotate.models import Choice
 from annotate.workflow.faults import Faults
 from annotate.workflow.intake import content_hash
+from annotate.workflow.record_limits import LONGEST_RECORD
 from annotate.workflow.uploaded_lines import Problem, Record, key_of, messages_of, require_storable, tags_and_language
 
 # Far above any overlap; a slot is a small integer in the database.
@@ -37,9 +38,11 @@ class Annotation:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
-    """`sources` name the models of the two responses, "import" where the file does not say."""
+    """`sources` name the models of the two responses, "import" where the file does not say; `length` is that of its
+    JSON."""
 
     line: int
+    length: int
     key: str
     messages: list[dict[str, str]]
     content_hash: str
@@ -56,8 +59,9 @@ class ComparisonRecord:
 
 def checked_records(numbered: Iterable[tuple[int, Record | Problem]], faults: Faults) -> Iterator[ComparisonRecord]:
     """The good records; what is wrong goes to `faults`. Neighbours with one id and the same texts are put together, so
-    that a file with one judgment a row has one record a comparison."""
+    that a file with one judgment a row has one record a comparison, or a few where they are long."""
     held: ComparisonRecord | None = None
+    length = 0
     for line, given in numbered:
         try:
             if isinstance(given, Problem):
@@ -66,14 +70,16 @@ def checked_records(numbered: Iterable[tuple[int, Record | Problem]], faults: Fa
         except Problem as problem:
             faults.add(line, problem)
             continue
-        if held and held.key == record.key and held.has_texts_of(record):
+        is_more = held is not None and held.key == record.key and held.has_texts_of(record)
+        if held and is_more and len(held.annotations) <= MOST_JUDGMENTS and length <= LONGEST_RECORD:
             held.annotations.extend(record.annotations)
+            length += record.length
             continue
         if held:
-            yield _once_each(held, faults)
-        held = record
+            yield _once_each(replace(held, length=length), faults)
+        held, length = record, record.length
     if held:
-        yield _once_each(held, faults)
+        yield _once_each(replace(held, length=length), faults)
 
 
 def _once_each(record: ComparisonRecord, faults: Faults) -> ComparisonRecord:
@@ -98,7 +104,7 @@ def too_many() -> Problem:
 
 def _record(line: int, given: Record) -> ComparisonRecord:
     record = _with_annotations(given)
-    require_storable(record)
+    length = require_storable(record)
     key = key_of(record)
     if not key:
         raise Problem("id", _("is missing: it tells whether a comparison has been imported before"))
@@ -109,6 +115,7 @@ def _record(line: int, given: Record) -> ComparisonRecord:
         raise Problem("annotations", _("must be a list of objects with “annotator” and “choice”"))
     return ComparisonRecord(
         line=line,
+        length=length,
         key=key,
         messages=messages,
         content_hash=content_hash(messages),

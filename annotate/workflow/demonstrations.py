@@ -124,15 +124,17 @@ def _store(project: Project, name: str, rows: list[Row], actor: User | None) -> 
     # Two uploads at once: the second one waits, and finds what the first has stored.
     Project.objects.select_for_update().get(pk=project.pk)
     digest = _content_hash(rows)
-    if existing := project.demonstration_sets.filter(content_hash=digest).first():
-        return existing, False
-    if project.demonstration_sets.filter(name=name).exists():
+    existing = project.demonstration_sets.filter(content_hash=digest).first()
+    if existing is None and project.demonstration_sets.filter(name=name).exists():
         raise NameTaken(
             _("There is a set named “%(name)s” already, with other demonstrations.") % {"name": name},
             _("Give this one another name: a set is not changed once it is stored."),
         )
     by_split = {str(split): [row.canonical() for row in rows if row.split == split] for split in Split}
-    folder = write_folder(Path(settings.SNAPSHOTS_DIR) / "demonstrations" / digest, by_split, SCHEMA)
+    named = Path(existing.folder) if existing else Path(settings.SNAPSHOTS_DIR) / "demonstrations" / digest
+    folder = write_folder(named, by_split, SCHEMA)
+    if existing:
+        return existing, False
     stored = DemonstrationSet.objects.create(
         project=project,
         name=name,

@@ -1,7 +1,9 @@
 """The guideline: draft, publish, read, compare. A published version never changes."""
 
 import difflib
+from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from django.db import transaction
@@ -9,6 +11,9 @@ from django.utils.translation import gettext as _
 
 from annotate.models import GuidelineDraft, GuidelineReading, GuidelineVersion, Project, User
 from annotate.workflow.exceptions import EmptyGuideline
+
+# A second or two at worst; a text of 100,000 characters in lines of 80 has a fifth of it.
+MOST_STEPS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,33 @@ def mark_read(*, version: GuidelineVersion, user: User) -> None:
     GuidelineReading.objects.get_or_create(version=version, user=user)
 
 
-def difference(older: str, newer: str) -> list[DiffLine]:
-    """Line by line, everything kept in place, so that the new text can be read as a whole."""
-    kinds: dict[str, Literal["same", "added", "removed"]] = {"  ": "same", "+ ": "added", "- ": "removed"}
-    compared = difflib.ndiff(older.splitlines(), newer.splitlines())
-    return [DiffLine(kinds[line[:2]], line[2:]) for line in compared if line[:2] in kinds]
+@lru_cache(maxsize=32)
+def difference(older: str, newer: str) -> tuple[DiffLine, ...] | None:
+    """Line by line, everything kept in place, so that the new text can be read as a whole. None where comparing would
+    take too long; kept, since every annotator asks for the same one."""
+    before, after = older.splitlines(), newer.splitlines()
+    if before == after:
+        return tuple(DiffLine("same", line) for line in before)
+    if _most_steps(before, after) > MOST_STEPS:
+        return None
+    lines: list[DiffLine] = []
+    matcher = difflib.SequenceMatcher(_is_blank, before, after, autojunk=False)
+    for tag, start, end, new_start, new_end in matcher.get_opcodes():
+        if tag == "equal":
+            lines += [DiffLine("same", line) for line in before[start:end]]
+            continue
+        lines += [DiffLine("removed", line) for line in before[start:end]]
+        lines += [DiffLine("added", line) for line in after[new_start:new_end]]
+    return tuple(lines)
+
+
+def _is_blank(line: str) -> bool:
+    """Alike everywhere, so nothing to find a passage by; the matcher grows a match over them."""
+    return not line.strip()
+
+
+def _most_steps(before: list[str], after: list[str]) -> int:
+    """Of the matcher: for every passage that it may find it looks once at the lines and at the pairs of equal ones."""
+    mine, theirs, lines = Counter(before), Counter(after), len(before) + len(after)
+    pairs = sum(n * theirs[line] for line, n in mine.items() if not _is_blank(line))
+    return (lines + pairs) * lines

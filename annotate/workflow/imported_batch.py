@@ -56,7 +56,10 @@ class _Held:
 
 
 def store_batch(target: ImportTarget, records: list[ComparisonRecord], faults: Faults) -> Counter[str]:
-    """Store records of distinct ids within the caller's transaction; what contradicts stored rows goes to `faults`."""
+    """Store records of distinct ids within the caller's transaction; what contradicts stored rows goes to `faults`.
+
+    The caller holds the project's lock: batch after batch locks comparisons in the order of the file.
+    """
     keys = [record.key for record in records]
     rows = target.project.comparisons.filter(key__in=keys).select_related("prompt", "response_a", "response_b")
     known = {row.key: row for row in rows.select_for_update(of=("self",))}

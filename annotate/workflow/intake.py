@@ -98,11 +98,18 @@ def compare(
             "prompt": prompt,
             "response_a": response_a,
             "response_b": response_b,
-            "overlap": batch.project.overlap,
+            "overlap": lambda: _overlap_now(batch.project_id),
             "metadata": metadata or {},
         },
     )
     return comparison
+
+
+def _overlap_now(project_id: int) -> int:
+    """Not as a batch that has been in hand for hours remembers it. A change of it waits until the pair is stored, and
+    then finds the pair; `no_key` lets others refer to the project meanwhile."""
+    locked = Project.objects.select_for_update(no_key=True).filter(pk=project_id)
+    return locked.values_list("overlap", flat=True).get()
 
 
 @transaction.atomic

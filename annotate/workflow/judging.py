@@ -61,7 +61,9 @@ def submit_judgment(
     try:
         return _submit(assignment_id, annotator, client_key, choice, side, note, seconds, project)
     except IntegrityError:
-        # The client key is UNIQUE: it has been stored with another card.
+        # The client key is UNIQUE: it has been stored with another card. Anything else is no answer to the browser.
+        if not Judgment.objects.filter(client_key=client_key).exists():
+            raise
         return _stored(client_key, annotator)
 
 
@@ -146,7 +148,9 @@ def last_answered(project: Project, annotator: User) -> Assignment | None:
 
 
 def _locked(assignment_id: int, annotator: User, project: Project | None = None) -> Assignment:
-    rows = Assignment.objects.select_for_update(of=("self",)).filter(pk=assignment_id, annotator=annotator)
+    """With its comparison, which PostgreSQL locks first, as `of` names it first: so does a claim in another tab."""
+    rows = Assignment.objects.select_related("comparison").filter(pk=assignment_id, annotator=annotator)
+    rows = rows.select_for_update(of=("comparison", "self"))
     assignment = (rows.filter(comparison__project=project) if project else rows).first()
     if assignment is None:
         raise NotYourAssignment(_("There is no such comparison in your queue."), _("Reload the page."))
@@ -155,8 +159,7 @@ def _locked(assignment_id: int, annotator: User, project: Project | None = None)
 
 def _regain_slot(assignment: Assignment) -> bool:
     """A slot that was given back is taken again if nobody else has it by now."""
-    comparison = Comparison.objects.select_for_update().get(pk=assignment.comparison_id)
-    assignment.slot = take_slot(comparison)
+    assignment.slot = take_slot(assignment.comparison)
     return assignment.slot is not None
 
 

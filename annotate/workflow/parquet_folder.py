@@ -1,4 +1,4 @@
-"""Writes a folder of Parquet files whole: renamed into place, or not there."""
+"""Writes a folder of Parquet files whole: on the disk, then renamed into place, or not there."""
 
 import json
 import os
@@ -16,19 +16,54 @@ Rows = list[dict[str, Any]]
 
 
 def write_folder(final: Path, files: dict[str, Rows], schema: pa.Schema) -> Path:
-    """`final`/NAME.parquet for every name; a folder that is there already, named after its content, is left alone."""
-    if final.exists():
+    """`final`/NAME.parquet for every name, safe from a power cut at the return.
+
+    A folder that is there already and reads back as these rows is left alone; a torn one is written anew.
+    """
+    tables = {f"{name}.parquet": table_of(rows, schema) for name, rows in files.items()}
+    if _holds(final, tables):
         return final
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f"{final.name[:12]}.", dir=final.parent))
     try:
-        for name, rows in files.items():
-            pq.write_table(table_of(rows, schema), temporary / f"{name}.parquet")
-        os.chmod(temporary, 0o755)
-        os.rename(temporary, final)
+        fresh = temporary / "fresh"
+        fresh.mkdir()
+        for name, table in tables.items():
+            pq.write_table(table, fresh / name)
+            _flush(fresh / name)
+        _flush(fresh)
+        _put_in_place(fresh, final, tables)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    _flush(final.parent)
     return final
+
+
+def _holds(folder: Path, tables: dict[str, pa.Table]) -> bool:
+    try:
+        return all(pq.read_table(folder / name).equals(table) for name, table in tables.items())
+    except (OSError, pa.ArrowException):
+        return False
+
+
+def _put_in_place(fresh: Path, final: Path, tables: dict[str, pa.Table]) -> None:
+    try:
+        if final.exists():
+            os.rename(final, fresh.with_name("torn"))
+        os.rename(fresh, final)
+    except OSError:
+        # Somebody else has frozen the same state at this moment, and theirs is as good.
+        if not _holds(final, tables):
+            raise
+
+
+def _flush(path: Path) -> None:
+    """fsync a file or a folder's entries."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def table_of(rows: Rows, schema: pa.Schema) -> pa.Table:

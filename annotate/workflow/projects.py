@@ -44,6 +44,7 @@ def change_overlap(*, project: Project, overlap: int) -> int:
     A comparison that already holds more than the new overlap keeps what it has (no judgment is lost).
     """
     with transaction.atomic():
+        # The project before its comparisons: this takes the lock that an import holds while it locks them.
         project.overlap = overlap
         project.save(update_fields=["overlap"])
         return project.comparisons.exclude(overlap=overlap).filter(taken__lte=overlap).update(overlap=overlap)

@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
@@ -94,6 +96,9 @@ def freeze(
 ) -> tuple[Snapshot, bool]:
     """The snapshot of the project as it is now, and whether it is new: the same state has the same hash.
 
+    Not to be called within a transaction: it would not be one state that is read then. Files of the snapshot that do
+    not read back are written again.
+
     Raises:
         EmptySnapshot: no comparison is decided.
         NothingToInferFrom: the aggregation asks for more than the judgments can tell.
@@ -103,20 +108,25 @@ def freeze(
     query: dict[str, Any] = {"aggregation": str(aggregation), "test_share": test_share, "seed": seed}
     if adjudicated_first:
         query["adjudicated_first"] = True
-    # One transaction, so that all rows are read from one state and two managers get one number each.
-    with transaction.atomic():
-        Project.objects.select_for_update().get(pk=project.pk)
+    with _one_state():
         selection = select(project=project, **query)
-        if not selection.rows:
-            raise EmptySnapshot(
-                _("There is nothing to freeze: of %(n)s judged comparison(s) none is decided.")
-                % {"n": selection.counts["comparisons"]},
-                _("Judge more comparisons; ties and split votes do not make a (chosen, rejected) pair."),
-            )
-        digest = _content_hash(selection, query)
+    if not selection.rows:
+        raise EmptySnapshot(
+            _("There is nothing to freeze: of %(n)s judged comparison(s) none is decided.")
+            % {"n": selection.counts["comparisons"]},
+            _("Judge more comparisons; ties and split votes do not make a (chosen, rejected) pair."),
+        )
+    digest = _content_hash(selection, query)
+    existing = project.snapshots.filter(content_hash=digest).first()
+    # The files before the row that names them, and with no lock held: a disk takes its time.
+    folder = _write_files(Path(existing.folder) if existing else Path(settings.SNAPSHOTS_DIR) / digest, selection)
+    if existing:
+        return existing, False
+    with transaction.atomic():
+        # Two managers at once get one number each, or the same snapshot.
+        Project.objects.select_for_update().get(pk=project.pk)
         if existing := project.snapshots.filter(content_hash=digest).first():
             return existing, False
-        folder = _write_files(digest, selection)
         return _store(project, selection, query, digest, folder, actor), True
 
 
@@ -128,6 +138,21 @@ def split_of(prompt_hash: str, test_share: float, seed: int) -> Split:
 
 def parquet_path(snapshot: Snapshot, split: str) -> Path:
     return Path(snapshot.folder) / f"{Split(split)}.parquet"
+
+
+@contextmanager
+def _one_state() -> Iterator[None]:
+    """All that is read within is of one moment, whatever is judged meanwhile.
+
+    On SQLite a transaction holds that by itself. PostgreSQL has to be told before the first statement, which in tests
+    that run in a transaction of their own has long been.
+    """
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic(durable=True):
+        if connection.vendor == "postgresql" and is_outermost:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        yield
 
 
 def _check_query(aggregation: str, test_share: float) -> None:
@@ -186,11 +211,11 @@ def _files(selection: Selection) -> dict[str, list[Row]]:
     return {**files, **{name: rows for name, rows in ties.items() if rows}}
 
 
-def _write_files(digest: str, selection: Selection) -> Path:
+def _write_files(folder: Path, selection: Selection) -> Path:
     """A snapshot's folder is whole or not there."""
     first = selection.adjudicated_first
     files = {name: [row.canonical(adjudicated_first=first) for row in rows] for name, rows in _files(selection).items()}
-    return write_folder(Path(settings.SNAPSHOTS_DIR) / digest, files, schema_of(adjudicated_first=first))
+    return write_folder(folder, files, schema_of(adjudicated_first=first))
 
 
 def _store(

@@ -53,7 +53,8 @@ def read_upload(
     return rows
 
 
-def require_storable(record: Record) -> None:
+def require_storable(record: Record) -> int:
+    """The length of its JSON. Raises Problem."""
     try:
         text = json.dumps(record, ensure_ascii=False, allow_nan=False)
         text.encode()
@@ -62,6 +63,7 @@ def require_storable(record: Record) -> None:
         raise Problem("", said) from error
     if NUL.search(text):
         raise Problem("", _("contains a NUL character, which PostgreSQL does not store"))
+    return len(text)
 
 
 def key_of(record: Record) -> str:

@@ -1,12 +1,14 @@
 """The API: the same door, the same verbs, blind cards, idempotent answers."""
 
 import json
+import re
 import uuid
 
 import pytest
 from rest_framework.test import APIClient
 
 from annotate.models import Judgment, Project, User
+from annotate.workflow.snapshots import freeze
 from tests.factories import judge_all, make_comparisons
 
 pytestmark = pytest.mark.django_db
@@ -128,3 +130,33 @@ def test_agreement_is_that_of_the_command_and_is_broken_down(project: Project, r
     assert report["groups"][0]["group"] == "v1"
     assert report["fleiss_kappa"] == {"value": None, "reason": "no item was judged by two annotators"}
     assert _client(reviewer).get(BASE + "agreement/?by=colour").json()["field"] == "by"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("agreement/?bootstrap=abc", "bootstrap"),
+        ("agreement/?bootstrap=0", "bootstrap"),
+        ("agreement/?bootstrap=10001", "bootstrap"),
+        ("agreement/?bootstrap=²", "bootstrap"),
+        ("agreement/?by=zz", "by"),
+        ("snapshots/1/export/?split=zz", "split"),
+    ],
+)
+def test_what_a_query_cannot_say_is_400_at_its_field_in_the_readers_language(
+    project: Project, reviewer: User, ann: User, query: str, field: str
+) -> None:
+    make_comparisons(project, 3)
+    judge_all(project, ann, ["a", "b", "a"])
+    freeze(project=project)
+    answer = _client(reviewer).get(BASE + query)
+    assert (answer.status_code, answer.json()["code"], answer.json()["field"]) == (400, "invalid", field)
+    chinese = _client(reviewer).get(BASE + query, headers={"Accept-Language": "zh-hans"}).json()
+    assert chinese["field"] == field and re.search(r"[\u4e00-\u9fff]", chinese["detail"])
+
+
+def test_a_card_that_is_not_there_is_said_in_the_readers_language(project: Project, ann: User) -> None:
+    skip = {"reason": "unclear"}
+    answer = _client(ann).post(BASE + "cards/77/skip/", skip, format="json", headers={"Accept-Language": "zh-hans"})
+    assert answer.status_code == 404
+    assert all(re.search(r"[\u4e00-\u9fff]", answer.json()[part]) for part in ("detail", "hint"))

@@ -109,6 +109,14 @@ def test_agreement_of_nothing_says_why_it_is_not_defined(project: Project, capsy
     assert "not defined, because" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", ["--by", "--user"])
+def test_a_snapshot_is_recorded_under_the_account_that_is_named(judged: Project, ann: User, option: str) -> None:
+    assert _json("snapshot", "garden", option, "ann")["created"]
+    assert judged.snapshots.get().created_by == ann
+    with pytest.raises(CommandError, match="nobody"):
+        call_command("snapshot", "garden", option, "nobody")
+
+
 def test_snapshot_and_export_give_what_datasets_loads(judged: Project, tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     assert _json("snapshot", "garden", "--aggregation", "majority")["counts"]["pairs"] == 2

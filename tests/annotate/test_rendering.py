@@ -6,8 +6,9 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pygments.lexers import get_all_lexers
 
-from annotate.rendering import LONGEST_MARKDOWN, _clean, render_markdown
+from annotate.rendering import LEXERS, LONGEST_CODE, LONGEST_MARKDOWN, _clean, _highlighted, render_markdown
 
 ATTACKS = [
     "<script>alert(1)</script>",
@@ -93,6 +94,50 @@ def test_a_text_made_to_be_slow_is_rendered_within_seconds(piece: str) -> None:
     started = time.process_time()
     render_markdown((piece * LONGEST_MARKDOWN)[:LONGEST_MARKDOWN])
     assert time.process_time() - started < 10
+
+
+REPEATED = ["a", '\\"', "a\n", "\t\na", ".a", "@", "a::", "<a ", "= ", "`", "(", "a b "]
+SOURCE = "def area(width: float, height: float) -> float:\n    # of a rectangle\n    return width * height\n\n\n"
+
+
+def _seconds(code: str, language: str) -> float:
+    started = time.process_time()
+    _highlighted(code, language, "")
+    return time.process_time() - started
+
+
+@pytest.fixture(scope="module")
+def usual() -> float:
+    """Seconds for the longest code as people write it."""
+    return min(_seconds((SOURCE * LONGEST_CODE)[:LONGEST_CODE], "python") for _again in range(5))
+
+
+@pytest.mark.parametrize("name", sorted(LEXERS))
+def test_no_language_makes_repetitions_of_the_longest_code_slow(name: str, usual: float) -> None:
+    """The slowest of these take 20 times as long as usual, those that are left out 60 to 400 times."""
+    language = next(aliases[0] for known, aliases, *_rest in get_all_lexers() if known == name)
+    for piece in REPEATED:
+        code = (piece * LONGEST_CODE)[:LONGEST_CODE]
+        # What else the machine does may slow down one try.
+        assert any(_seconds(code, language) < 45 * usual for _again in range(3)), piece
+
+
+def test_a_language_that_can_be_slow_is_shown_plain_or_read_as_one_like_it() -> None:
+    for language in ("makefile", "basemake", "console", "devicetree", "autoit"):
+        assert render_markdown(f"```{language}\na b\n```") == "<pre><code>a b\n</code></pre>\n"
+    for language in ("java", "ts", "C#"):
+        assert '<span class="kd">class</span>' in render_markdown(f"```{language}\nclass A {{}}\n```")
+
+
+def test_code_with_endless_empty_room_is_shown_plain() -> None:
+    for room in ("\n" * 1000, " \n" * 500, "\t" * 1000):
+        assert "<span" not in render_markdown(f"```c\nint x;{room}y\n```")
+
+
+def test_of_all_the_code_in_a_text_so_much_is_highlighted_and_the_rest_is_plain() -> None:
+    block = "```python\nreturn 1" + "\n" * 100 + "#" * (LONGEST_CODE // 2 - 200) + "\n```\n"
+    html = render_markdown(block * 3)
+    assert html.count("return") == 3 and html.count('<span class="k">return</span>') == 2
 
 
 def test_a_text_beyond_the_limit_is_shown_whole_and_plain() -> None:

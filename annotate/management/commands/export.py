@@ -24,7 +24,9 @@ class Command(ProjectCommand):
         parser.add_argument("--format", choices=["trl", "parquet"], default="trl")
         parser.add_argument("--output", type=Path, required=True, help="file to write; must not exist yet")
         parser.add_argument("--snapshot", type=int, help="number of the snapshot; default: freeze the project now")
-        parser.add_argument("--split", choices=[*Split.values, "all"], default="all")
+        parser.add_argument(
+            "--split", choices=[*Split.values, "all"], default="all", help="default: all; Parquet takes train or test"
+        )
 
     def act(self, project: Project, **options: Any) -> dict[str, Any]:
         output, split = options["output"], options["split"]

@@ -21,7 +21,8 @@ class Command(ProjectCommand):
             action="store_true",
             help="final words decide where there are any, bad items are left out; the aggregation decides the rest",
         )
-        parser.add_argument("--user", help="account the snapshot is recorded under")
+        # --user is the name it had before.
+        parser.add_argument("--by", "--user", dest="by", help="account the snapshot is recorded under")
 
     def act(self, project: Project, **options: Any) -> dict[str, Any]:
         snapshot, created = freeze(
@@ -30,7 +31,7 @@ class Command(ProjectCommand):
             test_share=options["test_share"],
             seed=options["seed"],
             adjudicated_first=options["adjudicated_first"],
-            actor=named_user(options["user"]),
+            actor=named_user(options["by"]),
         )
         return {
             "number": snapshot.number,

@@ -4,7 +4,8 @@ import pytest
 from django.test import Client
 
 from annotate.models import GuidelineDraft, Project, User
-from annotate.views.difference import passages
+from annotate.views.difference import is_changed, passages
+from annotate.workflow.guidelines import current_version, difference, mark_read, publish, save_draft
 
 PAGE = "/p/garden/guideline/"
 
@@ -79,6 +80,50 @@ def test_unchanged_passages_are_folded_and_nothing_is_left_out() -> None:
     assert [part.folded for part in parts] == [True, False, True]
     assert [line.text for part in parts for line in part.lines] == newer
     assert [line.text for line in parts[1].lines] == [*older[17:20], "new", *older[20:23]]
+
+
+def test_lines_that_are_reworded_are_not_compared_word_by_word() -> None:
+    older = [f"{n} The annotator prefers the response that helps." for n in range(30)]
+    newer = [line.replace("prefers", "chooses") for line in older]
+    lines = difference("\n".join(older), "\n".join(newer))
+    assert [(line.kind, line.text) for line in lines] == [
+        *(("removed", line) for line in older), *(("added", line) for line in newer)
+    ]  # fmt: skip
+
+
+def test_a_passage_moved_or_inserted_between_blank_lines_is_found() -> None:
+    older, newer = "# A\n\none\n\ntwo\n\nthree", "# A\n\none\n\nnew\n\ntwo\n\nthree"
+    lines = difference(older, newer)
+    assert "\n".join(line.text for line in lines) == newer
+    assert [line.text for line in lines if line.kind != "same"] == ["new", ""]
+
+
+@pytest.mark.parametrize("line", ["a", "- {n}", ""])
+def test_texts_that_would_take_long_to_compare_are_not_compared(line: str) -> None:
+    older, newer = ("\n".join([first, *(line.format(n=n) for n in range(7000))]) for first in ("x", "y"))
+    assert difference(older, newer) is None and passages(older, newer) is None
+    assert not is_changed(passages(older, older))
+
+
+def test_one_comparison_of_two_versions_serves_every_annotator() -> None:
+    assert difference("one\ntwo", "one\n2") is difference("one\n" + "two", "one\n" + "2")
+
+
+def test_a_version_that_is_not_compared_is_shown_whole_and_said_to_be(
+    manager: Client, client: Client, ann: User, project: Project
+) -> None:
+    mark_read(version=current_version(project), user=ann)
+    body = "\n".join(["Be **brief**.", *["a"] * 2_000])
+    manager.post(PAGE + "publish/", {"body": body, "summary": "Rules"})
+    save_draft(project=project, body=body.replace("brief", "short"), actor=None)
+    publish(project=project, summary="Rules again", actor=None)
+    said = "too long and too different to be compared"
+    assert said in manager.post(PAGE + "draft/", {"body": body, "action": "preview"}).content.decode()
+    client.force_login(ann)
+    mark_read(version=project.guideline_versions.get(number=2), user=ann)
+    for address in ("/p/garden/judge/", PAGE + "v2..v3/"):
+        html = client.get(address).content.decode()
+        assert said in html and "<strong>short</strong>" in html and '<div class="diff">' not in html
 
 
 def test_the_drawer_gets_the_text_alone(client: Client, ann: User) -> None:

@@ -118,3 +118,16 @@ def test_a_late_joiner_still_finds_open_slots(project: Project, ann: User, compa
         judge(project, ann, "b")
     cara = make_user("cara")
     assert judge(project, cara, "a").comparison_id in {c.pk for c in comparisons}
+
+
+def test_a_pair_that_comes_again_stands_as_it_stood(project: Project, ann: User) -> None:
+    """A late answer may still come for what was on the screen the first time, and it says “left” or “right”."""
+    make_comparisons(project, 1)
+    sides = set()
+    for _ in range(20):
+        lease = lease_next(project=project, annotator=ann)
+        assert lease
+        sides.add((lease.pk, lease.flipped))
+        _run_out(lease)
+        expire_leases()
+    assert len(sides) == 1

@@ -7,6 +7,7 @@ import pytest
 from annotate.models import Project
 from annotate.workflow.exceptions import UploadRejected
 from annotate.workflow.intake import compare, import_prompts, open_batch, store_response
+from annotate.workflow.projects import change_overlap
 from tests.factories import make_prompts
 
 pytestmark = pytest.mark.django_db
@@ -110,3 +111,14 @@ def test_storing_a_response_twice_gives_one_row(project: Project) -> None:
     [prompt] = make_prompts(project, 1)
     one, two = (store_response(prompt=prompt, text="t", source="m", key="k") for _ in range(2))
     assert one == two
+
+
+def test_a_change_of_the_overlap_holds_for_the_next_pair_of_a_long_run(project: Project) -> None:
+    """A run of sampling keeps its batch, and with it the project as it was at the start."""
+    [prompt] = make_prompts(project, 1)
+    responses = [store_response(prompt=prompt, text=text, source="m", key=text) for text in "xyz"]
+    batch = open_batch(project=project, name="b")
+    compare(batch=batch, prompt=prompt, response_a=responses[0], response_b=responses[1], key="before")
+    change_overlap(project=Project.objects.get(pk=project.pk), overlap=7)
+    compare(batch=batch, prompt=prompt, response_a=responses[0], response_b=responses[2], key="after")
+    assert dict(project.comparisons.values_list("key", "overlap")) == {"before": 7, "after": 7}

@@ -45,6 +45,27 @@ def test_a_second_answer_under_another_key_is_refused(project: Project, ann: Use
     assert Judgment.objects.get().choice == Choice.A
 
 
+def test_a_key_that_came_with_another_card_returns_that_judgment(
+    project: Project, ann: User, ben: User, comparisons: list
+) -> None:
+    key = uuid.uuid4()
+    first = _submit(_lease(project, ann), ann, "a", key)
+    assert _submit(_lease(project, ann), ann, "b", key) == first
+    with pytest.raises(AlreadyAnswered):
+        _submit(_lease(project, ben), ben, "b", key)
+    assert Judgment.objects.get() == first
+
+
+def test_what_the_database_refuses_for_another_reason_is_no_known_answer(
+    project: Project, ann: User, comparisons: list
+) -> None:
+    judge(project, ann, "a")
+    lease = undo_last(project=project, annotator=ann)
+    Assignment.objects.update(revisions=0)
+    with pytest.raises(IntegrityError):
+        _submit(lease, ann, "b")
+
+
 def test_nobody_answers_for_somebody_else(project: Project, ann: User, ben: User, comparisons: list) -> None:
     with pytest.raises(NotYourAssignment):
         _submit(_lease(project, ann), ben)
@@ -108,6 +129,16 @@ def test_undo_brings_the_card_back_and_keeps_the_history(project: Project, ann: 
     history = Judgment.objects.filter(assignment=lease).order_by("revision")
     assert [j.choice for j in history] == ["a", None, "b"]
     assert [j.is_current for j in history] == [False, False, True]
+
+
+def test_an_answer_is_stored_after_undo_and_a_lease_that_ran_out(project: Project, ann: User) -> None:
+    make_comparisons(project, 1)
+    judge(project, ann, "a")
+    undone = undo_last(project=project, annotator=ann)
+    expire_leases(timezone.now() + timedelta(days=1))
+    assert _lease(project, ann).pk == undone.pk
+    assert judge(project, ann, "b").revision == 3
+    assert list(Judgment.objects.values_list("choice", "is_current")) == [("a", False), (None, False), ("b", True)]
 
 
 def test_undo_of_a_skip(project: Project, ann: User) -> None:

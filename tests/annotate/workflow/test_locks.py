@@ -1,0 +1,151 @@
+"""Verbs that meet on the same rows: none is ended by a deadlock, and none undoes what the other has done.
+
+SQLite has one writer at a time, so that the one in between comes afterwards there.
+"""
+
+import io
+import json
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.utils import timezone
+
+from annotate.models import Assignment, AssignmentState, Comparison, Judgment, Project, User
+from annotate.workflow.assignment import expire_leases, lease_next
+from annotate.workflow.comparison_import import import_comparisons
+from annotate.workflow.guidelines import mark_read, publish, save_draft
+from annotate.workflow.intake import compare, open_batch, store_response
+from annotate.workflow.judging import submit_judgment
+from annotate.workflow.projects import change_overlap
+from annotate.workflow.snapshots import freeze
+from tests.annotate.workflow.meanwhile import meanwhile
+from tests.factories import judge, judge_all, make_comparisons, make_prompts
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ON_POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="what SQLite's one writer rules out")
+PAIRS = [{"id": f"c{i}", "prompt": f"Why {i}?", "response_a": "So.", "response_b": "Because."} for i in range(2)]
+
+
+def _lease(project: Project, person: User) -> Assignment:
+    lease = lease_next(project=project, annotator=person)
+    assert lease
+    return lease
+
+
+def _run_out() -> None:
+    Assignment.objects.leased().update(expires_at=timezone.now() - timedelta(minutes=1))
+
+
+def _import(project: Project, votes: str = "") -> object:
+    annotations = [{"annotator": name, "choice": "a"} for name in votes.split()]
+    lines = "".join(json.dumps({**pair, "annotations": annotations}) + "\n" for pair in PAIRS)
+    return import_comparisons(project=project, stream=io.BytesIO(lines.encode()), name="pairs.jsonl")
+
+
+def test_a_late_answer_meets_the_same_card_in_another_tab(project: Project, ann: User) -> None:
+    make_comparisons(project, 1)
+    late = _lease(project, ann)
+    _run_out()
+    expire_leases()
+    with meanwhile('"annotate_assignment"', lambda: lease_next(project=project, annotator=ann)):
+        stored = submit_judgment(assignment_id=late.pk, annotator=ann, client_key=uuid.uuid4(), side="left")
+    assert Judgment.objects.get() == stored and not stored.is_surplus
+    late.refresh_from_db()
+    assert late.state == AssignmentState.JUDGED
+    assert list(Comparison.objects.values_list("taken", "judged")) == [(1, 1)]
+
+
+def test_an_answer_meets_the_end_of_its_lease(project: Project, ann: User) -> None:
+    make_comparisons(project, 1)
+    late = _lease(project, ann)
+    _run_out()
+    answer = {"assignment_id": late.pk, "annotator": ann, "client_key": uuid.uuid4(), "side": "left"}
+    with meanwhile('"annotate_assignment"', lambda: submit_judgment(**answer)):
+        expire_leases()
+    assert not Judgment.objects.get().is_surplus
+    assert list(Comparison.objects.values_list("taken", "judged")) == [(1, 1)]
+
+
+@ON_POSTGRESQL
+def test_an_answer_locks_its_comparison_before_its_assignment(project: Project, ann: User) -> None:
+    """In one statement, so nothing else could come in between and show it."""
+    make_comparisons(project, 1)
+    lease = _lease(project, ann)
+    answer = {"assignment_id": lease.pk, "annotator": ann, "client_key": uuid.uuid4(), "side": "left"}
+    with meanwhile('UPDATE "annotate_assignment"', lambda: submit_judgment(**answer)), transaction.atomic():
+        Assignment.objects.update(expires_at=timezone.now())
+        assert not Comparison.objects.select_for_update(skip_locked=True).exists()
+    assert Judgment.objects.count() == 1
+
+
+@ON_POSTGRESQL
+def test_a_card_that_was_answered_at_this_moment_is_not_leased_again(project: Project, ann: User) -> None:
+    make_comparisons(project, 1)
+    lease = _lease(project, ann)
+    _run_out()
+    expire_leases()
+    mine = Assignment.objects.filter(pk=lease.pk)
+    with meanwhile("SKIP LOCKED", lambda: mine.update(state=AssignmentState.SURPLUS)):
+        assert lease_next(project=project, annotator=ann) is None
+    assert mine.get().state == AssignmentState.SURPLUS
+
+
+@pytest.mark.parametrize(
+    "verb", [lambda project: change_overlap(project=project, overlap=3), lambda project: _import(project, "w1 w2")]
+)
+def test_leases_run_out_while_many_comparisons_change(
+    project: Project, ann: User, ben: User, reviewer: User, verb: Callable[[Project], object]
+) -> None:
+    Project.objects.update(overlap=1)
+    project.refresh_from_db()
+    _import(project)
+    # The lease on the first comparison is younger than the one on the second.
+    for person in (ann, ben):
+        _lease(project, person)
+    Assignment.objects.filter(annotator=ann).update(expires_at=timezone.now() - timedelta(minutes=1))
+    expire_leases()
+    _lease(project, reviewer)
+    # PostgreSQL comes upon rows in the order in which an indexed column of theirs was last written.
+    project.comparisons.filter(key="c1").update(is_adjudicated=True)
+    _run_out()
+    with meanwhile('UPDATE "annotate_comparison"', lambda: verb(project)):
+        expire_leases()
+    assert not Assignment.objects.leased().exists()
+    assert all(row.taken == row.judged and row.overlap > 1 for row in project.comparisons.all())
+
+
+def test_a_pair_that_is_stored_while_the_overlap_changes_gets_the_new_one(project: Project) -> None:
+    [prompt] = make_prompts(project, 1)
+    one, two = (store_response(prompt=prompt, text=text, source="m", key=text) for text in "xy")
+    batch = open_batch(project=project, name="b")
+    change = meanwhile('INSERT INTO "annotate_comparison"', lambda: change_overlap(project=project, overlap=3))
+    with change, transaction.atomic():
+        compare(batch=batch, prompt=prompt, response_a=one, response_b=two, key="k")
+    assert project.comparisons.get().overlap == 3
+
+
+@ON_POSTGRESQL
+def test_a_snapshot_is_of_one_state(project: Project, lead: User, ann: User, ben: User) -> None:
+    """On SQLite the judgment would wait until the snapshot is there."""
+    make_comparisons(project, 2)
+    judge_all(project, ann, ["a", "a"])
+    save_draft(project=project, body="Prefer the shorter response.", actor=lead)
+    mark_read(version=publish(project=project, summary="Shorter", actor=lead), user=ben)
+    with meanwhile('FROM "annotate_judgment"', lambda: judge(project, ben, "b")):
+        snapshot, _created = freeze(project=project)
+    assert snapshot.guideline_versions == [1]
+    assert (snapshot.counts["pairs"], snapshot.counts["judgments"]) == (2, 2)
+    again, created = freeze(project=project)
+    assert created and again.guideline_versions == [1, 2] and again.number == 2
+
+
+def test_the_same_state_frozen_twice_at_once_is_one_snapshot(project: Project, ann: User) -> None:
+    make_comparisons(project, 1)
+    judge(project, ann, "a")
+    with meanwhile('FROM "annotate_judgment"', lambda: freeze(project=project)) as other:
+        mine = freeze(project=project)
+    assert {mine[0], other[0].result()[0]} == {project.snapshots.get()}
+    assert sorted([mine[1], other[0].result()[1]]) == [False, True]
