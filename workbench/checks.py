@@ -7,7 +7,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
-from training.workflow.devices import named_twice
+from training.workflow.devices import has_gpu, named_twice
 
 DATABASE_ENGINES = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
 BROKER_SCHEMES = {"redis", "rediss", "redis+socket", "valkey", "amqp", "amqps", "pyamqp", "filesystem", "memory"}
@@ -39,9 +39,12 @@ def check_broker(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
 @register()
 def check_device_slots(app_configs: Apps, **kwargs: Any) -> list[CheckMessage]:
     slots = settings.DEVICE_SLOTS
-    if slots and not named_twice(slots):
+    if slots and not named_twice(slots, has_gpu()):
         return []
-    hint = "Name each device of this host once, for example PLUMBLINE_DEVICE_SLOTS=gpu0,gpu1 or gpu0+1,gpu2."
+    hint = (
+        "Name each device of this host once, for example PLUMBLINE_DEVICE_SLOTS=gpu0,gpu1 or gpu0+1,gpu2. A name of no "
+        "GPU that does not begin with cpu, as local, is all that the host has."
+    )
     return [Error(f"PLUMBLINE_DEVICE_SLOTS is {','.join(slots)!r}.", hint=hint, id="workbench.E003")]
 
 

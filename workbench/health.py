@@ -20,6 +20,7 @@ from kombu.exceptions import OperationalError
 from workbench import assets
 from workbench.celery import app
 from workbench.preflight import GIB, MODEL_COPY_BYTES, WORKING_BYTES, running_start
+from workbench.translations import stale
 
 OLDEST_POSTGRESQL = 140000
 START = "start it with `python manage.py up`"
@@ -36,7 +37,8 @@ class Finding:
 def examine() -> list[Finding]:
     """Every check, in the order in which things depend on one another."""
     checks: list[Callable[[], Finding]] = [
-        python, database, migrations, broker, worker, disk, demo_model, gpu, secret_key, static_files,
+        python, database, migrations, broker, worker, disk, demo_model, gpu, secret_key, private_files, static_files,
+        compiled_translations,
     ]  # fmt: skip
     return [check() for check in checks]
 
@@ -145,7 +147,10 @@ def gpu() -> Finding:
     usable, version = json.loads(_output([sys.executable, "-c", question]) or '[false, "missing"]')
     if not usable:
         return Finding(
-            "gpu", "warn", f"{names}; torch {version} does not see it", "install a CUDA build of torch (README)"
+            "gpu",
+            "warn",
+            f"{names}; torch {version} does not see it",
+            "install a CUDA build of torch: pip's default index has it for Linux (README)",
         )
     return Finding("gpu", "ok", f"{names}; torch {version}")
 
@@ -160,6 +165,25 @@ def secret_key() -> Finding:
     return Finding("secret key", "ok", f"{path}, mode {mode:o}")
 
 
+def private_files() -> Finding:
+    """Sessions and tokens are in the database, passwords of the demo in the home."""
+    home = Path(settings.HOME)
+    paths = [home]
+    if connection.vendor == "sqlite":
+        database = Path(connection.settings_dict["NAME"])
+        # Nobody reads a file in a folder that nobody may enter.
+        paths += [database] if _others_may(database.parent) else []
+    shown = [f"{path} (mode {stat.S_IMODE(path.stat().st_mode):o})" for path in paths if _others_may(path)]
+    if not shown:
+        return Finding("private files", "ok", f"{home} is its owner's alone")
+    mends = [f"chmod go= {path}" if path == home else f"chmod go= {path}*" for path in paths if _others_may(path)]
+    return Finding("private files", "warn", f"others may read {' and '.join(shown)}", "; ".join(mends))
+
+
+def _others_may(path: Path) -> bool:
+    return path.exists() and bool(path.stat().st_mode & 0o077)
+
+
 def static_files() -> Finding:
     if assets.are_current():
         return Finding("static files", "ok", str(settings.STATIC_ROOT))
@@ -168,6 +192,19 @@ def static_files() -> Finding:
         "warn",
         "missing or older than their sources",
         "`up` collects them, or `manage.py collectstatic`",
+    )
+
+
+def compiled_translations() -> Finding:
+    """Every start makes them, this one too."""
+    missing = [str(source.with_suffix(".mo")) for source in stale()]
+    if not missing:
+        return Finding("translations", "ok", "compiled")
+    return Finding(
+        "translations",
+        "warn",
+        f"missing or older than their sources: {', '.join(missing)}",
+        "run `manage.py doctor` once as a user who may write there, or read what it logs",
     )
 
 

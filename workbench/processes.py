@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import psutil
 
@@ -41,6 +42,7 @@ class _Child:
     deaths: int = 0
     due: float = 0.0
     read_until: int = 0
+    log_is_lost: bool = False
 
 
 @dataclass
@@ -70,9 +72,7 @@ class Supervisor:
         self.start(Part("guard", command, patience=2.0, watches_us=True))
 
     def start(self, part: Part) -> None:
-        log = self.home / "logs" / f"{part.name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        child = _Child(part, log)
+        child = _Child(part, self.home / "logs" / f"{part.name}.log")
         self._children.append(child)
         self._launch(child)
 
@@ -82,13 +82,17 @@ class Supervisor:
         )
 
     def last_lines(self, name: str, count: int = 15) -> str:
-        text = (self.home / "logs" / f"{name}.log").read_text(errors="replace")
+        """Empty when there is no log."""
+        try:
+            text = (self.home / "logs" / f"{name}.log").read_text(errors="replace")
+        except OSError:
+            return ""
         return "\n".join(text.splitlines()[-count:])
 
     def watch(self) -> None:
         """One look at every child: tells errors, starts the dead again."""
         for child in self._children:
-            self._tell_errors(child)
+            self._look_at_log(child)
             if child.process and child.process.poll() is not None:
                 self._bury(child)
             if child.process is None and time.monotonic() >= child.due:
@@ -112,9 +116,7 @@ class Supervisor:
             guard.VARIABLE: self.mark(child.part.name),
             "PYTHONUNBUFFERED": "1",
         }
-        _rotate(child.log)
-        with child.log.open("ab") as output:
-            child.read_until = output.tell()
+        with self._open_log(child) as output:
             child.process = subprocess.Popen(
                 child.part.command,
                 cwd=self.folder,
@@ -125,6 +127,31 @@ class Supervisor:
                 process_group=0,
             )
         child.started = time.monotonic()
+
+    def _open_log(self, child: _Child) -> BinaryIO:
+        """A part without its log serves better than none: the disk may be full."""
+        try:
+            child.log.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            output = child.log.open("ab")
+        except OSError as error:
+            self._lose_log(child, error)
+            return open(os.devnull, "ab")
+        child.read_until = output.tell()
+        return output
+
+    def _look_at_log(self, child: _Child) -> None:
+        """Whatever is wrong with it (somebody deleted it, the disk is full) is said once and stops nothing."""
+        try:
+            self._tell_errors(child)
+            _rotate(child.log)
+            child.log_is_lost = False
+        except OSError as error:
+            self._lose_log(child, error)
+
+    def _lose_log(self, child: _Child, error: OSError) -> None:
+        if not child.log_is_lost:
+            self.say(f"{child.part.name}: its log cannot be kept ({error})")
+        child.log_is_lost = True
 
     def _bury(self, child: _Child) -> None:
         """Note the death, end what the dead one has left (its own children), and set the time of the next start."""
@@ -165,7 +192,6 @@ class Supervisor:
         for line in complete.decode(errors="replace").splitlines():
             if any(word in line for word in IMPORTANT):
                 self.say(f"{child.part.name}: {line.strip()[:300]}")
-        _rotate(child.log)
 
 
 def _how_it_ended(code: int) -> str:
@@ -173,7 +199,16 @@ def _how_it_ended(code: int) -> str:
 
 
 def _rotate(log: Path) -> None:
-    """Copy and truncate: the child goes on writing at the end of the same file."""
-    if log.exists() and log.stat().st_size > LOG_LIMIT:
-        shutil.copyfile(log, log.with_suffix(".log.1"))
+    """Copy and truncate: the child goes on writing at the end of the same file. Where there is no room for the copy,
+    its lines are given up: a log must not be what keeps the disk full.
+    """
+    if log.stat().st_size <= LOG_LIMIT:
+        return
+    copy = log.with_suffix(".log.1")
+    try:
+        shutil.copyfile(log, copy)
+    except OSError:
+        copy.unlink(missing_ok=True)
+        raise
+    finally:
         os.truncate(log, 0)

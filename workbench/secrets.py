@@ -1,8 +1,9 @@
-"""Secrets made on the first start and kept in files that only the owner can read."""
+"""Secrets made on the first start, and other files that only the owner can read."""
 
 import os
 import secrets
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -20,6 +21,16 @@ def read_or_create_secret(path: Path) -> str:
         secret = secrets.token_urlsafe(48)
         file.write(secret)
     return secret
+
+
+def make_private(path: Path) -> None:
+    """An empty file at `path` that only the owner can read, where there is none: whoever fills it keeps that mode.
+
+    SQLite does, and gives it to its journals. Left alone: what is there, what is no path, and what cannot be written,
+    of which the database itself tells best."""
+    if not str(path).startswith((":", "file:")):
+        with suppress(OSError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def _wait_for_content(path: Path) -> str:

@@ -13,6 +13,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("workbench.E003", {"DEVICE_SLOTS": []}),
     ("workbench.E003", {"DEVICE_SLOTS": ["gpu0+1", "gpu1"]}),
     ("workbench.E003", {"DEVICE_SLOTS": ["gpu0+0"]}),
+    ("workbench.E003", {"DEVICE_SLOTS": ["gpu0", "gpu00"]}),
+    ("workbench.E003", {"DEVICE_SLOTS": ["local", "gpu0"]}),
     ("workbench.E004", {"HEARTBEAT_TIMEOUT": 5}),
     ("workbench.E005", {"SECRET_KEY": "short"}),
     ("workbench.W001", {"HTTPS": True, "CSRF_TRUSTED_ORIGINS": []}),

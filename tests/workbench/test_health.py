@@ -70,7 +70,7 @@ def test_a_fresh_home_fails_the_doctor_because_nothing_is_migrated_yet(tmp_path:
     assert findings["migrations"]["state"] == "fail"
     assert findings["migrations"]["mend"] == "run `python manage.py migrate`"
     assert findings["broker"]["state"] == findings["worker"]["state"] == "warn"
-    assert len(findings) == 10
+    assert len(findings) == 12
 
 
 def test_a_configured_broker_that_is_away_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

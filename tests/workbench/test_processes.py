@@ -1,8 +1,10 @@
 """The supervisor with small real children: restarts, what is told, and the end of all of them."""
 
+import errno
 import sys
 import time
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import psutil
@@ -10,6 +12,7 @@ import pytest
 
 from tests.workbench.server import until
 from workbench import guard, processes
+from workbench.management.commands.up import Command
 from workbench.processes import Part, Supervisor
 
 pytestmark = pytest.mark.not_db
@@ -110,6 +113,51 @@ def test_a_log_that_grows_is_cut_and_the_child_goes_on_writing(
     assert log.stat().st_size < 20_000
     size = log.stat().st_size
     until(lambda: log.stat().st_size != size, 10, "more lines")
+
+
+def test_a_log_that_somebody_deletes_stops_nothing(supervisor: Supervisor, lines: list[str]) -> None:
+    supervisor.start(part("import time; print('x ERROR one', flush=True); time.sleep(60)"))
+    until(lambda: (supervisor.watch(), lines)[1], 10, "the line")
+    (supervisor.home / "logs" / "sleeper.log").unlink()
+    for _ in range(3):
+        supervisor.watch()
+    assert supervisor.is_alive("sleeper")
+    assert supervisor.last_lines("sleeper") == ""
+    assert len(lines) == 2 and "its log cannot be kept" in lines[1]
+
+
+def test_a_part_that_can_have_no_log_starts_without_one(supervisor: Supervisor, lines: list[str]) -> None:
+    """A file in the place of the folder; a disk without room for another file is the same."""
+    (supervisor.home / "logs").touch()
+    supervisor.start(part("import time; print('x', flush=True); time.sleep(60)"))
+    for _ in range(3):
+        supervisor.watch()
+    assert supervisor.is_alive("sleeper")
+    assert len(lines) == 1 and lines[0].startswith("sleeper: its log cannot be kept (")
+
+
+def test_a_log_is_cut_without_a_copy_where_the_disk_has_no_room(
+    supervisor: Supervisor, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "LOG_LIMIT", 20_000)
+    supervisor.start(part("import time; print('.' * 30_000, flush=True); time.sleep(60)"))
+    log = supervisor.home / "logs" / "sleeper.log"
+    log.with_suffix(".log.1").symlink_to("/dev/full")
+    until(lambda: (supervisor.watch(), lines)[1], 10, "the line")
+    supervisor.watch()
+    assert supervisor.is_alive("sleeper")
+    assert log.stat().st_size == 0 and not log.with_suffix(".log.1").is_symlink()
+    assert len(lines) == 1 and "No space left on device" in lines[0]
+
+
+class FullDisk(StringIO):
+    def flush(self) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_terminal_that_takes_nothing_ends_nothing() -> None:
+    """Under `up > up.txt` on a full disk the first line told would end it all."""
+    Command(stdout=FullDisk())._say("web was ended by SIGKILL")
 
 
 def test_another_home_whose_name_begins_alike_is_left_alone(tmp_path: Path) -> None:

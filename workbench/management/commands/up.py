@@ -6,14 +6,16 @@ import time
 import urllib.error
 import urllib.request
 from argparse import ArgumentParser
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 
-from workbench import assets, embedded_broker, guard, health, preflight, translations
+from workbench import assets, embedded_broker, guard, health, preflight
 from workbench.processes import Part, Supervisor
 
 # Ctrl-C must have ended everything within 15 s: worker, then web, then broker.
@@ -22,7 +24,7 @@ START_SECONDS = 60.0
 # Not through the proxy that the environment may name.
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 FIRST_STEPS = """What to do first:
-  1. Open the address and sign in; the accounts of the demo are listed above, and in {accounts}.
+  1. Open the address and sign in; the accounts of the demo, with their passwords, are in {accounts}.
   2. As ann or ben: open the project and judge. The first comparisons come about a minute after the first start.
   3. As lead: freeze a snapshot and press "New round"."""
 
@@ -65,7 +67,7 @@ class Command(BaseCommand):
     def _serve(self, host: str, port: int, address: str, no_worker: bool, parent: int | None) -> None:
         supervisor = Supervisor(settings.HOME, settings.BASE_DIR, self._say, {"PLUMBLINE_HOME": str(settings.HOME)})
         supervisor.listen_to_signals()
-        self._prepare(host, port)
+        unused = self._prepare(host, port)
         try:
             supervisor.start_guard()
             self._start_broker(supervisor)
@@ -75,7 +77,7 @@ class Command(BaseCommand):
             if not (no_worker or supervisor.stop_requests):
                 supervisor.start(worker_part())
             if not supervisor.stop_requests:
-                self._greet(address)
+                self._greet(address, unused)
             while not supervisor.stop_requests and (parent is None or os.getppid() == parent):
                 supervisor.watch()
                 time.sleep(0.3)
@@ -84,17 +86,18 @@ class Command(BaseCommand):
             supervisor.stop()
         self._say("Stopped.")
 
-    def _prepare(self, host: str, port: int) -> None:
-        """Everything that may fail with one line comes before the first child."""
+    def _prepare(self, host: str, port: int) -> bool:
+        """Everything that may fail with one line comes before the first child. Whether it was never used."""
         left = guard.end_marked(guard.mark_of(str(settings.HOME)), patience=5.0)
         if left:
             self._say(f"Ended {left} process(es) that an earlier start had left behind.")
         preflight.require_free_port(host, port)
         preflight.require_space(settings.HOME, health.model_copy_exists(settings.MODELS_DIR))
-        translations.compile_all()
         call_command("migrate", interactive=False, verbosity=0)
         assets.collect_when_changed()
+        unused = is_unused()
         connection.close()
+        return unused
 
     def _start_broker(self, supervisor: Supervisor) -> None:
         if not embedded_broker.is_wanted():
@@ -113,9 +116,10 @@ class Command(BaseCommand):
                 raise CommandError(f"The web server did not start:\n{supervisor.last_lines('web')}")
             time.sleep(0.2)
 
-    def _greet(self, address: str) -> None:
+    def _greet(self, address: str, unused: bool) -> None:
+        """Passwords go to who sits before it, at the first start, and never into a log."""
         accounts = settings.HOME / "accounts.txt"
-        if accounts.exists():
+        if accounts.exists() and unused and self.stdout.isatty():
             self._say(accounts.read_text().rstrip())
         self._say(f"\nPlumbline is at {address}\n")
         if accounts.exists():
@@ -125,8 +129,15 @@ class Command(BaseCommand):
         self._say(f"Stop with Ctrl-C. Logs: {settings.HOME / 'logs'}")
 
     def _say(self, line: str) -> None:
-        self.stdout.write(line)
-        self.stdout.flush()
+        """What the output goes into, a file on a full disk or a pager that was left, must not end the server."""
+        with suppress(OSError):
+            self.stdout.write(line)
+            self.stdout.flush()
+
+
+def is_unused() -> bool:
+    """Nobody has ever signed in: until then it is the first start, however often it was begun."""
+    return not get_user_model().objects.filter(last_login__isnull=False).exists()
 
 
 def web_part(host: str, port: int) -> Part:
@@ -139,8 +150,8 @@ def web_part(host: str, port: int) -> Part:
 
 
 def worker_part() -> Part:
-    """Threads, because the tasks only wait: for the database, or for a training child."""
-    command = [sys.executable, "-m", "celery", "-A", "workbench", "worker", "-P", "threads", "-c", "4", "-B"]
+    """Threads, because the tasks only wait: for the database, or for a training child. The settings say how many."""
+    command = [sys.executable, "-m", "celery", "-A", "workbench", "worker", "-P", "threads", "-B"]
     command += ["-Q", "default,gpu", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
     return Part("worker", command, WORKER_PATIENCE)
 
