@@ -1,23 +1,9 @@
 """The right wing in Django's admin: for looking things up. States change by verbs only."""
 
 from django.contrib import admin
-from django.db.models import Model
-from django.http import HttpRequest
 
+from annotate.admin import ReadOnly
 from training.models import Artifact, Round, Run, RunEvent
-
-
-class ReadOnly:
-    """Neither add nor change nor delete."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
 
 class RunEvents(ReadOnly, admin.TabularInline):

@@ -1,7 +1,6 @@
 """Tasks of the right wing: supervise a run, put right what a lost worker or message left behind, renew reports."""
 
 import logging
-from functools import partial
 from typing import Any
 
 from celery import current_app, shared_task
@@ -12,13 +11,10 @@ from kombu.exceptions import OperationalError
 from annotate.models import Project
 from annotate.tasks import send_if_there_is_a_broker
 from training.models import Run
-from training.workflow import presence, reports, rounds, runner, runs
+from training.workflow import presence, reports, rounds, runner, runs, waiting
 
 logger = logging.getLogger(__name__)
 
-# Queued runs are sent again every ten seconds: a message that finds no free device in this time has been replaced.
-MESSAGE_SECONDS = 30
-SENT_AT_ONCE = 8
 # Workers that listen to it carry out runs (CELERY_TASK_ROUTES).
 QUEUE = "gpu"
 
@@ -53,27 +49,31 @@ def ask_for_report(project: Project, kind: reports.Kind, query: dict[str, Any]) 
 
 
 def dispatch(run: Run) -> None:
-    """Sends a queued run to the workers once the transaction is committed."""
-    transaction.on_commit(partial(_send, run.pk))
+    """A run was queued; which of them is begun first is the queue's concern."""
+    dispatch_queued()
 
 
 def dispatch_queued() -> None:
-    """Sends the runs at the head of the queue; harmless if they have been sent before."""
-    for run in Run.objects.queued()[:SENT_AT_ONCE]:
-        dispatch(run)
+    """Tells the workers of runs that they could begin, once the transaction is committed; harmless if they know."""
+    transaction.on_commit(_send)
 
 
-def _send(run_id: int) -> None:
-    """The run stands in the database: a broker that is away only delays it until the next reconciliation.
+def _send() -> None:
+    """The runs stand in the database: a broker that is away only delays them until the next reconciliation.
 
-    A connection of its own, because the pool's would have the page wait for six seconds before it gives up.
+    No message expires, because that is looked at with the receiver's clock. A connection of its own, because the pool's
+    would have the page wait for six seconds before it gives up.
     """
+    wanted = waiting.to_announce()
+    if not wanted:
+        return
     try:
         with current_app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0)
-            execute_run.apply_async((run_id,), connection=connection, expires=MESSAGE_SECONDS)
+            for run in wanted:
+                execute_run.apply_async((run.pk,), connection=connection)
     except OperationalError as error:
-        logger.warning("Run %s stays queued, the broker is away: %s", run_id, error)
+        logger.warning("%s run(s) stay queued, the broker is away: %s", len(wanted), error)
 
 
 @worker_ready.connect

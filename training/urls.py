@@ -34,6 +34,7 @@ urlpatterns = [
     path("p/<slug:slug>/runs/<int:run_id>/", runs.show_run, name="run"),
     path("p/<slug:slug>/runs/<int:run_id>/progress.json", run_files.run_progress, name="run_progress"),
     path("p/<slug:slug>/runs/<int:run_id>/log.txt", run_files.run_log, name="run_log"),
+    path("p/<slug:slug>/runs/<int:run_id>/left-out.csv", run_files.run_left_out, name="run_left_out"),
     path("p/<slug:slug>/runs/<int:run_id>/curves.<str:kind>", run_files.run_curves, name="run_curves"),
     path("p/<slug:slug>/runs/<int:run_id>/alignment-tax.csv", probes.download_run_tax, name="run_tax"),
     path("p/<slug:slug>/runs/<int:run_id>/pin/", runs_list.pin_run, name="run_pin"),

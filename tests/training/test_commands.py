@@ -7,10 +7,12 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from rest_framework.test import APIClient
 
-from annotate.models import DemonstrationSet, Project, Snapshot
+from annotate.models import DemonstrationSet, Project, Snapshot, User
 from annotate.workflow.demonstrations import import_demonstrations
 from tests.factories import make_comparisons, make_prompts
+from training.forms.round import RoundForm
 from training.models import Artifact, Round, Run, RunState
 from training.workflow import runs, starting
 
@@ -146,6 +148,20 @@ def test_a_round_of_any_method_after_demonstrations(project: Project, policy: Ar
     assert stages[2].config["epochs"] == 2
     with pytest.raises(CommandError, match="no stage “dpo”"):
         call_command("round", "garden", "--policy", "kto", "--set", "dpo.epochs=2")
+
+
+def test_command_api_and_page_ask_for_as_many_prompts_where_none_is_named(
+    project: Project, policy: Artifact, lead: User
+) -> None:
+    _snapshot(project)
+    make_prompts(project, 45)
+    call_command("round", "garden", stdout=StringIO())
+    client = APIClient()
+    client.force_authenticate(lead)
+    asked = {"snapshot": 1, "base_policy": policy.pk}
+    assert client.post("/api/v1/projects/garden/rounds/", asked, format="json").status_code == 201
+    numbers = [len(run.prompt_ids) for run in Run.objects.filter(recipe="sample")]
+    assert numbers == [RoundForm(project)["fresh_prompts"].initial] * 2 == [20, 20]
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,21 @@ def test_an_unknown_architecture_is_said_and_counted_as_far_as_it_goes(tmp_path:
     assert command(path, "--recipe", "dpo")["known_architecture"] is False
 
 
+def test_how_many_responses_a_prompt_has_is_said_to_be_not_known(config: Path) -> None:
+    said = "is not known; two are taken"
+    assert said in command(config, "--recipe", "reward", "--set", "group_by_prompt=true", as_json=False)
+    assert said not in command(config, "--recipe", "reward", as_json=False)
+
+
+def test_the_checkpoints_of_a_policy_hold_its_value_model_too(config: Path) -> None:
+    """A LoRA of rank 8 on all layers, and a head, each with two moments, in the last two checkpoints."""
+    told = command(config, "--recipe", "ppo", "--adapter", "ia3", "--set", "reward.rank=8")
+    widths = (4096 + 4096) * 2 + (4096 + 1024) * 2 + (4096 + 14336) * 3
+    value = 32 * 8 * widths + 4097
+    alone = told["disk_bytes"]["product"] + 2 * told["trainable_parameters"] * 12
+    assert told["disk_bytes"]["total"] == alone + 2 * 12 * value > 5e8
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

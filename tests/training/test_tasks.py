@@ -18,7 +18,7 @@ from annotate.models import Project, Snapshot
 from tests.training.database import environment
 from training import tasks
 from training.models import Artifact, Run, RunState
-from training.workflow import runs, starting
+from training.workflow import runs, starting, workers
 from training.workflow.folders import folder_of, progress_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
@@ -31,7 +31,7 @@ Start = Callable[[], "subprocess.Popen[bytes]"]
 def start_worker(tmp_path: Path) -> Iterator[Start]:
     """Starts workers like those of `manage.py up`, on a broker of folders: no server is needed."""
     queue = {"PLUMBLINE_HOME": str(tmp_path), "CELERY_BROKER_URL": "filesystem://", "PLUMBLINE_HEARTBEAT_TIMEOUT": "12"}
-    command = [sys.executable, "-m", "celery", "-A", "workbench", "worker", "-P", "threads", "-c", "4", "-B"]
+    command = [sys.executable, "-m", "celery", "-A", "workbench", "worker", "-P", "threads", "-B"]
     command += ["-Q", "default,gpu", "-s", str(tmp_path / "beat")]
     started: list[subprocess.Popen[bytes]] = []
 
@@ -105,12 +105,14 @@ def test_after_kill_9_of_the_worker_the_run_goes_on_and_is_never_twice(
 
 
 def test_a_broker_that_is_away_delays_a_run_and_breaks_nothing(
-    project: Project, policy: Artifact, snapshot: Snapshot
+    project: Project, policy: Artifact, snapshot: Snapshot, caplog: pytest.LogCaptureFixture
 ) -> None:
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
+    workers.show()
     began = time.monotonic()
     tasks.dispatch(run)
     assert time.monotonic() - began < 2
+    assert "1 run(s) stay queued, the broker is away" in caplog.text
     assert _state(run) == RunState.QUEUED
 
 

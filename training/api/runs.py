@@ -25,7 +25,7 @@ from training.api.serializers import (
 from training.forms import FindRunsForm
 from training.models import Artifact, Round, Run
 from training.tasks import dispatch, dispatch_queued
-from training.workflow import runs
+from training.workflow import rounds, runs
 from training.workflow.artifacts import register_base
 from training.workflow.cloning import clone
 from training.workflow.finding import find, set_pinned
@@ -109,7 +109,7 @@ def cancel(request: Request, project: Project, run_id: int) -> Response:
 @extend_schema(request=None, responses=RunSerializer)
 @project_api({"POST": Role.MANAGER})
 def resume(request: Request, project: Project, run_id: int) -> Response:
-    run = runs.resume(in_project(Run, project, pk=run_id), actor=request.user)
+    run = rounds.resume(in_project(Run, project, pk=run_id), actor=request.user)
     return Response(RunSerializer(run).data)
 
 

@@ -10,6 +10,7 @@ from training.workflow.bench_table import cells_of, rows_of, told_of
 from training.workflow.benches import BENCHED, state_of
 from training.workflow.disk_use import FREEABLE
 from training.workflow.probes import LONGEST_NAME
+from training.workflow.rounds import FRESH_PROMPTS
 from training.workflow.runs import hint_of, reason_of
 from training.workflow.starting import POLICIES, TRAINED
 from training.workflow.waiting import waits_of
@@ -121,7 +122,7 @@ class StartRoundSerializer(Asked):
     policy = serializers.ChoiceField(POLICIES, default="dpo")
     demonstrations = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of demonstrations")
     configs = serializers.DictField(child=serializers.DictField(), default=dict)
-    prompts = serializers.IntegerField(default=20, min_value=1, max_value=10_000)
+    prompts = serializers.IntegerField(default=FRESH_PROMPTS, min_value=1, max_value=10_000)
     seed = serializers.IntegerField(default=0, min_value=0, max_value=LARGEST_SEED)
 
 

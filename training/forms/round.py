@@ -17,6 +17,7 @@ from training.forms.fields import (
 )
 from training.models import Artifact
 from training.recipes.titles import METHODS, WHEN
+from training.workflow.rounds import FRESH_PROMPTS
 from training.workflow.starting import POLICIES
 
 
@@ -39,7 +40,7 @@ class RoundForm(forms.Form):
     )
     fresh_prompts = forms.IntegerField(
         label=_("Fresh prompts"),
-        initial=20,
+        initial=FRESH_PROMPTS,
         min_value=1,
         max_value=10_000,
         help_text=_("Prompts nobody has judged yet: both policies answer each of them, and each becomes a comparison."),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from training.recipes.estimate import Estimate
-from training.workflow.estimate_words import advice_words, assumptions, duration, refusal, size, speed_words
+from training.workflow.estimate_words import advice_words, assumptions, duration, refusal, size, speed_words, unsaid
 from training.workflow.estimates import Answer
 
 
@@ -39,10 +39,11 @@ def _row(one: Estimate, chosen: str) -> Sequence[str]:
 
 def _about(found: Answer) -> list[str]:
     memory = found.chosen.memory
-    parts = memory.parts if memory else {}
-    shown = ", ".join(f"{name} {size(part)}" for name, part in parts.items() if part)
-    lines = [_("Memory of %(adapter)s: %(parts)s") % {"adapter": found.chosen.adapter, "parts": shown}]
-    lines += [assumptions(found), speed_words(found.question)]
+    lines = [_("The model has %(base)s parameters.") % {"base": f"{found.chosen.base:,}"}]
+    if memory:
+        shown = ", ".join(f"{name} {size(part)}" for name, part in memory.parts.items() if part)
+        lines.append(_("Memory of %(adapter)s: %(parts)s") % {"adapter": found.chosen.adapter, "parts": shown})
+    lines += [assumptions(found), speed_words(found.question), *filter(None, [unsaid(found.question)])]
     if not found.chosen.fits:
         lines.append(advice_words(found))
     return lines

@@ -62,11 +62,12 @@ def add_common_arguments(parser: CommandParser, seed: int | None = 0) -> None:
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
 
-def add_model_arguments(parser: CommandParser) -> None:
-    """Of a command about one model."""
+def add_model_arguments(parser: CommandParser, acts: bool = True) -> None:
+    """Of a command about one model; one that acts writes down for whom."""
     parser.add_argument("project", help="Short name of the project.")
     parser.add_argument("--model", required=True, help="Name of the model.")
-    parser.add_argument("--by", default="", help="Account that is written down.")
+    if acts:
+        parser.add_argument("--by", default="", help="Account that is written down.")
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
 

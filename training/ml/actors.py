@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from training.ml.job import Job, ModelSpec
 from training.ml.origin import method_of
 from training.ml.reference import Start
 from training.ml.rewarding import Rewarding, RewardModel
+from training.ml.rollout import Rollout
 from training.ml.value import ADAPTER, ValueModel, fresh_adapter, head_of, new_head
 
 POLICY, REWARD = "default", "reward"  # names of adapters; PEFT calls a model's first one "default"
@@ -76,15 +77,10 @@ def on_one_backbone(policy: PeftModel, job: Job, tokenizer: PreTrainedTokenizerB
     view = _classifier(inner, scores)
     rewarder = RewardModel(view, tokenizer, job.config, job.config.batch_size)
     head = head_of(view.score)
-
-    def rewarding(rollouts: list) -> list[float]:
-        with switch.wearing(REWARD):
-            return rewarder(rollouts)
-
     return Actors(
         policy=policy,
         reference=lambda: _kept(switch, policy),
-        rewarding=rewarding,
+        rewarding=_Dressed(rewarder, switch),
         value=ValueModel(inner, head, switch),
         trained=nn.ModuleDict({"policy": policy, "head": head}),
         sharing="policy, reference, reward and value model on one backbone",
@@ -137,6 +133,22 @@ def without_reward_backbone(
         trained=nn.ModuleDict(parts),
         sharing="policy, reference and value model on one backbone" if shared else "each on a backbone of its own",
     )
+
+
+@dataclass(frozen=True)
+class _Dressed:
+    """A reward model whose adapter is put on for as long as it scores."""
+
+    rewarder: RewardModel
+    switch: AdapterSwitch
+
+    @property
+    def cut(self) -> int:
+        return self.rewarder.cut
+
+    def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
+        with self.switch.wearing(REWARD):
+            return self.rewarder(rollouts)
 
 
 @contextmanager

@@ -81,10 +81,6 @@ def attach(model: PreTrainedModel, directory: Path) -> nn.Module:
     except ValueError as error:
         raise _wrong_base(directory, str(error)) from error
     attached.made_for = facts
-    if attached.active_peft_config.is_prompt_learning:
-        # Virtual tokens take room in the context: whoever asks how much there is must be told what is left.
-        config = attached.get_base_model().config.get_text_config()
-        config.max_position_embeddings -= attached.active_peft_config.num_virtual_tokens
     return attached
 
 

@@ -8,11 +8,20 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.ml.chat import Messages, completion_ids, prompt_ids, require_chat_template
+from training.ml.chat import Messages, completion_ids, require_chat_template
 from training.ml.errors import ModelError
+from training.ml.forward import context_of
 from training.ml.job import Data
-from training.ml.pairs import Unusable
 from training.ml.parquet_rows import read_rows
+from training.ml.unusable import (
+    NO_PROMPT,
+    NOT_ONE_MESSAGE,
+    SAME_ID,
+    TOO_LONG,
+    Unusable,
+    first_reasons,
+    usable_prompt,
+)
 from training.recipes.words import gettext_noop
 
 COLUMNS = ("id", "prompt", "response")
@@ -44,11 +53,11 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class DemonstrationData:
-    """What a run trains and is measured on, and what was left out of both, each {"id", "why", "split"}."""
+    """What a run trains and is measured on, and what was left out of both, each as `Unusable.row` tells it."""
 
     train: list[Demonstration]
     test: list[Demonstration]
-    dropped: list[dict[str, str]]
+    dropped: list[dict[str, Any]]
 
     def counts(self) -> dict[str, int]:
         return {"train": len(self.train), "test": len(self.test), "dropped": len(self.dropped)}
@@ -68,8 +77,8 @@ def load_demonstrations(
     if data is None:
         message = gettext_noop("The job names no data to train on.")
         raise ModelError("empty_data", message, gettext_noop("Choose a set of demonstrations for the run."))
-    limit = min(max_length, getattr(model.config, "max_position_embeddings", None) or max_length)
-    dropped: list[dict[str, str]] = []
+    limit = min(max_length, context_of(model) or max_length)
+    dropped: list[dict[str, Any]] = []
     train = read_demonstrations(data.train, tokenizer, limit, dropped)
     if not train:
         raise _nothing_left(data.train, dropped)
@@ -77,7 +86,7 @@ def load_demonstrations(
 
 
 def read_demonstrations(
-    path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, dropped: list[dict[str, str]]
+    path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, dropped: list[dict[str, Any]]
 ) -> list[Demonstration]:
     """All usable demonstrations of a Parquet file; the others are added to `dropped`, `split` is the file's name.
 
@@ -89,40 +98,34 @@ def read_demonstrations(
     for row in read_rows(path, COLUMNS):
         try:
             if row["id"] in seen:
-                raise Unusable("an earlier row has the same id")
+                raise Unusable(SAME_ID)
             seen.add(row["id"])
             kept.append(_demonstration(row, tokenizer, max_length))
         except Unusable as why:
-            dropped.append({"id": str(row["id"]), "why": str(why), "split": path.stem})
+            dropped.append(why.row(str(row["id"]), path.stem))
     return kept
 
 
 def _demonstration(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int) -> Demonstration:
     prompt, response = row["prompt"] or [], row["response"] or []
     if not prompt:
-        raise Unusable("the prompt is empty")
+        raise Unusable(NO_PROMPT)
     if len(response) != 1:
-        raise Unusable(f"response is {len(response)} messages instead of one")
+        raise Unusable(NOT_ONE_MESSAGE, side="response", n=len(response))
     text = response[0]["content"] or ""
     if not text.strip():
-        raise Unusable("the response is empty")
-    try:
-        ids = prompt_ids(tokenizer, prompt)
-    except ModelError as error:
-        if error.code != "bad_prompt":
-            raise
-        raise Unusable(error.message) from error
+        raise Unusable(gettext_noop("the response is empty"))
+    ids = usable_prompt(tokenizer, prompt)
     found = Demonstration(str(row["id"]), prompt, text, ids, completion_ids(tokenizer, text))
     if found.length > max_length:
-        raise Unusable(f"too long: {found.length} tokens, at most {max_length} are allowed")
+        raise Unusable(TOO_LONG, tokens=found.length, most=max_length)
     return found
 
 
-def _nothing_left(path: Path, dropped: list[dict[str, str]]) -> ModelError:
+def _nothing_left(path: Path, dropped: list[dict[str, Any]]) -> ModelError:
     hint = gettext_noop("Upload other demonstrations, or raise the longest example.")
     if not dropped:
         message = gettext_noop("There is no demonstration in %(path)s: it has no rows.")
         return ModelError("empty_data", message, hint, path=path)
     message = gettext_noop("There is no usable demonstration in %(path)s: all %(n)s were left out: %(reasons)s.")
-    reasons = "; ".join(sorted({row["why"] for row in dropped})[:3])
-    return ModelError("empty_data", message, hint, path=path, n=len(dropped), reasons=reasons)
+    return ModelError("empty_data", message, hint, path=path, n=len(dropped), reasons=first_reasons(dropped))

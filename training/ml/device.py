@@ -30,8 +30,6 @@ class Device:
             return gettext_noop("A CPU is many times slower in bf16.")
         if self.dtype == torch.bfloat16:
             return gettext_noop("The GPU computes in bf16.")
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return gettext_noop("The model's own weights are trained: in bf16 a small step would vanish.")
         return gettext_noop("The GPU does not compute in bf16.")
 
 

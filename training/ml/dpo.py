@@ -26,8 +26,8 @@ def run(job: Job) -> None:
     with untouched(model, config) as frozen:
         reference.prepare(frozen, both_sides(data.train + data.test), config.batch_size, begun.progress)
     objective = direct_preference(model, reference, config)
-    end = begun.train(objective, by_item=config.by_item)
-    metrics = preference_figures(model, begun.start, objective, data.test, config.batch_size)
+    end = begun.train(objective, data.test, by_item=config.by_item)
+    metrics = preference_figures(model, begun.start, objective, data.test, config.batch_size, log_odds=True)
     begun.finish(end, metrics, data.test, reference=reference.facts(config))
 
 

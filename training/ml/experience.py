@@ -16,7 +16,7 @@ from training.ml.kl import ESTIMATORS, KLControl
 from training.ml.ppo_losses import explained_variance
 from training.ml.prompt_data import AskedPrompt
 from training.ml.reward_scale import RewardScale
-from training.ml.rewarding import paid
+from training.ml.rewarding import cut_by, paid
 from training.ml.rollout import Rollout, drawing_of, drawn_logps, roll_out
 from training.recipes.ppo import PPOConfig
 
@@ -57,6 +57,7 @@ def gather(
     past; then, in the first step, the head of the value model is calibrated."""
     rollouts = roll_out(actors.policy, tokenizer, asked, seeds, drawing_of(config))
     scores = actors.rewarding(rollouts)
+    truncated = cut_by(actors.rewarding)
     payments = paid(rollouts, scores, config.missing_eos_penalty)
     first, scale = scale.count == 0, scale.seen(payments)
     logps = drawn_logps(actors.policy, rollouts, config.temperature, config.batch_size)
@@ -80,6 +81,7 @@ def gather(
         "length": _mean([len(rollout.ids) for rollout in rollouts]),
         "eos_rate": _mean([rollout.finished for rollout in rollouts]),
         "explained_variance": explained_variance(torch.cat(values), torch.cat(returns)),
+        "truncated": truncated,
     }
     return Gathered([Experience(*row) for row in columns], scale, metrics)
 

@@ -68,10 +68,10 @@ def virtual_tokens(model: nn.Module) -> int:
 
 
 def context_of(model: nn.Module) -> int | None:
-    """How many tokens it can read at once; None where that is not written down."""
+    """How many tokens a text may have: virtual tokens at work take room. None where the context is not written down."""
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
     positions = getattr(body.config.get_text_config(), "max_position_embeddings", None)
-    return positions - getattr(body, "first_position", 0) if positions else None
+    return positions - getattr(body, "first_position", 0) - virtual_tokens(model) if positions else None
 
 
 def hidden_states(model: nn.Module, batch: Padded) -> Tensor:

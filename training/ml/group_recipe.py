@@ -21,7 +21,7 @@ from training.ml.precision import for_training
 from training.ml.progress import Progress
 from training.ml.prompt_data import load_prompts
 from training.ml.reference import frozen_start
-from training.ml.rewarding import load_rewarder, require_reward_model
+from training.ml.rewarding import cuts_told, load_rewarder, require_reward_model
 from training.ml.rollout_evaluation import evaluate_rollouts
 
 
@@ -37,7 +37,8 @@ def run_groups(job: Job, trainer: type, settings: type) -> None:
     tokenizer = load_tokenizer(job.model, **source)
     policy = load_policy(job.model, device=device, **source)
     rewarding = load_rewarder(job, device)
-    data = load_prompts(job.data, tokenizer, policy, config, refused=rewarding.refuses)
+    data = load_prompts(job.data, tokenizer, policy, config, refused=rewarding.require_room)
+    progress.left_out(data.dropped)
     tax = AlignmentTax(job, policy, tokenizer)
     torch.manual_seed(job.seed)  # draws the adapter
     policy = apply_adapter(policy, config, "policy")
@@ -54,6 +55,7 @@ def run_groups(job: Job, trainer: type, settings: type) -> None:
     progress.status("evaluating")
     measured = {"batch_size": config.batch_size, "seed": job.seed}
     metrics = evaluate_rollouts(policy, start, rewarding, tokenizer, data.test, config, **measured)
+    truncated = metrics.pop("truncated") + cuts_told(job.directory, config.updates)
     progress.evaluation(metrics=headline(metrics), step=end.step)
     metrics |= tax.figures(policy, start, progress)
 
@@ -64,7 +66,7 @@ def run_groups(job: Job, trainer: type, settings: type) -> None:
         "config": asdict(config),
         "parameters": parameter_counts(policy),
         "metrics": metrics,
-        "data": data.facts(),
+        "data": data.facts(truncated),
         "reward_model": job.reward_model.as_dict(),
         "seconds": end.seconds,
         **machine,

@@ -6,7 +6,6 @@ What is overridden here is private in TRL: its version is pinned, and the tests 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +15,14 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from training.ml.notices import Notices
 from training.ml.progress import Progress
 from training.ml.prompt_data import AskedPrompt
 from training.ml.reference import Start
-from training.ml.rewarding import Rewarding, paid
+from training.ml.rewarding import Rewarding, cut_by, paid, tell_of_cuts
 from training.ml.rollout import Rollout, drawing_of, logps_and_entropy, roll_out
 from training.ml.samples import sample_seed
+from training.ml.turns import Turns
 from training.recipes.groups import GroupConfig
 
 
@@ -55,10 +56,8 @@ class Parts:
         """Every prompt still to come after `done` steps, in order: a group each; its turn depends on the seed alone."""
         groups = self.responses // self.config.generations
         turns = range(done // self.config.updates * groups, self.steps // self.config.updates * groups)
-        orders: dict[int, list[AskedPrompt]] = {}
-        for epoch in {turn // len(self.prompts) for turn in turns}:
-            orders[epoch] = random.Random(f"{self.seed}:{epoch}").sample(self.prompts, len(self.prompts))
-        return [orders[turn // len(self.prompts)][turn % len(self.prompts)] for turn in turns]
+        order = Turns(self.prompts, self.seed)
+        return [order[turn] for turn in turns]
 
 
 class OurRollouts:
@@ -73,6 +72,7 @@ class OurRollouts:
         self.rollouts: list[Rollout] = []
         self.scores: list[float] = []
         self.figures: dict[str, float] = {}
+        self.notices = Notices(parts.directory)
         # Asked for only now: in its constructor TRL would load a second model to be the reference.
         self.beta, self.ref_model = parts.config.kl_coefficient, parts.reference
 
@@ -102,7 +102,9 @@ class OurRollouts:
             "kl_coefficient": self.beta,
             "length": sum(len(rollout.ids) for rollout in self.rollouts) / number,
             "eos_rate": sum(rollout.finished for rollout in self.rollouts) / number,
+            "truncated": cut_by(self.parts.rewarding),
         }
+        tell_of_cuts(self.notices, cut_by(self.parts.rewarding))
         return payments
 
     def _get_per_token_logps_and_entropies(

@@ -16,6 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabl
 from training.ml import cancel
 from training.ml.errors import ModelError
 from training.ml.job import Job
+from training.ml.shown import without_secrets
 from training.recipes.words import gettext_noop
 
 # Beside job.json: this run has made the repository, so a resumed one may push into it.
@@ -39,8 +40,10 @@ class Repository:
 def repository_for(job: Job) -> Repository:
     """Asks the hub who the token belongs to and makes the repository, before the export takes its minutes.
 
-    Raises ModelError: "no_hub_token", "hub_token_refused", "hub_no_rights", "repository_exists", "hub_away".
+    Raises ModelError: "hub_owner_refused", "no_hub_token", "hub_token_refused", "hub_no_rights", "repository_exists",
+    "hub_away".
     """
+    _require_owner(job.config.repository)
     api, name, made = HfApi(token=_token()), job.config.repository, job.directory / MADE
     with hub_errors(name):
         _require_write(api)
@@ -61,6 +64,20 @@ def hub_errors(name: str) -> Iterator[None]:
         raise _answered(name, error) from error
     except (HTTPError, ValueError) as error:
         raise _away(name, str(error)) from error
+
+
+def _require_owner(name: str) -> None:
+    """Whoever runs the worker may say to whom its token pushes. A hub takes capital letters for small ones."""
+    owners = [owner.strip() for owner in os.environ.get("PLUMBLINE_HUB_OWNERS", "").split(",") if owner.strip()]
+    owner = name.partition("/")[0]
+    if owners and owner.casefold() not in map(str.casefold, owners):
+        raise ModelError(
+            "hub_owner_refused",
+            gettext_noop("This workbench does not push to %(owner)s. Nothing was pushed or written."),
+            gettext_noop("Start the export again with a repository of one of these owners: %(owners)s."),
+            owner=owner,
+            owners=", ".join(owners),
+        )
 
 
 def _token() -> str:
@@ -113,7 +130,7 @@ def _away(name: str, why: str) -> ModelError:
         gettext_noop("The hub could not take %(repository)s: %(error)s"),
         gettext_noop("Resume the run when the hub can be reached; what is written already is used."),
         repository=name,
-        error=why,
+        error=without_secrets(why),
     )
 
 

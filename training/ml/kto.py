@@ -33,9 +33,9 @@ def run(job: Job) -> None:
         known = texts(data.train + data.test) + both_sides(held_out)
         reference.prepare(frozen, known, config.batch_size, begun.progress)
     objective = unpaired_preference(model, reference, begun.start, config, data.limit)
-    end = begun.train(objective)
+    end = begun.train(objective, held_out)
     pairwise = direct_preference(model, reference, DPOConfig(beta=config.beta))
-    metrics = preference_figures(model, begun.start, pairwise, held_out, config.batch_size)
+    metrics = preference_figures(model, begun.start, pairwise, held_out, config.batch_size, log_odds=True)
     clusters = clusters_of([vote.prompt_ids for vote in data.test]) or [vote.pair for vote in data.test]
     metrics["loss"] = mean(judged(objective, data.test, config.batch_size)[1], clusters)
     begun.finish(end, metrics, held_out, reference=reference.facts(config))

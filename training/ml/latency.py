@@ -32,7 +32,7 @@ from training.ml.intervals import median, undefined
 from training.ml.job import Job, ModelSpec
 from training.ml.load import load_policy, load_reward_base, load_reward_model, load_tokenizer
 from training.ml.pairs import Pair, read_pairs
-from training.ml.precision import unquantised
+from training.ml.precision import for_frozen
 from training.ml.progress import Progress
 from training.ml.scoring import rewards
 from training.recipes.words import gettext_noop
@@ -74,7 +74,7 @@ def add(job: Job) -> None:
 def measure(job: Job, artifact: Path) -> dict[str, Any]:
     """{"base", "unmerged", "merged"}: seconds a text, median with interval, the last two with their `ratio` to the
     base; or, where there is no such thing, why. `alternated` says that base and model were timed text by text."""
-    device = unquantised(choose_device())
+    device = for_frozen(choose_device())
     source: dict[str, Any] = {"cache": job.cache}
     tokenizer, manifest = load_tokenizer(job.model, **source), read_manifest(artifact)
     task = manifest["task"]

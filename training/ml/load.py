@@ -26,7 +26,8 @@ from training.ml.device import Device
 from training.ml.encoder import EncoderForReward, is_encoder_reward, on_encoder, reads_at_once, with_turns
 from training.ml.errors import ModelError
 from training.ml.job import ModelSpec
-from training.ml.precision import Quantised, unquantised
+from training.ml.mixed import compute_in_bf16
+from training.ml.precision import Mixed, Quantised, for_frozen
 from training.ml.quantised import is_quantised, quantise
 from training.recipes.words import gettext_noop
 
@@ -114,7 +115,7 @@ def load_reward_model(
 
     Raises as load_policy does, and ModelError("not_reward_model").
     """
-    device = unquantised(device)  # asked for by a policy that is trained with it
+    device = for_frozen(device)  # asked for by a policy that is trained with it
     if not spec.adapters:
         return _full_reward_model(spec, cache, device)
     *earlier, last = spec.adapters
@@ -218,6 +219,8 @@ def _ready(model: PreTrainedModel, device: Device) -> PreTrainedModel:
     """Quantised where the device says so, before it goes there: only the small copy has to fit."""
     if isinstance(device, Quantised):
         quantise(model)
+    if isinstance(device, Mixed):
+        compute_in_bf16(model)
     return model.to(device.torch_device).eval()
 
 

@@ -26,6 +26,7 @@ from training.ml.sharing import STAND_IN, shares
 from training.ml.zero import Zero, part
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
+from training.recipes.watching import WatchedConfig
 from training.recipes.words import gettext_noop
 
 
@@ -49,7 +50,8 @@ class Outcome:
 
 
 Objective = Callable[[Sequence[Any]], Outcome]
-OF_THE_MACHINE = {setting.name for setting in fields(MachineConfig)}
+# Settings that change nothing of what is learned.
+BESIDE_LEARNING = {setting.name for kind in (MachineConfig, WatchedConfig) for setting in fields(kind)}
 Step = list[list[int]]  # batches of positions in the data; their gradients are added up
 
 
@@ -63,11 +65,13 @@ def train(
     directory: Path,
     progress: Progress,
     by_item: bool = False,
+    look: Callable[[int], None] = lambda number: None,
 ) -> Position:
     """Train the parameters that require a gradient, from the last checkpoint in `directory` if there is one.
 
     Several processes do each step together (`sharing.py`); `by_item` says that an item's loss does not look at the rest
-    of its batch. From here on the first of them is alone.
+    of its batch. From here on the first of them is alone. `look` is called with the number of every finished step, by
+    the first of them and where the model is whole.
     Raises Cancelled after SIGTERM, with a checkpoint written, ModelError("nan_loss"), the last checkpoint kept, and
     NotNeeded in the other processes.
     """
@@ -101,6 +105,13 @@ def train(
             together.meet()  # whoever ended before all is saved would have the launcher stop the others
         if asked:
             raise cancel.Cancelled
+        if launched.is_first() and not is_sharded(model):
+            try:
+                look(number)
+            except cancel.Cancelled:
+                if launched.processes() == 1:  # of several, all stop together after the next step
+                    save_checkpoint(directory, model, optimizer, position)
+                    raise
     model.eval()
     together.end()
     if not launched.is_first():
@@ -229,7 +240,7 @@ def rate_factor(number: int, steps: int, config: OptimizerConfig) -> float:
 def fingerprint(items: Sequence[Item], config: OptimizerConfig, seed: int) -> str:
     """Names what the plan and the steps depend on: a checkpoint is continued only where this is equal, on any machine
     and in any number of processes."""
-    settings = {name: value for name, value in asdict(config).items() if name not in OF_THE_MACHINE}
+    settings = {name: value for name, value in asdict(config).items() if name not in BESIDE_LEARNING}
     facts = [settings, seed, [[item.id, item.length, item.tokens] for item in items]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

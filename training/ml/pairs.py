@@ -9,11 +9,24 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.ml.chat import Messages, completion_ids, prompt_ids, require_chat_template
+from training.ml.chat import Messages, completion_ids, require_chat_template
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
 from training.ml.job import Data
 from training.ml.parquet_rows import read_rows
+from training.ml.unusable import (
+    BAD_WEIGHT,
+    NO_PROMPT,
+    NO_TEXT,
+    NOT_ONE_MESSAGE,
+    SAME_ID,
+    SAME_TEXTS,
+    TOO_LONG,
+    Unusable,
+    first_reasons,
+    usable_prompt,
+)
+from training.recipes.words import gettext_noop
 
 COLUMNS = ("id", "prompt", "chosen", "rejected", "weight", "soft_label")
 VOTES = ("votes_chosen", "votes_tie", "votes_rejected")
@@ -53,6 +66,11 @@ class Pair:
         return 2 * len(self.prompt_ids) + len(self.chosen_ids) + len(self.rejected_ids)
 
     @property
+    def rows(self) -> int:
+        """Sequences that it puts into a batch."""
+        return len(self.sequences)
+
+    @property
     def degree(self) -> float:
         """The preference's strength, 0 to 1: as it was given, or else how far the votes are from even, |2p - 1|."""
         return abs(2 * self.soft_label - 1) if self.strength is None else self.strength
@@ -65,10 +83,10 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """The pairs of one file in its order, and the rows left out, each {"id", "why", "split"}."""
+    """The pairs of one file in its order, and the rows left out, each as `Unusable.row` tells it."""
 
     kept: list[Pair]
-    dropped: list[dict[str, str]]
+    dropped: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -77,7 +95,7 @@ class PairData:
 
     train: list[Pair]
     test: list[Pair]
-    dropped: list[dict[str, str]]
+    dropped: list[dict[str, Any]]
     ties: list[Pair] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
@@ -88,10 +106,6 @@ class PairData:
         prompts = len({tuple(pair.prompt_ids) for pair in self.test})
         sizes = {"train": len(self.train), "test": len(self.test), "test_prompts": prompts}
         return {**sizes, "dropped": self.dropped, "truncated": 0}
-
-
-class Unusable(ValueError):
-    """Why one row cannot be trained on."""
 
 
 def load_pairs(
@@ -107,7 +121,8 @@ def load_pairs(
     Raises ModelError: "empty_data" if nothing is left to train on, "bad_data", "no_chat_template".
     """
     if data is None:
-        raise ModelError("empty_data", "The job names no data to train on.", "Choose a snapshot for the run.")
+        message = gettext_noop("The job names no data to train on.")
+        raise ModelError("empty_data", message, gettext_noop("Choose a snapshot for the run."))
     limit = min(max_length, context_of(model) or max_length)
     train, test = read_pairs(data.train, tokenizer, limit), read_pairs(data.test, tokenizer, limit)
     require_pairs(train, data.train)
@@ -124,16 +139,16 @@ def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, 
     """
     require_chat_template(tokenizer)
     kept: list[Pair] = []
-    dropped: list[dict[str, str]] = []
+    dropped: list[dict[str, Any]] = []
     seen: set[str] = set()
     for row in read_rows(path, COLUMNS, OPTIONAL):
         try:
             if row["id"] in seen:
-                raise Unusable("an earlier row has the same id")
+                raise Unusable(SAME_ID)
             seen.add(row["id"])
             kept.append(_pair(row, tokenizer, max_length, tie))
         except Unusable as why:
-            dropped.append({"id": str(row["id"]), "why": str(why), "split": path.stem})
+            dropped.append(why.row(str(row["id"]), path.stem))
     return Pairs(kept, dropped)
 
 
@@ -141,38 +156,31 @@ def require_pairs(pairs: Pairs, path: Path) -> None:
     """Raises ModelError("empty_data") if there is nothing to train on, with the reasons counted."""
     if pairs.kept:
         return
-    reasons = sorted({row["why"] for row in pairs.dropped})
-    why = f"all {len(pairs.dropped)} were left out: {'; '.join(reasons[:3])}" if reasons else "it has no rows"
-    raise ModelError(
-        "empty_data",
-        f"There is no usable pair in {path}: {why}.",
-        "Collect more judgments, freeze a new snapshot, or raise the longest example.",
-    )
+    hint = gettext_noop("Collect more judgments, freeze a new snapshot, or raise the longest example.")
+    if not pairs.dropped:
+        message = gettext_noop("There is no usable pair in %(path)s: it has no rows.")
+        raise ModelError("empty_data", message, hint, path=path)
+    message = gettext_noop("There is no usable pair in %(path)s: all %(n)s were left out: %(reasons)s.")
+    raise ModelError("empty_data", message, hint, path=path, n=len(pairs.dropped), reasons=first_reasons(pairs.dropped))
 
 
 def _pair(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: int, tie: bool) -> Pair:
     prompt, chosen, rejected = row["prompt"] or [], _response(row, "chosen"), _response(row, "rejected")
     if not prompt:
-        raise Unusable("the prompt is empty")
+        raise Unusable(NO_PROMPT)
     if chosen == rejected:
-        raise Unusable("chosen and rejected are the same")
+        raise Unusable(SAME_TEXTS)
     weight = row["weight"]
     if weight is None or not math.isfinite(weight) or weight <= 0:
-        raise Unusable(f"its weight is {weight}")
+        raise Unusable(BAD_WEIGHT, weight=weight)
     if row["soft_label"] is None or not 0 <= row["soft_label"] <= 1:
-        raise Unusable(f"its soft label is {row['soft_label']}")
-    try:
-        ids = prompt_ids(tokenizer, prompt)
-    except ModelError as error:
-        if error.code != "bad_prompt":
-            raise
-        raise Unusable(error.message) from error
+        raise Unusable(gettext_noop("its soft label is %(label)s"), label=row["soft_label"])
     pair = Pair(
         id=str(row["id"]),
         prompt=prompt,
         chosen=chosen,
         rejected=rejected,
-        prompt_ids=ids,
+        prompt_ids=usable_prompt(tokenizer, prompt),
         chosen_ids=completion_ids(tokenizer, chosen),
         rejected_ids=completion_ids(tokenizer, rejected),
         weight=float(weight),
@@ -181,7 +189,7 @@ def _pair(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, max_length: i
         **_known_besides(row),
     )
     if pair.length > max_length:
-        raise Unusable(f"too long: {pair.length} tokens, at most {max_length} are allowed")
+        raise Unusable(TOO_LONG, tokens=pair.length, most=max_length)
     return pair
 
 
@@ -192,9 +200,9 @@ def _known_besides(row: dict[str, Any]) -> dict[str, Any]:
     if None in votes or (adjudicated and not any(votes)):
         votes = None
     elif min(votes) < 0 or not any(votes):
-        raise Unusable(f"its votes are {', '.join(map(str, votes))}")
+        raise Unusable(gettext_noop("its votes are %(votes)s"), votes=", ".join(map(str, votes)))
     if strength is not None and not 0 <= strength <= 1:
-        raise Unusable(f"its strength is {strength}")
+        raise Unusable(gettext_noop("its strength is %(strength)s"), strength=strength)
     return {
         "votes": votes,
         "annotators": tuple(row.get("annotators") or ()),
@@ -208,8 +216,8 @@ def _known_besides(row: dict[str, Any]) -> dict[str, Any]:
 def _response(row: dict[str, Any], side: str) -> str:
     messages = row[side] or []
     if len(messages) != 1:
-        raise Unusable(f"{side} is {len(messages)} messages instead of one")
+        raise Unusable(NOT_ONE_MESSAGE, side=side, n=len(messages))
     text = messages[0]["content"] or ""
     if not text.strip():
-        raise Unusable(f"the {side} response is empty")
+        raise Unusable(NO_TEXT, side=side)
     return text

@@ -11,6 +11,7 @@ from torch.nn.functional import kl_div
 
 from training.ml import cancel
 from training.ml.batching import sorted_batches
+from training.ml.calibration import calibration
 from training.ml.evaluate import Figures, wins
 from training.ml.intervals import clusters_of, mean
 from training.ml.logprobs import Sequences
@@ -23,10 +24,10 @@ KL_BATCH = 4
 
 
 def preference_figures(
-    policy: nn.Module, start: Start, objective: Objective, pairs: list[Pair], batch_size: int
+    policy: nn.Module, start: Start, objective: Objective, pairs: list[Pair], batch_size: int, *, log_odds: bool = False
 ) -> Figures:
     """Mean margin, share of positive margins and loss as the recipe's own objective has them, and the KL to the start
-    over the chosen responses."""
+    over the chosen responses. Where the margins are `log_odds` (Rafailov et al. 2023, eq. 6), their calibration too."""
     margins, losses = judged(objective, pairs, batch_size)
     clusters = clusters_of([pair.prompt_ids for pair in pairs])
     chosen = [(pair.prompt_ids, pair.chosen_ids) for pair in pairs]
@@ -35,6 +36,7 @@ def preference_figures(
         "accuracy": wins(margins, clusters),
         "loss": mean(losses, clusters),
         "kl": mean(per_token_kl(policy, start, chosen), clusters),
+        **({"calibration": calibration(margins, clusters)} if log_odds else {}),
     }
 
 

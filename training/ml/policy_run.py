@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -25,7 +25,7 @@ from training.ml.machine import settle
 from training.ml.precision import for_training
 from training.ml.progress import Progress
 from training.ml.reference import Reference, Start, frozen_start, model_key
-from training.ml.side_by_side import old_and_new
+from training.ml.side_by_side import Asked, answers, asked_of, old_and_new
 
 
 @dataclass
@@ -48,15 +48,32 @@ class PolicyRun:
         """Loaded when first asked for: where every weight is trained, it is a second model in memory."""
         return frozen_start(self.model, self.job.config, lambda: _loaded(self.job, self.device, self.progress))
 
-    def train(self, objective: Objective, *, by_item: bool = False) -> Position:
-        """Where the training ended. Raises ModelError if it has changed no weight."""
+    def train(self, objective: Objective, held_out: Sequence[Asked], *, by_item: bool = False) -> Position:
+        """Where the training ended; meanwhile prompts of `held_out` are answered as often as the settings ask for.
+        Raises ModelError if it has changed no weight."""
         untrained = trainable_hash(self.model)
         self.progress.status("training", data=self.data.counts(), **self.facts)
         where = {"seed": self.job.seed, "directory": self.job.directory, "progress": self.progress}
-        end = train(self.model, self.data.train, objective, self.job.config, **where, by_item=by_item)
+        how = {"by_item": by_item, "look": self._look(held_out)}
+        end = train(self.model, self.data.train, objective, self.job.config, **where, **how)
         require_change(self.model, untrained)
         self.progress.status("evaluating")
         return end
+
+    def _look(self, held_out: Sequence[Asked]) -> Callable[[int], None]:
+        every = self.job.config.samples_every
+        chosen = asked_of(self.model, held_out) if every else []
+
+        def look(number: int) -> None:
+            if not chosen or number % every:
+                return
+            self.model.eval()
+            texts = answers(self.model, self.tokenizer, chosen, self.job.seed)
+            self.model.train()
+            rows = [{"prompt": one.prompt, "text": text} for one, text in zip(chosen, texts, strict=True)]
+            self.progress.samples(number, rows)
+
+        return look
 
     def finish(self, end: Position, metrics: Figures, held_out: list[Any], **facts: Any) -> None:
         """Measure what was unlearned, answer prompts of `held_out` as before and as now, write the artifact."""
@@ -90,6 +107,7 @@ def begin(
     tokenizer = load_tokenizer(job.model, **_source(job, progress))
     model = _loaded(job, device, progress)
     data = load(job.data, tokenizer, model, config.max_length)
+    progress.left_out(data.dropped)
     key = model_key(model, tokenizer, config) if with_reference else None
     tax = AlignmentTax(job, model, tokenizer, key)
     if not own_dropout:

@@ -32,7 +32,7 @@ from training.ml.precision import for_training
 from training.ml.progress import Progress
 from training.ml.prompt_data import load_prompts
 from training.ml.reference import Start, frozen_start
-from training.ml.rewarding import RewardModel, load_rewarder, require_reward_model
+from training.ml.rewarding import RewardModel, cuts_told, load_rewarder, require_reward_model
 from training.ml.rollout_evaluation import evaluate_rollouts
 from training.recipes.words import gettext_noop
 
@@ -49,7 +49,8 @@ def run(job: Job) -> None:
     tokenizer = load_tokenizer(job.model, **source)
     policy = load_policy(job.model, device=device, **source)
     rewarder = None if shares_backbone(job) else load_rewarder(job, device)
-    data = load_prompts(job.data, tokenizer, policy, config, refused=rewarder.refuses if rewarder else None)
+    data = load_prompts(job.data, tokenizer, policy, config, refused=rewarder.require_room if rewarder else None)
+    progress.left_out(data.dropped)
     tax = AlignmentTax(job, policy, tokenizer)
     torch.manual_seed(job.seed)  # draws the adapters
     policy = apply_adapter(policy, config, "policy")
@@ -66,6 +67,7 @@ def run(job: Job) -> None:
     measured = {"batch_size": config.batch_size, "seed": job.seed}
     parts = (actors.policy, actors.reference, actors.rewarding)
     metrics = evaluate_rollouts(*parts, tokenizer, data.test, config, **measured)
+    truncated = metrics.pop("truncated") + cuts_told(job.directory)
     progress.evaluation(metrics=headline(metrics), step=end.step)
     metrics |= tax.figures(actors.policy, actors.reference, progress)
     actors.value.switch.remove_added()
@@ -78,7 +80,7 @@ def run(job: Job) -> None:
         "config": asdict(config),
         "parameters": parameters,
         "metrics": metrics,
-        "data": data.facts(),
+        "data": data.facts(truncated),
         "reward_model": job.reward_model.as_dict(),
         "sharing": actors.sharing,
         "seconds": end.seconds,

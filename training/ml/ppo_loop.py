@@ -21,12 +21,15 @@ from training.ml.errors import ModelError
 from training.ml.experience import Experience, Gathered, from_json, gather, to_json
 from training.ml.kl import KLControl, k3
 from training.ml.loop import adamw, fingerprint, forget_moments, rate_factor
+from training.ml.notices import Notices
 from training.ml.ppo_losses import clipped_policy, clipped_values, policy_losses, value_losses
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompt_data import AskedPrompt
 from training.ml.reward_scale import RewardScale
+from training.ml.rewarding import tell_of_cuts
 from training.ml.rollout import logps_and_entropy
 from training.ml.samples import sample_seed
+from training.ml.turns import Turns
 from training.recipes.ppo import PPOConfig
 from training.recipes.words import gettext_noop
 
@@ -73,6 +76,8 @@ class PPO:
         self.parts = [weight for weight in whole if not any(weight is one for one in values)], values
         self.steps = math.ceil(config.epochs * len(prompts) / config.rollouts)
         self.device = next(actors.policy.parameters()).device
+        self.notices = Notices(directory)
+        self.turns = Turns(prompts, seed)
 
     def train(self) -> Position:
         """From the last checkpoint if there is one. Raises Cancelled after SIGTERM, with a checkpoint written, and
@@ -117,15 +122,12 @@ class PPO:
     def gather(self, number: int, standing: Standing) -> Gathered:
         """The responses of step `number`; a prompt's turn, and the seed of its response, depend on the seed alone."""
         turns = range((number - 1) * self.config.rollouts, number * self.config.rollouts)
-        asked = [self.asked(turn) for turn in turns]
+        asked = [self.turns[turn] for turn in turns]
         seeds = [sample_seed(self.seed, prompt.id, "ppo", turn) for prompt, turn in zip(asked, turns, strict=True)]
         config, control, scale = self.config, standing.control, standing.scale
-        return gather(self.actors, self.tokenizer, asked, seeds, config, control, scale)
-
-    def asked(self, turn: int) -> AskedPrompt:
-        """Every prompt once, in a drawn order, then every prompt again in another."""
-        epoch, place = divmod(turn, len(self.prompts))
-        return random.Random(f"{self.seed}:{epoch}").sample(self.prompts, len(self.prompts))[place]
+        found = gather(self.actors, self.tokenizer, asked, seeds, config, control, scale)
+        tell_of_cuts(self.notices, found.metrics["truncated"])
+        return found
 
     def updates(self, number: int, rows: list[Experience]) -> list[list[list[Experience]]]:
         """All updates of a step, each of batches whose gradients are added up: `ppo_epochs` times every response."""

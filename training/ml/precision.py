@@ -7,7 +7,9 @@ from dataclasses import fields, replace
 import torch
 
 from training.ml.device import Device
+from training.ml.mixed import HALF
 from training.recipes.adapters import SELECTIVE, AdapterConfig
+from training.recipes.words import gettext_noop
 
 
 class Quantised(Device):
@@ -18,11 +20,27 @@ class Quantised(Device):
         return f"nf4, {super().precision}"
 
 
+class Mixed(Device):
+    """A device that multiplies in bf16 what is kept in fp32 (mixed.py)."""
+
+    @property
+    def precision(self) -> str:
+        return "bf16, weights fp32"
+
+    @property
+    def reason(self) -> str:
+        return gettext_noop(
+            "The GPU computes in bf16. The model's own weights are trained, so they are kept in fp32: in bf16 a small "
+            "step would vanish."
+        )
+
+
 def for_training(device: Device, config: AdapterConfig) -> Device:
-    """The model's own weights are trained in fp32: a step of 1e-5 vanishes in a bf16 weight. An adapter is fp32 itself,
-    on any base."""
+    """The model's own weights are trained in fp32: a step of 1e-5 vanishes in a bf16 weight. Where the device has bf16,
+    they are multiplied in it. An adapter is fp32 itself, on any base."""
     if config.adapter == "full" or config.adapter in SELECTIVE:
-        return replace(device, dtype=torch.float32)
+        kept = replace(device, dtype=torch.float32)
+        return kept if device.dtype == torch.float32 else Mixed(**_values(kept))
     return in_four_bits(device) if config.adapter == "qlora" else device
 
 
@@ -30,9 +48,10 @@ def in_four_bits(device: Device) -> Quantised:
     return Quantised(**_values(device))
 
 
-def unquantised(device: Device) -> Device:
-    """The same device for a model that is not the one being trained."""
-    return Device(**_values(device)) if isinstance(device, Quantised) else device
+def for_frozen(device: Device) -> Device:
+    """The same device for a model that is not the one being trained: as it would be loaded by itself."""
+    plain = Device(**_values(device)) if isinstance(device, Quantised | Mixed) else device
+    return replace(plain, dtype=HALF) if isinstance(device, Mixed) else plain
 
 
 def is_paged(config: object) -> bool:

@@ -41,6 +41,11 @@ class Progress:
         """A line of kind "samples": what the policy writes by now; rows of {"prompt": messages, "text", "reward"}."""
         self._write("samples", stage, {"step": step, "samples": rows})
 
+    def left_out(self, rows: list[dict[str, Any]]) -> None:
+        """Every example that is not used and why, in a file of its own: told before training, whatever comes of it."""
+        if self.tells:
+            rewrite(self.path.with_name("left_out.jsonl"), rows)
+
     def truncate_after(self, step: int, stage: str = "training") -> None:
         """Drop the stage's lines after `step`: a resumed run writes them again, and the curve has no doubles."""
         if not self.tells:

@@ -12,14 +12,18 @@ import pyarrow
 import pyarrow.parquet
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.ml.chat import Messages, prompt_ids, require_chat_template
+from training.ml.chat import Messages, require_chat_template
 from training.ml.errors import ModelError
+from training.ml.forward import context_of
 from training.ml.job import Data
+from training.ml.unusable import NO_PROMPT, Unusable, first_reasons, usable_prompt
 from training.recipes.groups import GroupConfig
 from training.recipes.ppo import PPOConfig
 from training.recipes.words import gettext_noop
 
-Refusal = Callable[[Messages], str | None]  # why a prompt cannot be used, or None
+Refusal = Callable[[Messages], None]  # raises Unusable for a prompt that cannot be used
+
+NO_ROOM = gettext_noop("too long: %(tokens)s tokens of prompt and %(room)s of response, at most %(most)s together")
 
 
 @dataclass(frozen=True)
@@ -45,18 +49,18 @@ class AskedPrompt:
 
 @dataclass(frozen=True)
 class PromptData:
-    """What a run is trained and measured on, and what was left out of both, each {"id", "why", "split"}."""
+    """What a run is trained and measured on, and what was left out of both, each as `Unusable.row` tells it."""
 
     train: list[AskedPrompt]
     test: list[AskedPrompt]
-    dropped: list[dict[str, str]]
+    dropped: list[dict[str, Any]]
 
     def counts(self) -> dict[str, int]:
         return {"train": len(self.train), "test": len(self.test), "dropped": len(self.dropped)}
 
-    def facts(self) -> dict[str, Any]:
-        """The manifest's `data`."""
-        return {"train": len(self.train), "test": len(self.test), "dropped": self.dropped, "truncated": 0}
+    def facts(self, truncated: int) -> dict[str, Any]:
+        """The manifest's `data`; `truncated`: responses of which the reward model could not read the end."""
+        return {"train": len(self.train), "test": len(self.test), "dropped": self.dropped, "truncated": truncated}
 
 
 def load_prompts(
@@ -73,29 +77,28 @@ def load_prompts(
     Raises ModelError: "empty_data" if nothing is left to train on, "bad_data", "no_chat_template".
     """
     if data is None:
-        raise ModelError("empty_data", "The job names no data to train on.", "Choose a snapshot for the run.")
+        message = gettext_noop("The job names no data to train on.")
+        raise ModelError("empty_data", message, gettext_noop("Choose a snapshot for the run."))
     require_chat_template(tokenizer)
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or config.max_length
-    limit = min(config.max_length, context)
-    reader = _Reader(tokenizer, limit, config.max_new_tokens, refused or (lambda messages: None))
+    limit = min(config.max_length, context_of(model) or config.max_length)
+    reader = _Reader(tokenizer, limit, config.max_new_tokens, refused)
     train, test = reader.read(data.train), reader.read(data.test)
     if not train:
-        why = "; ".join(sorted({row["why"] for row in reader.dropped})[:3]) or "-"
         raise ModelError(
             "empty_data",
             gettext_noop("There is no usable prompt in %(path)s: %(why)s."),
             gettext_noop("Choose a snapshot with more prompts, shorten the responses, or raise the longest example."),
             path=data.train,
-            why=why,
+            why=first_reasons(reader.dropped),
         )
     return PromptData(train, test, reader.dropped)
 
 
 class _Reader:
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, limit: int, room: int, refused: Refusal) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, limit: int, room: int, refused: Refusal | None) -> None:
         self.tokenizer, self.limit, self.room, self.refused = tokenizer, limit, room, refused
         self.seen: set[str] = set()
-        self.dropped: list[dict[str, str]] = []
+        self.dropped: list[dict[str, Any]] = []
 
     def read(self, path: Path) -> list[AskedPrompt]:
         kept = []
@@ -104,25 +107,21 @@ class _Reader:
             if key in self.seen:
                 continue
             self.seen.add(key)
-            found = self._asked(str(row["id"]), row["prompt"] or [])
-            if isinstance(found, AskedPrompt):
-                kept.append(found)
-            else:
-                self.dropped.append({"id": str(row["id"]), "why": found, "split": path.stem})
+            try:
+                kept.append(self._asked(str(row["id"]), row["prompt"] or []))
+            except Unusable as why:
+                self.dropped.append(why.row(str(row["id"]), path.stem))
         return kept
 
-    def _asked(self, name: str, messages: Messages) -> AskedPrompt | str:
+    def _asked(self, name: str, messages: Messages) -> AskedPrompt:
         if not messages:
-            return "the prompt is empty"
-        try:
-            ids = prompt_ids(self.tokenizer, messages)
-        except ModelError as error:
-            if error.code != "bad_prompt":
-                raise
-            return error.message
+            raise Unusable(NO_PROMPT)
+        ids = usable_prompt(self.tokenizer, messages)
         if len(ids) + self.room > self.limit:
-            return f"too long: {len(ids)} tokens of prompt and {self.room} of response, at most {self.limit} together"
-        return self.refused(messages) or AskedPrompt(name, messages, ids)
+            raise Unusable(NO_ROOM, tokens=len(ids), room=self.room, most=self.limit)
+        if self.refused:
+            self.refused(messages)
+        return AskedPrompt(name, messages, ids)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -25,7 +25,14 @@ class PromptGroup:
 
     @property
     def tokens(self) -> int:
-        return sum(map(len, distinct([ids for pair in self.pairs for ids in pair.sequences])[0]))
+        return sum(map(len, self._sequences()))
+
+    @property
+    def rows(self) -> int:
+        return len(self._sequences())
+
+    def _sequences(self) -> list[list[int]]:
+        return distinct([ids for pair in self.pairs for ids in pair.sequences])[0]
 
 
 def by_prompt(pairs: Sequence[Pair]) -> list[PromptGroup]:

@@ -22,10 +22,10 @@ from training.ml.job import Job
 from training.ml.load import load_reward_base, load_tokenizer
 from training.ml.loop import Objective, train
 from training.ml.machine import settle
-from training.ml.pairs import PairData, load_pairs
+from training.ml.pairs import Pair, PairData, load_pairs
 from training.ml.precision import for_training
 from training.ml.progress import Progress
-from training.ml.prompt_groups import by_prompt
+from training.ml.prompt_groups import PromptGroup, by_prompt
 from training.ml.reference import model_key
 from training.ml.reward_objective import Scorer, both_sides, by_model, preference_likelihood, shares_of
 from training.ml.tie_parameter import TieParameter
@@ -58,8 +58,10 @@ def run(job: Job) -> None:
     model = load_reward_base(job.model, device=device, members=config.members, **source)
     switch_off_dropout(model)
     data = load_pairs(job.data, tokenizer, model, config.max_length, with_ties=config.ties != "drop")
+    progress.left_out(data.dropped)
     model = apply_adapter(model, config, "reward")
-    machine = settle(model, config, device, data.train, rows=2)
+    items = items_of(data, config)
+    machine = settle(model, config, device, items, rows=max(item.rows for item in items))
     learner = (on_features if config.adapter == HEAD else on_texts)(model, tokenizer, data, job, progress)
 
     untrained = trainable_hash(learner.trained)
@@ -90,6 +92,12 @@ def run(job: Job) -> None:
     write_artifact(job, lambda directory: save_weights(model, tokenizer, directory), facts)
 
 
+def items_of(data: PairData, config: RewardConfig) -> list[Pair] | list[PromptGroup]:
+    """What it learns from: pairs, or all pairs of a prompt as one."""
+    pairs = data.train + data.ties
+    return by_prompt(pairs) if config.group_by_prompt else pairs
+
+
 def learn(learner: Learner, data: PairData, job: Job, progress: Progress) -> tuple[Position, TieParameter | None]:
     """Train by the likelihood that the settings ask for; where the run ended, and what was learned of ties if they
     count."""
@@ -100,9 +108,8 @@ def learn(learner: Learner, data: PairData, job: Job, progress: Progress) -> tup
     if ties is not None:
         trained = nn.ModuleDict({"model": trained, "ties": ties.to(next(trained.parameters()).device)})
     objective = learner.penalty(preference_likelihood(learner.scores, config, job.seed, ties))
-    items = by_prompt(pairs) if config.group_by_prompt else pairs
     where = {"seed": job.seed, "directory": job.directory, "progress": progress}
-    return train(trained, items, objective, learner.config, **where), ties
+    return train(trained, items_of(data, config), objective, learner.config, **where), ties
 
 
 def on_texts(

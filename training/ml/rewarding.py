@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -10,28 +12,49 @@ from transformers import PreTrainedTokenizerBase
 
 from training.ml import cancel
 from training.ml.batching import pad, sorted_batches
-from training.ml.chat import Messages, encode, prompt_ids, require_chat_template
+from training.ml.chat import Messages, encode, require_chat_template
 from training.ml.device import Device
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
 from training.ml.job import Job
 from training.ml.load import load_reward_model, load_tokenizer
+from training.ml.notices import Notices
+from training.ml.progress import read_lines
 from training.ml.rollout import Rollout
 from training.ml.scoring import member_rewards
+from training.ml.unusable import Unusable, usable_prompt
 from training.recipes.rollouts import RolloutConfig
 from training.recipes.words import gettext_noop
 
-Rewarding = Callable[[Sequence[Rollout]], list[float]]  # the score of each response, before penalty and scale
+CUT = gettext_noop(
+    "Some responses are longer, with their prompt, than the reward model can read: they are scored without their end, "
+    "which nothing holds back then. The results say how many."
+)
+
+NO_ROOM = gettext_noop(
+    "too long for the reward model: %(tokens)s tokens of prompt and %(room)s of response, its context is %(most)s"
+)
+
+
+class Rewarding(Protocol):
+    """The score of each response, before penalty and scale. A reward model that cannot read every response to its end
+    has `cut` beside it: how many of those that it scored last."""
+
+    def __call__(self, rollouts: Sequence[Rollout]) -> list[float]: ...
 
 
 class RewardModel:
     """Scores the text of a response, not the policy's tokens: the reward model may have another vocabulary, and has
-    learned from texts that end with EOS. One that was cut is scored as if it ended there, as it would be shown."""
+    learned from texts that end with EOS. One that was cut is scored as if it ended there, as it would be shown.
+
+    In another vocabulary a response may have more tokens than the policy has drawn: what goes beyond the context is
+    not read. `cut` says of how many responses among those scored last."""
 
     def __init__(self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: RolloutConfig, batch: int) -> None:
         require_chat_template(tokenizer)
         self.model, self.tokenizer, self.config, self.batch = model, tokenizer, config, batch
         self.context = context_of(model)
+        self.cut = 0
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
         """Raises ModelError("nan_loss") if a score is no number."""
@@ -50,7 +73,9 @@ class RewardModel:
     @torch.inference_mode()
     def member_scores(self, texts: Sequence[tuple[Messages, str]]) -> Tensor:
         """The score of each text by each member, [texts, members], on the CPU."""
-        sequences = [encode(self.tokenizer, messages, text, self.context).ids for messages, text in texts]
+        read = [encode(self.tokenizer, messages, text, self.context) for messages, text in texts]
+        self.cut = sum(one.truncated for one in read)
+        sequences = [one.ids for one in read]
         device = next(self.model.parameters()).device
         found: dict[int, Tensor] = {}
         for indices in sorted_batches([len(ids) for ids in sequences], self.batch):
@@ -59,17 +84,30 @@ class RewardModel:
             found |= dict(zip(indices, member_rewards(self.model, batch).cpu(), strict=True))
         return torch.stack([found[index] for index in range(len(sequences))])
 
-    def refuses(self, messages: Messages) -> str | None:
-        """Why this prompt cannot be scored, or None: found before the run and not in its middle."""
-        try:
-            tokens = len(prompt_ids(self.tokenizer, messages))
-        except ModelError as error:
-            if error.code != "bad_prompt":
-                raise
-            return error.message
-        if self.context and tokens >= self.context:
-            return f"too long for the reward model: {tokens} tokens, its context is {self.context}"
-        return None
+    def require_room(self, messages: Messages) -> None:
+        """Raises Unusable for a prompt after which no whole response can be scored: before the run and not in its
+        middle."""
+        tokens = len(usable_prompt(self.tokenizer, messages))
+        room = self.config.max_new_tokens + 1  # one that was cut gets its EOS all the same
+        if self.context and tokens + room > self.context:
+            raise Unusable(NO_ROOM, tokens=tokens, room=room, most=self.context)
+
+
+def cut_by(rewarding: Rewarding) -> int:
+    """Of how many of the responses scored last the end was not read."""
+    return getattr(rewarding, "cut", 0)
+
+
+def tell_of_cuts(notices: Notices, cut: int) -> None:
+    """While the run goes on."""
+    if cut:
+        notices.say(CUT)
+
+
+def cuts_told(directory: Path, updates: int = 1) -> int:
+    """Of all steps of a run, as its progress tells; `updates` steps have the same responses."""
+    lines = [line for line in read_lines(directory / "progress.jsonl") if line["kind"] == "step"]
+    return sum(line["metrics"].get("truncated", 0) for line in lines if (line["step"] - 1) % updates == 0)
 
 
 def combined(members: Tensor, how: str, weight: float) -> Tensor:

@@ -13,7 +13,7 @@ from training.ml.intervals import mean, proportion
 from training.ml.kl import k1
 from training.ml.prompt_data import AskedPrompt
 from training.ml.reference import Start
-from training.ml.rewarding import Rewarding
+from training.ml.rewarding import Rewarding, cut_by
 from training.ml.rollout import Rollout, drawing_of, drawn_logps, roll_out
 from training.ml.samples import sample_seed
 from training.recipes.rollouts import RolloutConfig
@@ -35,16 +35,18 @@ def evaluate_rollouts(
     seed: int,
 ) -> Figures:
     """Scores before and after, their difference prompt by prompt, the share of prompts on which the new response has
-    the higher score, KL (nats per response), length and EOS rate; `samples`: the first few, old and new."""
+    the higher score, KL (nats per response), length and EOS rate; `samples`: the first few, old and new; `truncated`:
+    of how many responses the reward model could not read the end."""
     asked = prompts[:MOST]
     if not asked:
-        return {"samples": []}
+        return {"samples": [], "truncated": 0}
     drawing = drawing_of(config)
     seeds = [sample_seed(seed, prompt.id, "held-out", 0) for prompt in asked]
     with start() as frozen:
         old = roll_out(frozen, tokenizer, asked, seeds, drawing)
     new = roll_out(policy, tokenizer, asked, seeds, drawing)
-    before, after = rewarding(old), rewarding(new)
+    before, truncated = rewarding(old), cut_by(rewarding)
+    after, truncated = rewarding(new), truncated + cut_by(rewarding)
     # Scored in another batch, the same response differs in its last bits.
     gains = [0.0 if a.ids == b.ids else y - x for a, b, x, y in zip(old, new, before, after, strict=True)]
     logps = drawn_logps(policy, new, config.temperature, batch_size)
@@ -61,6 +63,7 @@ def evaluate_rollouts(
         "eos_rate_before": _ended(old),
         "eos_rate_after": _ended(new),
         "samples": [_sample(*pair) for pair in list(zip(old, new, strict=True))[:SHOWN]],
+        "truncated": truncated,
     }
 
 

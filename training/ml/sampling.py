@@ -11,21 +11,28 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml import cancel
 from training.ml.batching import sorted_batches
-from training.ml.chat import prompt_ids, text_of
+from training.ml.chat import text_of
 from training.ml.decoding import Completion, Drawing, complete
 from training.ml.device import Device, choose_device
 from training.ml.errors import ModelError
+from training.ml.forward import context_of
 from training.ml.job import Job, ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompts import Prompt, read_prompts
 from training.ml.samples import Samples, sample_seed
+from training.ml.unusable import Unusable, usable_prompt
 from training.recipes.sample import SampleConfig
 from training.recipes.words import gettext_noop
 
 # Of two models: prompts that both have answered before the rest is begun, so that the first comparison is soon there.
 FIRST_TURN = 4
+NO_ROOM = gettext_noop(
+    "%(tokens)s tokens of prompt and %(room)s of response do not fit into the model's context of %(most)s"
+)
 TURN = 4  # batches of prompts that one model answers before the other does
+
+Skipped = dict[int | str, Unusable]  # by prompt id
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ def run(job: Job) -> None:
     prompts = read_prompts(job.prompts)
     samples = Samples(job.directory, job.config.samples_per_prompt)
     device = choose_device()
-    skipped: dict[int | str, str] = {}
+    skipped: Skipped = {}
     voices = [_voice(name, spec, prompts, job, device, progress, skipped) for name, spec in _specs(job)]
     asked = [prompt for prompt in prompts if prompt.id not in skipped]
     if not asked:
@@ -85,7 +92,7 @@ def _voice(
     job: Job,
     device: Device,
     progress: Progress,
-    skipped: dict[int | str, str],
+    skipped: Skipped,
 ) -> Voice:
     """The loaded model with its prompts as tokens; a prompt that it cannot take is noted in `skipped`."""
     cancel.check()
@@ -102,29 +109,24 @@ def _voice(
 
 
 def _token_ids(
-    tokenizer: PreTrainedTokenizerBase, prompts: list[Prompt], skipped: dict[int | str, str]
+    tokenizer: PreTrainedTokenizerBase, prompts: list[Prompt], skipped: Skipped
 ) -> dict[int | str, list[int]]:
     ids = {}
     for prompt in prompts:
         try:
-            ids[prompt.id] = prompt_ids(tokenizer, prompt.messages)
-        except ModelError as error:
-            if error.code != "bad_prompt":
-                raise
-            skipped[prompt.id] = error.message
+            ids[prompt.id] = usable_prompt(tokenizer, prompt.messages)
+        except Unusable as why:
+            skipped[prompt.id] = why
     return ids
 
 
 def _require_room(
-    model: PreTrainedModel, ids: dict[int | str, list[int]], config: SampleConfig, skipped: dict[int | str, str]
+    model: PreTrainedModel, ids: dict[int | str, list[int]], config: SampleConfig, skipped: Skipped
 ) -> None:
-    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    context = context_of(model)
     for prompt, tokens in ids.items():
         if context and len(tokens) + config.max_new_tokens > context:
-            skipped[prompt] = (
-                f"{len(tokens)} tokens of prompt and {config.max_new_tokens} of response "
-                f"do not fit into the model's context of {context}."
-            )
+            skipped[prompt] = Unusable(NO_ROOM, tokens=len(tokens), room=config.max_new_tokens, most=context)
 
 
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
@@ -203,7 +205,7 @@ class _Pace:
         )
 
 
-def _write_result(job: Job, samples: Samples, skipped: dict[int | str, str], pace: _Pace, *, seconds: float) -> None:
+def _write_result(job: Job, samples: Samples, skipped: Skipped, pace: _Pace, *, seconds: float) -> None:
     rows = samples.all()
     metrics = {
         "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
@@ -215,7 +217,7 @@ def _write_result(job: Job, samples: Samples, skipped: dict[int | str, str], pac
         "format": 1,
         "samples": len(rows),
         "finished": sum(row["finished"] for row in rows),
-        "skipped": [{"prompt": prompt, "why": why} for prompt, why in skipped.items()],
+        "skipped": [why.row(prompt, "prompts") for prompt, why in skipped.items()],
         "metrics": metrics,
     }
     temporary = job.directory / "result.json.tmp"

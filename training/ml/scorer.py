@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.ml.chat import Messages, encode, require_chat_template
 from training.ml.device import Device
 from training.ml.errors import ModelError
-from training.ml.forward import context_of, virtual_tokens
+from training.ml.forward import context_of
 from training.ml.job import ModelSpec
 from training.ml.load import load_reward_model, load_tokenizer
 from training.ml.scoring import score
@@ -65,8 +65,7 @@ class Scorer:
 
     def _require_room(self, messages: Messages, response: str) -> int:
         """A text that lost its end would be given the score of another one."""
-        tokens, context = len(encode(self.tokenizer, messages, response).ids), context_of(self.model)
-        most = context - virtual_tokens(self.model) if context else None
+        tokens, most = len(encode(self.tokenizer, messages, response).ids), context_of(self.model)
         if most is not None and tokens > most:
             raise ModelError(
                 "text_too_long",

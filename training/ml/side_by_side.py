@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.ml.chat import Messages, text_of
 from training.ml.decoding import Drawing, complete
-from training.ml.forward import context_of, virtual_tokens
+from training.ml.forward import context_of
 from training.ml.samples import sample_seed
 from training.ml.sampling import stop_ids
 
@@ -39,19 +39,24 @@ def old_and_new(
     seed: int,
 ) -> list[dict[str, Any]]:
     """[{"prompt": messages, "old": text, "new": text}] for the first held-out prompts, both with the same seeds."""
-    # Pairs of one prompt may follow each other; each prompt is asked once.
-    first = {tuple(example.prompt_ids): position for position, example in reversed(list(enumerate(examples)))}
-    with_room = (examples[position] for position in sorted(first.values()) if _room(policy, examples[position]) > 0)
-    chosen = list(itertools.islice(with_room, PROMPTS))
+    chosen = asked_of(policy, examples)
     if not chosen:
         return []
-    new = _answers(policy, tokenizer, chosen, seed)
+    new = answers(policy, tokenizer, chosen, seed)
     with reference() as frozen:
-        old = _answers(frozen, tokenizer, chosen, seed)
+        old = answers(frozen, tokenizer, chosen, seed)
     return [{"prompt": e.prompt, "old": o, "new": n} for e, o, n in zip(chosen, old, new, strict=True)]
 
 
-def _answers(model: nn.Module, tokenizer: PreTrainedTokenizerBase, chosen: list[Asked], seed: int) -> list[str]:
+def asked_of(model: nn.Module, examples: Sequence[Asked]) -> list[Asked]:
+    """The first prompts with room for an answer. Pairs of one prompt may follow each other; each is asked once."""
+    first = {tuple(example.prompt_ids): position for position, example in reversed(list(enumerate(examples)))}
+    with_room = (examples[position] for position in sorted(first.values()) if _room(model, examples[position]) > 0)
+    return list(itertools.islice(with_room, PROMPTS))
+
+
+def answers(model: nn.Module, tokenizer: PreTrainedTokenizerBase, chosen: list[Asked], seed: int) -> list[str]:
+    """A text for each, drawn from its own seed: the same weights give the same texts."""
     stop = stop_ids(model, tokenizer)
     texts = [""] * len(chosen)
     rooms = [_room(model, example) for example in chosen]
@@ -68,5 +73,5 @@ def _answers(model: nn.Module, tokenizer: PreTrainedTokenizerBase, chosen: list[
 def _room(model: nn.Module, example: Asked) -> int:
     """Tokens that an answer may have: learned positions end with the context."""
     context = context_of(model)
-    taken = virtual_tokens(model) + len(example.prompt_ids)
-    return DRAWING.max_new_tokens if context is None else min(DRAWING.max_new_tokens, context - taken)
+    most = DRAWING.max_new_tokens
+    return most if context is None else min(most, context - len(example.prompt_ids))

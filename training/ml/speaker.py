@@ -13,7 +13,7 @@ from training.ml.chat import Messages, prompt_ids, require_chat_template, text_o
 from training.ml.decoding import Drawing, complete
 from training.ml.device import Device
 from training.ml.errors import ModelError
-from training.ml.forward import context_of, virtual_tokens
+from training.ml.forward import context_of
 from training.ml.job import ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
 from training.ml.samples import sample_seed
@@ -60,7 +60,7 @@ class Speaker:
         context = context_of(self.model)
         if context is None:
             return wanted
-        left = context - virtual_tokens(self.model) - prompt
+        left = context - prompt
         if left < 1:
             raise ModelError(
                 "prompt_too_long",

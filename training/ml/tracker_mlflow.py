@@ -33,16 +33,16 @@ class MLflow:
 
     name = "MLflow"
 
-    def __init__(self, job: Job, server: str) -> None:
+    def __init__(self, job: Job, address: str) -> None:
         self.job = job
-        self.server = server.rstrip("/")
+        self.server, self.login = _parted(address.rstrip("/"))
         self.run = ""
         self.newest: dict[str, int] = {}
 
     @classmethod
     def configured(cls, job: Job, notices: Notices) -> MLflow | None:
         address = os.environ.get("MLFLOW_TRACKING_URI", "").strip()
-        if not address or urllib.parse.urlsplit(address).scheme in ("http", "https"):
+        if not address or _is_http(address):
             return cls(job, address) if address else None
         said = gettext_noop(
             "MLFLOW_TRACKING_URI is no http address of a tracking server: nothing is mirrored to MLflow."
@@ -114,20 +114,33 @@ class MLflow:
         return self._ask(path, json.dumps(body).encode())
 
     def _ask(self, path: str, body: bytes | None) -> dict[str, Any]:
-        headers = {"Content-Type": "application/json", **_authorization()}
+        headers = {"Content-Type": "application/json", **_authorization(self.login)}
         request = urllib.request.Request(f"{self.server}/api/2.0/mlflow/{path}", body, headers)
         with urllib.request.urlopen(request, timeout=SECONDS) as answer:
             return json.load(answer)
 
 
-def _authorization() -> dict[str, str]:
-    """As MLflow's own client does it: a token, or a name with a password."""
+def _is_http(address: str) -> bool:
+    try:
+        return urllib.parse.urlsplit(address).scheme in ("http", "https")
+    except ValueError:  # such as a bracket that is not closed
+        return False
+
+
+def _parted(address: str) -> tuple[str, str]:
+    """The address alone, and "name:password" if it has them: urllib takes them for a part of the host, and says so."""
+    parts = urllib.parse.urlsplit(address)
+    login, _, host = parts.netloc.rpartition("@")
+    return urllib.parse.urlunsplit(parts._replace(netloc=host)), urllib.parse.unquote(login)
+
+
+def _authorization(login: str) -> dict[str, str]:
+    """As MLflow's own client does it: a token, or a name with a password, before those of the address (`login`)."""
     if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return {"Authorization": f"Bearer {token}"}
     if name := os.environ.get("MLFLOW_TRACKING_USERNAME"):
         login = f"{name}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
-        return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"}
-    return {}
+    return {"Authorization": f"Basic {base64.b64encode(login.encode()).decode()}"} if login else {}
 
 
 def _now() -> int:

@@ -20,6 +20,7 @@ from training.ml import launched
 from training.ml.cancel import Cancelled
 from training.ml.job import Job
 from training.ml.notices import Notices
+from training.ml.shown import without_secrets
 from training.ml.tracker_mlflow import MLflow
 from training.ml.tracker_tensorboard import TensorBoard
 from training.ml.tracker_wandb import WeightsAndBiases
@@ -152,9 +153,10 @@ class Follower(threading.Thread):
         try:
             verb()
         except Exception as error:
-            print(f"{tracker.name}: {type(error).__name__}: {error}", file=sys.stderr)
+            why = without_secrets(str(error))
+            print(f"{tracker.name}: {type(error).__name__}: {why}", file=sys.stderr)
             said = gettext_noop("%(tracker)s does not take the numbers of this run: %(error)s. The run goes on.")
-            self.notices.say(said, tracker=tracker.name, error=(str(error) or type(error).__name__)[:200])
+            self.notices.say(said, tracker=tracker.name, error=(why or type(error).__name__)[:200])
             return False
         return True
 

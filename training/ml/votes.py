@@ -9,11 +9,23 @@ from typing import Any
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from training.ml.chat import completion_ids, prompt_ids, require_chat_template
+from training.ml.chat import completion_ids, require_chat_template
 from training.ml.errors import ModelError
+from training.ml.forward import context_of
 from training.ml.job import Data
-from training.ml.pairs import Unusable
 from training.ml.parquet_rows import read_rows
+from training.ml.unusable import (
+    BAD_WEIGHT,
+    NO_PROMPT,
+    NO_TEXT,
+    NOT_ONE_MESSAGE,
+    SAME_ID,
+    SAME_TEXTS,
+    TOO_LONG,
+    Unusable,
+    first_reasons,
+    usable_prompt,
+)
 from training.recipes.words import gettext_noop
 
 COLUMNS = ("id", "prompt", "chosen", "rejected", "weight")
@@ -50,7 +62,7 @@ class VoteData:
 
     train: list[Vote]
     test: list[Vote]
-    dropped: list[dict[str, str]]
+    dropped: list[dict[str, Any]]
     limit: int
 
     def counts(self) -> dict[str, int]:
@@ -73,19 +85,18 @@ def load_votes(
     if data is None:
         message = gettext_noop("The job names no data to train on.")
         raise ModelError("empty_data", message, gettext_noop("Choose a snapshot for the run."))
-    limit = min(max_length, getattr(model.config, "max_position_embeddings", None) or max_length)
-    dropped: list[dict[str, str]] = []
+    limit = min(max_length, context_of(model) or max_length)
+    dropped: list[dict[str, Any]] = []
     train = read_votes(data.train, tokenizer, limit, dropped)
     if not train:
-        reasons = "; ".join(sorted({row["why"] for row in dropped})[:3]) or "-"
         message = gettext_noop("There is no usable response in %(path)s. Why they were left out: %(reasons)s.")
         hint = gettext_noop("Collect more judgments, freeze a new snapshot, or raise the longest example.")
-        raise ModelError("empty_data", message, hint, path=data.train, reasons=reasons)
+        raise ModelError("empty_data", message, hint, path=data.train, reasons=first_reasons(dropped))
     return VoteData(train, read_votes(data.test, tokenizer, limit, dropped), dropped, limit)
 
 
 def read_votes(
-    path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, dropped: list[dict[str, str]]
+    path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, dropped: list[dict[str, Any]]
 ) -> list[Vote]:
     """Both responses of every pair, each on its own: where one cannot be used, the other one still is.
 
@@ -99,33 +110,28 @@ def read_votes(
             name = f"{row['id']}/{side}"
             try:
                 if name in seen:
-                    raise Unusable("an earlier row has the same id")
+                    raise Unusable(SAME_ID)
                 seen.add(name)
                 kept.append(_vote(row, side, name, tokenizer, max_length))
             except Unusable as why:
-                dropped.append({"id": name, "why": str(why), "split": path.stem})
+                dropped.append(why.row(name, path.stem))
     return kept
 
 
 def _vote(row: dict[str, Any], side: str, name: str, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Vote:
     messages, weight = row[side] or [], row["weight"]
     if not row["prompt"]:
-        raise Unusable("the prompt is empty")
+        raise Unusable(NO_PROMPT)
     if len(messages) != 1:
-        raise Unusable(f"{side} is {len(messages)} messages instead of one")
+        raise Unusable(NOT_ONE_MESSAGE, side=side, n=len(messages))
     if not (messages[0]["content"] or "").strip():
-        raise Unusable(f"the {side} response is empty")
+        raise Unusable(NO_TEXT, side=side)
     if row["chosen"] == row["rejected"]:
-        raise Unusable("chosen and rejected are the same")
+        raise Unusable(SAME_TEXTS)
     if weight is None or not math.isfinite(weight) or weight <= 0:
-        raise Unusable(f"its weight is {weight}")
-    try:
-        ids = prompt_ids(tokenizer, row["prompt"])
-    except ModelError as error:
-        if error.code != "bad_prompt":
-            raise
-        raise Unusable(error.message) from error
+        raise Unusable(BAD_WEIGHT, weight=weight)
+    ids = usable_prompt(tokenizer, row["prompt"])
     vote = Vote(name, ids, completion_ids(tokenizer, messages[0]["content"]), side == "chosen", float(weight))
     if vote.length > max_length:
-        raise Unusable(f"too long: {vote.length} tokens, at most {max_length} are allowed")
+        raise Unusable(TOO_LONG, tokens=vote.length, most=max_length)
     return vote

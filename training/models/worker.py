@@ -1,16 +1,19 @@
-"""Workers: the processes that carry out runs, as they say themselves every few seconds."""
+"""Workers: the processes that carry out runs, as they say themselves every few seconds.
+
+Who lives is told by the database's clock, here and for the heartbeats of runs: those of hosts may differ by minutes.
+"""
 
 from datetime import timedelta
 from typing import Self
 
 from django.conf import settings
 from django.db import models
-from django.utils import timezone
+from django.db.models.functions import Now
 
 
 class WorkerQuerySet(models.QuerySet["Worker"]):
     def alive(self) -> Self:
-        return self.filter(seen_at__gte=timezone.now() - timedelta(seconds=settings.HEARTBEAT_TIMEOUT))
+        return self.filter(seen_at__gte=Now() - timedelta(seconds=settings.HEARTBEAT_TIMEOUT))
 
 
 class Worker(models.Model):

@@ -9,11 +9,12 @@ from training.recipes.dpo import DPOConfig
 from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
+from training.recipes.watching import WatchedConfig
 from training.recipes.words import gettext_noop
 
 
 @dataclass(frozen=True)
-class KTOConfig(AdapterConfig, MachineConfig, OptimizerConfig):
+class KTOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
     """An example is one response: the chosen one of a pair is desirable, the rejected one is not."""
 
     learning_rate: float = again(

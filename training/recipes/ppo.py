@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from training.recipes.adapters import AdapterConfig
+from training.recipes.errors import RecipeError
 from training.recipes.fields import again
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.rollouts import RolloutConfig
@@ -79,7 +80,7 @@ class PPOConfig(RolloutConfig, AdapterConfig, OptimizerConfig):
             "label": gettext_noop("KL gain"),
             "help": gettext_noop("How fast an adaptive coefficient follows: a fifth of this per step at most."),
             "min": 0.0,
-            "max": 5.0,
+            "max": 4.0,  # with 5 a single step could take the coefficient to 0, from which nothing brings it back
             "source": "our choice for runs of tens of steps; Ziegler et al. 2019, with thousands, take 0.1",
         },
     )
@@ -177,3 +178,14 @@ class PPOConfig(RolloutConfig, AdapterConfig, OptimizerConfig):
             "source": "our choice: five standard deviations, so that one odd score cannot take a step over",
         },
     )
+
+    def __post_init__(self) -> None:
+        """Raises RecipeError for a coefficient that could never move, or for what the parts of this refuse."""
+        super().__post_init__()
+        if self.kl_control == "adaptive" and not self.kl_coefficient:
+            raise RecipeError(
+                "kl_coefficient",
+                gettext_noop(
+                    "An adaptive coefficient is multiplied, so it cannot start at 0. Start it small, or choose fixed."
+                ),
+            )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from training.recipes.errors import RecipeError
 from training.recipes.fields import again
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.words import gettext_noop
@@ -99,3 +100,17 @@ class RolloutConfig:
             "source": "our choice; Coste et al. 2023 subtract a multiple of the variance; not tuned",
         },
     )
+
+    def __post_init__(self) -> None:
+        """Raises RecipeError if no prompt could have its response, or for what AdapterConfig refuses."""
+        super().__post_init__()  # it stands beside AdapterConfig and OptimizerConfig in every recipe of rollouts
+        if self.max_new_tokens >= self.max_length:
+            raise RecipeError(
+                "max_new_tokens",
+                gettext_noop(
+                    "Prompt and response may have %(most)s tokens together (the longest example): the response alone "
+                    "may not have %(room)s."
+                ),
+                most=self.max_length,
+                room=self.max_new_tokens,
+            )

@@ -8,11 +8,12 @@ from training.recipes.adapters import AdapterConfig
 from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
+from training.recipes.watching import WatchedConfig
 from training.recipes.words import gettext_noop
 
 
 @dataclass(frozen=True)
-class SFTConfig(AdapterConfig, MachineConfig, OptimizerConfig):
+class SFTConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
     """An example is a prompt with the response to imitate; the loss is the mean over the responses' tokens."""
 
     epochs: int = field(

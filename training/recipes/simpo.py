@@ -8,11 +8,12 @@ from training.recipes.adapters import AdapterConfig
 from training.recipes.fields import again
 from training.recipes.machine import MachineConfig
 from training.recipes.optimizer import OptimizerConfig
+from training.recipes.watching import WatchedConfig
 from training.recipes.words import gettext_noop
 
 
 @dataclass(frozen=True)
-class SimPOConfig(AdapterConfig, MachineConfig, OptimizerConfig):
+class SimPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
     """An example is a pair of responses to one prompt."""
 
     learning_rate: float = again(

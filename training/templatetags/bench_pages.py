@@ -53,9 +53,10 @@ def cell_state(cell: Cell) -> str:
 
 
 @register.filter
-def columns(bench: Bench) -> list[str]:
-    """Calibration is a reward model's."""
-    return [name for name in SORTS if name != "ece" or bench.recipe == "reward"]
+def columns(cells: Sequence[Cell]) -> list[str]:
+    """Calibration of reward models, and of policies that were measured for it: older ones were not."""
+    measured = any(cell.ece is not None or (cell.run and cell.run.recipe == "reward") for cell in cells)
+    return [name for name in SORTS if name != "ece" or measured]
 
 
 @register.filter

@@ -41,3 +41,8 @@ def rests_on(answer: Answer) -> str:
 @register.filter
 def nearest(answer: Answer) -> str:
     return estimate_words.advice_words(answer)
+
+
+@register.filter
+def left_open(question: Question) -> str:
+    return estimate_words.unsaid(question)

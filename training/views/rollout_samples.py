@@ -8,7 +8,6 @@ from django.core.paginator import Page, Paginator
 from training.models import Run
 from training.views.run_files import parse
 from training.workflow.folders import progress_of
-from training.workflow.starting import REWARDED
 from training.workflow.storable import storable
 
 STEPS_ON_A_PAGE = 3
@@ -17,8 +16,8 @@ MARK = b'"samples"'
 
 def samples_over_time(run: Run, number: str | None = None) -> Page | None:
     """A page of {"step", "samples": [{"prompt", "text", "reward"}]}, oldest first; the newest unless one is asked for.
-    None for a recipe that writes none, or where none is written yet."""
-    rows = sample_lines(progress_of(run)) if run.recipe in REWARDED else []
+    None where none is written yet. A reward has what was learned from it."""
+    rows = sample_lines(progress_of(run))
     if not rows:
         return None
     pages = Paginator(rows, STEPS_ON_A_PAGE)
@@ -26,7 +25,7 @@ def samples_over_time(run: Run, number: str | None = None) -> Page | None:
 
 
 def newest_samples(run: Run) -> dict[str, Any] | None:
-    rows = sample_lines(progress_of(run)) if run.recipe in REWARDED else []
+    rows = sample_lines(progress_of(run))
     return rows[-1] if rows else None
 
 

@@ -14,8 +14,9 @@ from django.views.decorators.http import require_safe
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role
-from training.models import Run
+from training.models import Artifact, Run
 from training.workflow.folders import log_of, progress_of
+from training.workflow.left_out import left_out_of, named
 
 # One answer carries at most this much of the file; the page asks again at once for the rest.
 LARGEST_PIECE = 512 * 1024
@@ -100,6 +101,23 @@ def as_csv(columns: list[str], rows: Iterator[dict[str, Any]]) -> Iterator[str]:
     yield writer.writerow(columns)
     for row in rows:
         yield writer.writerow([row.get(name, "") for name in columns])
+
+
+@require_safe
+@never_cache
+@require_role(Role.REVIEWER)
+def run_left_out(request: HttpRequest, project: Project, run_id: int) -> StreamingHttpResponse:
+    """Every example that the run has not used, and why, as CSV."""
+    run = in_project(Run, project, pk=run_id)
+    artifact = Artifact.ever.filter(run=run).first()
+    found = left_out_of(run, artifact.manifest if artifact else {})
+    rows = [
+        {"split": row.get("split", ""), "id": name, "why": why}
+        for row, (name, why) in zip(found, named(found), strict=True)
+    ]
+    disposition = {"Content-Disposition": f'attachment; filename="run-{run_id}-left-out.csv"'}
+    lines = as_csv(["split", "id", "why"], iter(rows))
+    return StreamingHttpResponse(lines, content_type="text/csv", headers=disposition)
 
 
 class Echo:

@@ -26,14 +26,14 @@ from training.views.notices import notices_of
 from training.views.problems import tell
 from training.views.rollout_samples import samples_over_time
 from training.views.run_files import read_rows
-from training.workflow import runs
+from training.workflow import left_out, rounds, runs
 from training.workflow.evaluation import results_of
 from training.workflow.folders import log_of, progress_of
 from training.workflow.queueing import priority_named, set_priority
 from training.workflow.tails import text_tail
 from training.workflow.waiting import waits_of
 
-SHOWN_DROPPED = 100
+SHOWN_LEFT_OUT = 100
 SHOWN_SAMPLES = 3
 SHOWN_STEPS = 12
 SHOWN_OTHERS = 50
@@ -58,10 +58,12 @@ def show_run(request: HttpRequest, project: Project, run_id: int) -> HttpRespons
     )
     rows = Run.objects.select_related(*related)
     run = in_project(rows, project, pk=run_id)
+    if request.htmx and request.GET.get("state") != run.state:
+        return HttpResponseClientRefresh()
+    if request.htmx and request.htmx.target == "samples":
+        return _newly_written(request, run)
     context: dict[str, Any] = {"run": run, "log": text_tail(log_of(run)) or run.log_tail, "waits": waits_of([run])}
     if request.htmx:
-        if request.GET.get("state") != run.state:
-            return HttpResponseClientRefresh()
         part = request.htmx.target if request.htmx.target in PARTS else PARTS[0]
         return render(request, f"training/run.html#{part}", context)
     rollouts = samples_over_time(run, request.GET.get("page"))
@@ -69,6 +71,15 @@ def show_run(request: HttpRequest, project: Project, run_id: int) -> HttpRespons
     page = {**whole_page(run), **({"lines": [line_of(run), line_of(beside)]} if beside else {})}
     more = {"rollouts": rollouts, "beside": beside, "others": others_of(run)}
     return render(request, "training/run.html", {**context, **page, **more})
+
+
+def _newly_written(request: HttpRequest, run: Run) -> HttpResponse:
+    """The newest samples, or nothing where the page has them: what a reader has opened stays open."""
+    rollouts = samples_over_time(run)
+    number = rollouts.paginator.count if rollouts else 0
+    if request.GET.get("written") == str(number):
+        return HttpResponse(status=204)
+    return render(request, "training/run.html#samples", {"run": run, "rollouts": rollouts})
 
 
 @require_POST
@@ -87,7 +98,7 @@ def cancel_run(request: HttpRequest, project: Project, run_id: int) -> HttpRespo
 def resume_run(request: HttpRequest, project: Project, run_id: int) -> HttpResponse:
     run = in_project(Run, project, pk=run_id)
     try:
-        runs.resume(run, actor=request.user)
+        rounds.resume(run, actor=request.user)
         dispatch_queued()
     except WorkflowError as error:
         tell(request, error)
@@ -123,8 +134,7 @@ def whole_page(run: Run) -> dict[str, Any]:
     """What stands still between two changes of state."""
     artifact = Artifact.objects.filter(run=run).first()
     manifest = artifact.manifest if artifact else {}
-    dropped = (manifest.get("data") or {}).get("dropped") or []
-    skipped = run.result.get("skipped") or []
+    unused = left_out.left_out_of(run, manifest)
     results = results_of(run)
     return {
         "artifact": artifact,
@@ -132,10 +142,8 @@ def whole_page(run: Run) -> dict[str, Any]:
         "results": results,
         "events": run.events.select_related("actor"),
         "settings": settings_of(run),
-        "dropped": [(entry.get("id"), entry.get("why")) for entry in dropped[:SHOWN_DROPPED]],
-        "dropped_total": len(dropped),
-        "skipped": [(entry.get("prompt"), entry.get("why")) for entry in skipped[:SHOWN_DROPPED]],
-        "skipped_total": len(skipped),
+        "left_out": list(left_out.named(unused[:SHOWN_LEFT_OUT])),
+        "left_out_total": len(unused),
         "samples": [] if results.pairs else last_samples(run),
         "machine": machine_of(run, manifest),
         "notices": notices_of(run),

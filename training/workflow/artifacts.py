@@ -15,7 +15,7 @@ from training.recipes.titles import ENSEMBLE
 from training.workflow.exceptions import ModelNotFound, NameTaken
 from training.workflow.folders import artifact_folder
 from training.workflow.locations import checked_location, holds_encoder
-from training.workflow.manifests import verified_manifest
+from training.workflow.model_places import require_place
 
 # What a run of a recipe may begin with; everything else begins with a policy.
 STARTS = {"reward": (Task.POLICY, Task.ENCODER)}
@@ -26,6 +26,7 @@ def register_base(
 ) -> Artifact:
     """A base model of the project. Whether it is an encoder its folder tells; of a hub id, which is not looked at,
     `encoder` does. Raises ModelNotFound, ModelRefused or NameTaken; nothing is loaded."""
+    require_place(project, location)
     location = checked_location(location)
     found = holds_encoder(location)
     task = Task.ENCODER if (encoder if found is None else found) else Task.POLICY
@@ -38,24 +39,33 @@ def register_base(
         ) from error
 
 
-def import_product(run: Run) -> Artifact:
-    """The artifact that a finished run has written, listed once however often this is called. Raises BrokenArtifact."""
+def import_product(run: Run, manifest: dict[str, Any]) -> Artifact:
+    """The artifact that a finished run has written, listed once however often this is called; `manifest` is the
+    verified one of its folder."""
     if known := Artifact.ever.filter(run=run).first():
         return known
     folder = artifact_folder(run)
-    manifest = verified_manifest(folder)
+    facts = {
+        "project": run.project,
+        "task": manifest["task"],
+        "location": str(folder.resolve()),
+        "is_adapter": manifest["kind"] == "adapter",
+        "parent": run.model,
+        "run": run,
+        "snapshot": run.snapshot,
+        "manifest": manifest,
+    }
+    try:
+        return _listed(run, facts)
+    except IntegrityError:
+        # Another supervisor was here at the same moment, or another run was after the same name.
+        return Artifact.ever.filter(run=run).first() or _listed(run, facts)
+
+
+def _listed(run: Run, facts: dict[str, Any]) -> Artifact:
+    name = _free_name(run.project, run.name)
     with transaction.atomic():
-        return Artifact.objects.create(
-            project=run.project,
-            name=_free_name(run.project, run.name),
-            task=manifest["task"],
-            location=str(folder.resolve()),
-            is_adapter=manifest["kind"] == "adapter",
-            parent=run.model,
-            run=run,
-            snapshot=run.snapshot,
-            manifest=manifest,
-        )
+        return Artifact.objects.create(name=name, **facts)
 
 
 def model_spec(artifact: Artifact) -> dict[str, Any]:

@@ -10,12 +10,13 @@ from django.utils.translation import gettext_noop
 
 from annotate.models import Project, Snapshot, User
 from training.models import Artifact, Bench, DeviceWish, Priority, Run, RunState
+from training.recipes import RecipeError, load
 from training.recipes.adapters import HEAD
+from training.recipes.estimate import Data, Machine, Question, Speed, estimate
 from training.recipes.estimate.adapters import methods_for
 from training.recipes.titles import ADAPTERS
-from training.workflow import runs, starting
+from training.workflow import configs, runs, starting
 from training.workflow.disk import enough_disk
-from training.workflow.estimates import asked_of
 from training.workflow.exceptions import BadConfig, BadInput, NotCancellable, RunNotResumable
 from training.workflow.told import Told, in_readers_language, told
 
@@ -61,7 +62,7 @@ def start_bench(
         hint = _("Leave it out, and say which methods to compare.")
         raise BadConfig(f"{recipe}.adapter: {said}", hint, field="adapter", recipe=recipe, said=said)
     complete = {name: _settings(recipe, name, config, overrides.get(name, {})) for name in chosen}
-    refused = _refused(project, recipe, model, snapshot, complete)
+    refused = _refused(recipe, model, complete)
     if not methods and HEAD not in chosen:
         refused[HEAD] = told(gettext_noop("Only a reward model has a score head."))
     planned = {name: settings for name, settings in complete.items() if name not in refused}
@@ -158,25 +159,25 @@ def _settings(recipe: str, method: str, config: dict[str, Any], own: dict[str, A
     return settings
 
 
-def _refused(
-    project: Project, recipe: str, model: Artifact, snapshot: Snapshot, complete: dict[str, dict[str, Any]]
-) -> dict[str, Told]:
-    """What has no place in the model, as far as its config.json tells; without one the run itself will."""
+def _refused(recipe: str, model: Artifact, complete: dict[str, dict[str, Any]]) -> dict[str, Told]:
+    """What has no place in the model, each method with its own settings, as far as the config.json tells; without one,
+    or of a family that is not known here, the run itself will."""
     found: dict[str, Told] = {}
     for name, settings in complete.items():
         try:
             starting.check_adapter(recipe, model, settings)
         except BadConfig:
             found[name] = told(gettext_noop("It is not offered on an encoder."))
-    left = next((settings for name, settings in complete.items() if name not in found), None)
-    if left is None:
-        return found
     try:
-        # "full" has a place in every model; why another method has none is told method by method.
-        methods = asked_of(recipe, model, {**left, "adapter": "full"}, snapshot=snapshot).methods
+        architecture = configs.architecture_of(model)
     except (BadInput, BadConfig):
         return found
-    for one in methods:
-        if one.refused is not None and one.adapter in complete:
-            found.setdefault(one.adapter, told(one.refused.template, **one.refused.values))
+    if not architecture.known:
+        return found
+    asked = Question(architecture, recipe, Machine(), Data(0, 0), Speed())
+    for name, settings in complete.items():
+        try:
+            estimate(asked, load(recipe, settings))
+        except RecipeError as error:
+            found.setdefault(name, told(error.template, **error.values))
     return found

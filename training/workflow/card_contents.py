@@ -26,7 +26,8 @@ class Data:
 @dataclass(frozen=True)
 class Facts:
     """`parents` from the nearest to the base; `before`: adapters that must be merged into the base before this one;
-    `train` and `test` count examples; `settings` differ from the recipe's defaults; the words are in English."""
+    `train` and `test` count examples, `steps` those of the optimizer, 0 where nobody knows; `settings` differ from the
+    recipe's defaults; the words are in English."""
 
     name: str
     task: str

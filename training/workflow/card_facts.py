@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import fields
-from math import ceil
 from typing import Any
 
 from django.db.models import Count
@@ -21,8 +20,10 @@ from training.workflow.alignment_tax import tax_of
 from training.workflow.artifacts import adapter_of, config_of, model_spec
 from training.workflow.card_contents import Data, Facts
 from training.workflow.evaluation import figures_of
+from training.workflow.folders import progress_of
 from training.workflow.lineage import annotators_of, parents_of
 from training.workflow.model_card import card_of
+from training.workflow.tails import Tail
 
 
 def card_for(artifact: Artifact, form: str = "", dtype: str = "float32") -> str:
@@ -58,7 +59,7 @@ def facts_for(artifact: Artifact, form: str, dtype: str) -> Facts:
         train=int(data.get("train") or 0),
         test=int(data.get("test") or 0),
         left_out=len(data.get("dropped") or []),
-        steps=_steps(manifest, int(data.get("train") or 0)),
+        steps=_steps(run) if run else 0,
         settings=_settings(run) if run else [],
         figures=figures_of(trained),
         tax=tax_of(trained),
@@ -99,12 +100,14 @@ def _data(snapshot: Snapshot) -> Data:
     )
 
 
-def _steps(manifest: dict[str, Any], train: int) -> int:
-    """Of a recipe that sees its examples in epochs; 0 where that is not how it learns."""
-    config = manifest.get("config") or {}
-    if not {"epochs", "batch_size", "gradient_accumulation"} <= config.keys():
-        return 0
-    return int(config["epochs"]) * ceil(train / (config["batch_size"] * config["gradient_accumulation"]))
+def _steps(run: Run) -> int:
+    """Of the optimizer, as the process has told them; 0 where its lines are not there any more. A line of PPO's tells
+    of a step of several updates."""
+    lines = [line for line in Tail(progress_of(run)).lines() if line.get("kind") == "step"]
+    told = {line["step"]: line.get("metrics") or {} for line in lines if line.get("stage") == "training"}
+    if any("updates" in metrics for metrics in told.values()):
+        return sum(int(metrics.get("updates", 0)) for metrics in told.values())
+    return max(told, default=0)
 
 
 def _changed(run: Run) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _of_data(facts: Facts) -> Iterator[str]:
     if 0 < facts.train < FEW_EXAMPLES:
         yield f"Few data: it was trained on {counted(facts.train, 'example')}, and may know little beyond them."
     if 0 < facts.steps < SHORT_STEPS:
-        yield f"Short training: about {counted(facts.steps, 'step')} of the optimizer."
+        yield f"Short training: {counted(facts.steps, 'step')} of the optimizer."
     data = facts.data
     if data is None:
         return

@@ -1,18 +1,21 @@
-"""The training process: started in a session of its own, stopped kindly and then not, and never two in one folder."""
+"""The training process: started in a session of its own, stopped kindly and then not, and never beside an old one."""
 
 import json
+import math
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 from django.conf import settings
 
+from training.models import Run
 from training.workflow.devices import devices_of
 
 # Long enough for a slow step and a checkpoint; then the process is killed and goes on from the checkpoint before.
@@ -28,11 +31,11 @@ OF_SMALL_PROCESSES = ("MALLOC_ARENA_MAX", "MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP
 
 
 def start(folder: Path, device: str, attempt: int, shared: bool = False) -> subprocess.Popen[bytes]:
-    """`python -m training.ml.run FOLDER`; its output goes to run.log. An older child of the folder is ended first.
+    """`python -m training.ml.run FOLDER`; its output goes to run.log. Old children are ended first.
 
     A job that can be `shared` out and has several devices is started through `accelerate launch`, with the same exit
     codes."""
-    end_old_child(folder)
+    end_old_children(folder)
     with (folder / "run.log").open("ab") as log:
         log.write(f"--- start {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S %z')}\n".encode())
         log.flush()
@@ -76,17 +79,56 @@ def stop(child: subprocess.Popen[bytes], grace: float = GRACE_SECONDS) -> int:
         return child.returncode
 
 
-def end_old_child(folder: Path, grace: float = OLD_CHILD_GRACE_SECONDS) -> None:
-    """A child whose supervisor was killed may be saving its checkpoint: it must be gone before another starts."""
-    for process in _children_of(folder):
-        try:
+def end_old_children(folder: Path, grace: float = OLD_CHILD_GRACE_SECONDS) -> None:
+    """A child whose supervisor was killed, or has lost its run, may be finishing a long step and saving its checkpoint:
+    it must be gone before another works in its folder, and its device was given away with its run."""
+    old = list({*_children_of(folder), *_left_behind(folder.parent)})
+    for process in old:
+        with suppress(psutil.NoSuchProcess):
             process.terminate()
-            process.wait(timeout=grace)
-        except psutil.TimeoutExpired:
+    deaf = _outlasting(old, grace)
+    for process in deaf:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-            process.wait()
-        except psutil.NoSuchProcess:
-            continue
+    _outlasting(deaf)
+
+
+def _outlasting(processes: Sequence[psutil.Process], seconds: float = math.inf) -> Sequence[psutil.Process]:
+    """Those that are not over after so many seconds. A zombie is: nobody may be there to bury it."""
+    deadline = time.monotonic() + seconds
+    while (left := [process for process in processes if not _is_over(process)]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
+
+
+def _is_over(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _left_behind(place: Path) -> list[psutil.Process]:
+    """What works in the folders of other runs and was started by a supervisor that has not got the run any more. What
+    was started by hand is nobody's."""
+    found = [(process, *told) for process in psutil.process_iter() if (told := _started_for(process, place))]
+    known = Run.objects.only("state", "worker").in_bulk([number for _process, number, _worker in found])
+    return [
+        process
+        for process, number, worker in found
+        if number in known and not (known[number].is_active and known[number].worker == worker)
+    ]
+
+
+def _started_for(process: psutil.Process, place: Path) -> tuple[int, str] | None:
+    """The run whose folder stands in its command, and the worker that has started it for that."""
+    try:
+        words = [Path(word) for word in process.cmdline()]
+        numbers = [word.name for word in words if word.parent in (place, place.resolve()) and word.name.isdecimal()]
+        supervisor = process.environ().get(SUPERVISOR_VARIABLE) if numbers else None
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return None
+    return (int(numbers[0]), f"{socket.gethostname()}:{supervisor}") if supervisor else None
 
 
 def _children_of(folder: Path) -> list[psutil.Process]:
@@ -97,8 +139,7 @@ def _children_of(folder: Path) -> list[psutil.Process]:
         noted = int(note["pid"]) if note["host"] == socket.gethostname() else 0
     except (OSError, ValueError, KeyError):
         return []
-    found = [process for process in psutil.process_iter() if _works_on(folder, process, noted)]
-    return sorted(found, key=lambda process: process.pid != noted)  # the launcher ends its own
+    return [process for process in psutil.process_iter() if _works_on(folder, process, noted)]
 
 
 def _works_on(folder: Path, process: psutil.Process, noted: int) -> bool:
@@ -124,9 +165,12 @@ def _command(folder: Path, processes: int) -> list[str]:
 
 
 def _environment(device: str) -> dict[str, str]:
-    """A slot called gpu0, gpu0+1 … sees those GPUs only, one called cpu … sees none."""
+    """A slot called gpu0, gpu0+1 … sees those GPUs only, one called cpu … sees none. Models are read without the
+    worker's hub token, or every manager could register what only the worker may see; a push names the token itself."""
     more = {SUPERVISOR_VARIABLE: str(os.getpid()), "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
     visible = devices_of(device).visible
     if visible is not None:
         more["CUDA_VISIBLE_DEVICES"] = visible
+    if not settings.HUB_READ:
+        more["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     return {**{name: value for name, value in os.environ.items() if name not in OF_SMALL_PROCESSES}, **more}

@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from annotate.models import Comparison, User
+from annotate.models import Comparison, Project, User
 from training.models import Artifact, Round, Run, Sample
 from training.workflow import runs
 from training.workflow.disk_use import bytes_below, forget
@@ -25,8 +25,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Dependents:
-    """`adapters` and `unfinished` forbid the deletion; the rest stays as it is and goes on naming the model."""
+    """`adapters`, `unfinished` and `registered` forbid the deletion; the rest stays as it is and goes on naming the
+    model. `registered` are those whose files are the ones that would go, in whatever project."""
 
+    project: Project
     adapters: list[Artifact]
     others: list[Artifact]
     unfinished: list[Run]
@@ -35,6 +37,7 @@ class Dependents:
     samples: int
     comparisons: int
     exports: list[Run]
+    registered: list[Artifact]
 
     @property
     def reasons(self) -> list[str]:
@@ -48,7 +51,20 @@ class Dependents:
                 "A run is going to use it: %(names)s.", "Runs are going to use it: %(names)s.", len(self.unfinished)
             )
             found.append(said % {"names": _listed(self.unfinished)})
+        if self.registered:
+            said = ngettext(
+                "Another model was registered from its files: %(names)s.",
+                "Other models were registered from its files: %(names)s.",
+                len(self.registered),
+            )
+            found.append(said % {"names": self._named(self.registered)})
         return found
+
+    def _named(self, models: list[Artifact]) -> str:
+        """Of another project's no more is said than that there is one."""
+        ours = [model for model in models if model.project_id == self.project.pk]
+        elsewhere = [_("a model of another project")] if len(ours) < len(models) else []
+        return ", ".join([*([_listed(ours)] if ours else []), *elsewhere])
 
 
 def dependents_of(artifact: Artifact) -> Dependents:
@@ -57,6 +73,7 @@ def dependents_of(artifact: Artifact) -> Dependents:
     used = runs_with(artifact)
     comparisons = Comparison.objects.filter(Q(response_a__sample__artifact=artifact) | _b_of(artifact))
     return Dependents(
+        project=artifact.project,
         adapters=[child for child in children if child.is_adapter],
         others=[child for child in children if not child.is_adapter],
         unfinished=list(_unfinished(artifact)),
@@ -65,6 +82,7 @@ def dependents_of(artifact: Artifact) -> Dependents:
         samples=Sample.objects.filter(artifact=artifact).count(),
         comparisons=comparisons.count(),
         exports=exports_of(artifact),
+        registered=list(_registered_from(artifact)),
     )
 
 
@@ -113,6 +131,14 @@ def _unfinished(artifact: Artifact) -> QuerySet[Run]:
     if artifact.run and artifact.run.round_id:
         later |= Q(round=artifact.run.round_id)
     return Run.objects.unfinished().filter(_with(artifact) | later).exclude(pk=artifact.run_id).order_by("id")
+
+
+def _registered_from(artifact: Artifact) -> QuerySet[Artifact]:
+    """A finished run's folder can be registered again like any other, by its place."""
+    if own_folder(artifact) is None:
+        return Artifact.objects.none()
+    same = Q(location=artifact.location) | Q(location__startswith=f"{artifact.location}/")
+    return Artifact.objects.filter(same).exclude(pk=artifact.pk).order_by("id")
 
 
 def _with(artifact: Artifact) -> Q:

@@ -25,7 +25,7 @@ CAST = (
     Cast("lead", Role.MANAGER, "manager of the project demo: guideline, snapshots, rounds"),
     Cast("ann", Role.ANNOTATOR, "annotator"),
     Cast("ben", Role.ANNOTATOR, "annotator"),
-    Cast("rev", Role.REVIEWER, "reviewer: agreement, comparisons, results"),
+    Cast("rev", Role.REVIEWER, "reviewer: sees everything, decides disputes"),
 )
 
 

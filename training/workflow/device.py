@@ -15,6 +15,8 @@ import psutil
 from django.conf import settings
 
 from training.recipes.estimate import Machine, Speed
+from training.workflow.cgroups import memory_limits
+from training.workflow.devices import devices_of
 
 PATIENCE = 20  # seconds: a request waits for it, and web servers give up on one after 30
 AGAIN = 600  # seconds after which a busy machine is measured once more
@@ -60,14 +62,21 @@ class Found:
 @lru_cache(maxsize=1)
 def found() -> Found:
     """Looked at once a process: it does not change."""
-    return Found(psutil.virtual_memory().total, _gpu_memory())
+    return Found(_host_memory(), _gpu_memory())
 
 
-def machine(device: str = "", memory: int | None = None) -> Machine:
-    """The device asked for, or the one that a run would take here; its memory as given, or as found."""
+def machine(device: str = "", memory: int | None = None, devices: int | None = None) -> Machine:
+    """The device asked for, or the one that a run would take here; its memory as given, or as found; and how many of
+    them a run is given, as asked for, or as many as the largest slot of this host has."""
     device = device or found().device
     own = PROCESS_BYTES if device == "cpu" else 0
-    return Machine(device, found().memory(device) if memory is None else memory, own)
+    return Machine(device, found().memory(device) if memory is None else memory, own, devices or largest_slot(device))
+
+
+def largest_slot(device: str) -> int:
+    """Of those that are of this kind, or take what there is."""
+    slots = [devices_of(name) for name in settings.DEVICE_SLOTS]
+    return max([slot.processes for slot in slots if bool(slot.visible) == (device == "gpu")], default=1)
 
 
 def speed(device: str) -> Speed:
@@ -101,6 +110,11 @@ def _measure() -> dict[str, float]:
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         logger.warning("The speed of this machine could not be measured: %s", error)
         return {}
+
+
+def _host_memory() -> int:
+    """Of the machine, or of the container that this runs in, where that is allowed less."""
+    return min([psutil.virtual_memory().total, *memory_limits()])
 
 
 def _gpu_memory() -> int:

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from annotate.models import Split
 from training.models import Run
 from training.recipes import RECIPES, WITHOUT_ARTIFACT
 from training.recipes.fields import counts
@@ -136,7 +137,7 @@ def _marked(runs: list[Run], figures: list[Figure | None]) -> list[Cell]:
 
 def _comparable(runs: list[Run], name: str) -> bool:
     """The same held-out set, the same recipe, and what the figure is measured in is the same."""
-    if len({(run.recipe, run.snapshot_id, run.demonstrations_id) for run in runs}) > 1:
+    if len({(run.recipe, run.snapshot_id, run.demonstrations_id, _held_out(run)) for run in runs}) > 1:
         return False
     recipe = runs[0].recipe
     if recipe == "reward":
@@ -150,6 +151,16 @@ def _comparable(runs: list[Run], name: str) -> bool:
     return name not in IN_UNITS or len({tuple(str(setting_of(run, unit)) for unit in UNITS) for run in runs}) == 1
 
 
+def _held_out(run: Run) -> tuple[int, frozenset[str]] | None:
+    """Of a snapshot's held-out part: how many examples were measured, and which were left out; None without a product.
+    Runs of one recipe and one snapshot where these are equal were measured on the same."""
+    data = _manifest(run).get("data")
+    if not data:
+        return None
+    left_out = (row for row in data.get("dropped") or [] if row.get("split") == Split.TEST)
+    return data.get("test", 0), frozenset(str(row.get("id")) for row in left_out)
+
+
 def _warnings(runs: list[Run]) -> list[str]:
     said = []
     if len({(run.snapshot_id, run.demonstrations_id) for run in runs}) > 1:
@@ -157,6 +168,13 @@ def _warnings(runs: list[Run]) -> list[str]:
             _(
                 "These runs learned from different data. Each was evaluated on the held-out part of its own: their "
                 "results are not comparable, and none is marked as the best."
+            )
+        )
+    elif _differ_in_what_is_held_out(runs):
+        said.append(
+            _(
+                "These runs were not evaluated on the same held-out examples: what one leaves out, as too long for it, "
+                "it is not measured on. Their results are not comparable, and none is marked as the best."
             )
         )
     if len({run.recipe for run in runs}) > 1:
@@ -167,3 +185,9 @@ def _warnings(runs: list[Run]) -> list[str]:
         names = ", ".join(f"#{run.pk}" for run in unfinished)
         said.append(_("There is no result yet of: %(runs)s.") % {"runs": names})
     return said
+
+
+def _differ_in_what_is_held_out(runs: list[Run]) -> bool:
+    """Runs of one recipe: those of two count different things, pairs or prompts."""
+    measured = {(run.recipe, held_out) for run in runs if (held_out := _held_out(run))}
+    return len(measured) > len({recipe for recipe, _set in measured})

@@ -57,7 +57,8 @@ def duration(seconds: float | None) -> str:
 
 
 def refusal(one: Estimate) -> str:
-    error = one.refused
+    """Why there are no figures of it."""
+    error = one.refused or one.unknown
     return in_readers_language(error.message, error.template, error.values) if error else ""
 
 
@@ -104,13 +105,42 @@ def assumptions(found: Answer) -> str:
     words = [said % {"rows": work.rows, "length": work.length, "response": work.response}]
     if work.recipe in DRAWN and found.question.reward is None:
         words.append(_("Its reward model is not known, and taken for a LoRA on the policy's base."))
-    return " ".join([*words, times(found.chosen)]).strip()
+    if getattr(found.chosen.config, "group_by_prompt", False) and not found.question.data.responses:
+        words.append(_("How many responses a prompt has is not known; two are taken for it."))
+    words.append(shared_words(found.question))
+    return " ".join(filter(None, [*words, times(found.chosen)]))
+
+
+def shared_words(question: Question) -> str:
+    """For how many devices the figures are, where there are several."""
+    devices, on_gpus = question.machine.devices, question.machine.device == "gpu"
+    if devices == 1:
+        return ""
+    if question.processes == 1:
+        return _("The run takes one of the %(devices)s devices.") % {"devices": devices}
+    if on_gpus:
+        said = _("The run takes %(devices)s devices: the memory is that of each of them, the time that of one alone.")
+    else:
+        said = _(
+            "The run is computed by %(devices)s processes: the memory is that of each, and the machine has to hold "
+            "them all; the time is that of one alone."
+        )
+    return said % {"devices": devices}
+
+
+def unsaid(question: Question) -> str:
+    """What the figures leave open."""
+    if question.machine.memory is not None:
+        return ""
+    return _(
+        "The memory of this device is not known here, so whether it fits is not told. Give its memory to learn it."
+    )
 
 
 def advice_words(found: Answer) -> str:
     """What does not fit, and the nearest thing that does."""
     machine, memory = found.question.machine, found.chosen.memory
-    needed = (memory.total if memory else 0) + machine.process
+    needed = machine.taken(memory.total if memory else 0, found.question.processes)
     figures = {"needed": size(needed), "there": size(machine.memory or 0)}
     lacking = _("This does not fit: it takes %(needed)s, and the device has %(there)s.") % figures
     if found.advice is None:
@@ -122,7 +152,8 @@ def changes(advice: Advice, question: Question) -> str:
     named = ", ".join(f"{_label(question.recipe, name)}: {_value(value)}" for name, value in advice.changed.items())
     total = advice.found.memory.total if advice.found.memory else 0
     said = _("The nearest that fits takes %(total)s: %(changes)s.")
-    return said % {"total": size(total + question.machine.process), "changes": named}
+    taken = question.machine.taken(total, question.processes)
+    return said % {"total": size(taken), "changes": named}
 
 
 def _label(recipe: str, name: str) -> str:

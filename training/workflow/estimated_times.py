@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -59,8 +59,10 @@ def data_of(
     snapshot: Snapshot | None,
     demonstrations: DemonstrationSet | None,
     kept: frozenset[Kept] = frozenset(),
+    grouped: bool = False,
 ) -> Data:
-    """The training and the held-out split, by the length of their texts, and what the policy is probed with."""
+    """The training and the held-out split, by the length of their texts, and what the policy is probed with. `grouped`:
+    all pairs of a prompt are one example."""
     source = demonstrations if recipe == "sft" else snapshot
     if source is None:
         return Data(0, 0)
@@ -70,7 +72,15 @@ def data_of(
         examples, held_out = _distinct_prompts(train, test) or (examples, held_out)
     lengths = _mean_lengths(train, recipe)
     probed = _probed_tokens(model.project, demonstrations) if recipe != "reward" else 0.0
+    if grouped and (found := _responses(train)):
+        mean, others = sum(found) / len(found), len(_responses(test)) or held_out
+        tokens, again = mean * lengths.tokens / 2, (mean - 1) * lengths.prompt
+        return Data(len(found), tokens, again, others, probed, kept, responses=max(found))
     return Data(examples, lengths.tokens, lengths.prompt, held_out, probed, kept)
+
+
+def is_grouped(recipe: str, settings: Mapping[str, Any]) -> bool:
+    return recipe == "reward" and settings.get("group_by_prompt") is True
 
 
 def _path(source: Snapshot | DemonstrationSet, split: Split) -> str:
@@ -108,6 +118,19 @@ def _distinct_prompts(train: str, test: str) -> tuple[int, int] | None:
     except (OSError, pyarrow.ArrowException):
         return None
     return len(learned), len(held_out - learned)
+
+
+@lru_cache(maxsize=64)
+def _responses(path: str) -> tuple[int, ...]:
+    """Different ones to each prompt; nothing where the file is not on this machine."""
+    found: dict[str, set[str]] = {}
+    try:
+        for row in _rows(path, OF_PAIRS):
+            answers = found.setdefault(content_hash(row["prompt"]), set())
+            answers |= {content_hash(row["chosen"]), content_hash(row["rejected"])}
+    except (OSError, pyarrow.ArrowException):
+        return ()
+    return tuple(map(len, found.values()))
 
 
 def _tokens(messages: Iterable[dict[str, str]] | None) -> float:
@@ -219,7 +242,8 @@ def _computed(run: Run, machine: Machine, speed: Speed) -> Durations | None:
         "probes": ((told.get("metrics") or {}).get("tax") or {}).get("reference"),
     }
     kept = frozenset(name for name, one in counts.items() if one and not one.get("computed"))
-    data = data_of(run.recipe, run.model, run.snapshot, run.demonstrations, kept)
+    grouped = is_grouped(run.recipe, run.config)
+    data = data_of(run.recipe, run.model, run.snapshot, run.demonstrations, kept, grouped)
     by_head = run.config.get("adapter") == HEAD
     try:
         reward = rewarder_of(run.reward_model, run.model) if run.reward_model else None

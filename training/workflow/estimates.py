@@ -22,7 +22,7 @@ from training.recipes.estimate import (
     nearest_that_fits,
 )
 from training.workflow import configs, device
-from training.workflow.estimated_times import data_of, earlier_runs, kept_from, speed_for
+from training.workflow.estimated_times import data_of, earlier_runs, is_grouped, kept_from, speed_for
 from training.workflow.refusals import refused_in_words, require_rewarded
 from training.workflow.rewarders import rewarder_of, rewarder_to_be
 
@@ -80,7 +80,7 @@ def asked_of(
         configs.config_of(model),
         recipe,
         machine,
-        data_of(recipe, model, snapshot, demonstrations, kept),
+        data_of(recipe, model, snapshot, demonstrations, kept, grouped=is_grouped(recipe, settings)),
         speed_for(recipe, settings, machine, earlier),
         reward=_rewarder(reward, model),
     )

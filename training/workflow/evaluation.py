@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 
 from annotate.models import Comparison
 from training.models import Artifact, Run
+from training.workflow import left_out
 from training.workflow.alignment_tax import Probed, tax_of
 from training.workflow.figures import ROLLOUTS, Figure, figure_of
 from training.workflow.reward_results import RewardDetails, reward_details
@@ -138,11 +139,11 @@ def _notes_on_data(manifest: dict[str, Any]) -> list[str]:
     notes = [TRAINED_ON.get(recipe, _("Trained on %(train)s pair(s), evaluated on %(test)s.")) % sizes]
     notes += _notes_on_prompts(data.get("test", 0), data.get("test_prompts", data.get("test", 0)))
     if dropped := data.get("dropped"):
-        reasons = ", ".join(sorted({str(entry.get("why", "?")) for entry in dropped}))
         said = LEFT_OUT.get(recipe, _("%(n)s pair(s) were left out: %(reasons)s."))
-        notes.append(said % {"n": len(dropped), "reasons": reasons})
+        notes.append(said % {"n": len(dropped), "reasons": left_out.in_words(dropped)})
     if data.get("truncated"):
-        notes.append(_("%(n)s response(s) were cut at the maximum length.") % {"n": data["truncated"]})
+        said = _("Of %(n)s response(s) the reward model could not read the end: their scores are of what it could.")
+        notes.append(said % {"n": data["truncated"]})
     return notes + _notes_on_reference(manifest.get("reference") or {}) + _notes_on_reward(manifest)
 
 
@@ -188,8 +189,8 @@ def _notes_on_samples(run: Run) -> list[str]:
     if identical := result.get("identical"):
         notes.append(_("%(n)s pair(s) of identical texts were left out.") % {"n": identical})
     if skipped := result.get("skipped"):
-        facts = {"n": len(skipped), "why": skipped[0].get("why", "?")}
-        notes.append(_("%(n)s prompt(s) could not be put to the model. The first: %(why)s") % facts)
+        facts = {"n": len(skipped), "reasons": left_out.in_words(skipped)}
+        notes.append(_("%(n)s prompt(s) could not be put to the model: %(reasons)s.") % facts)
     if unknown := result.get("unknown_prompts"):
         notes.append(_("%(n)s prompt(s) had been deleted in the meantime.") % {"n": unknown})
     return notes

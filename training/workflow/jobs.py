@@ -3,6 +3,7 @@
 import json
 import os
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def _creation(path: Path) -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not there."""
-    temporary = path.with_name(path.name + ".tmp")
+    """Whole or not there, and nobody writes into another's."""
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)

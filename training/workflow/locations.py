@@ -12,12 +12,25 @@ from training.workflow.exceptions import ModelNotFound, ModelRefused
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 GGUF_MAGIC = b"GGUF"
+# Classes that bring no special tokens of their own: what their files do not name is not there.
+PLAIN_TOKENIZERS = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 def checked_location(location: str) -> str:
     """The location in the form in which it is stored. Raises ModelNotFound or ModelRefused, saying what is missing."""
     location = location.strip()
+    try:
+        return _looked_at(location)
+    except (OSError, RuntimeError) as error:  # RuntimeError: the home of somebody who has none
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ModelRefused(
+            _("“%(location)s” cannot be looked at: %(reason)s.") % {"location": location, "reason": reason},
+            _("Give a path that the web server may read, or a hub id such as owner/name."),
+        ) from error
+
+
+def _looked_at(location: str) -> str:
     path = Path(location).expanduser()
     if location and path.is_dir():
         _check_folder(path)
@@ -91,6 +104,7 @@ def _check_tokenizer(path: Path, encoder: bool) -> None:
         )
     if encoder:
         return
+    _check_end_of_text(path)
     templates = ("chat_template.jinja", "chat_template.json", "additional_chat_templates")
     if any((path / name).exists() for name in templates) or _json(path / "tokenizer_config.json").get("chat_template"):
         return
@@ -99,6 +113,18 @@ def _check_tokenizer(path: Path, encoder: bool) -> None:
         % {"path": path},
         _("Choose an instruction-tuned (chat) model, or add chat_template.jinja to the folder."),
     )
+
+
+def _check_end_of_text(path: Path) -> None:
+    """As far as files tell: of a class of its own only the class knows."""
+    config = _json(path / "tokenizer_config.json")
+    named = config.get("eos_token") or _json(path / "special_tokens_map.json").get("eos_token")
+    if config.get("tokenizer_class") in PLAIN_TOKENIZERS and not named:
+        raise ModelRefused(
+            _("The tokenizer in %(path)s has no end-of-text token (EOS), so no response would ever end.")
+            % {"path": path},
+            _("Name it as eos_token in tokenizer_config.json: the token that ends a turn in the chat template."),
+        )
 
 
 def _check_gguf(path: Path) -> None:

@@ -64,8 +64,9 @@ def start_playground(
         # Not from the run's seed, which whoever looks at it could draw from as well.
         flipped = blind and bool(random.SystemRandom().getrandbits(1))
         session = Playground.objects.create(run=run, blind=blind, flipped=flipped)
-    # The mailbox takes messages from now on: its folder must be known as this run's, or it would be set aside.
-    jobs.prepare(run)
+        # The mailbox takes messages as soon as it is there: its folder must be known as this run's, or it would be set
+        # aside. And a worker may take the run as soon as it sees it: its own preparing would run into this one.
+        jobs.prepare(run)
     return session
 
 

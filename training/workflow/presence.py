@@ -15,8 +15,9 @@ _ended = threading.Event()
 
 
 def begin() -> threading.Thread:
-    """Call once in a worker that carries out runs."""
+    """Call once in a worker that carries out runs; it has said that it lives when this returns."""
     _ended.clear()
+    _said(workers.show)
     thread = threading.Thread(target=_beat, name="presence", daemon=True)
     thread.start()
     return thread
@@ -28,9 +29,8 @@ def end() -> None:
 
 
 def _beat() -> None:
-    while not _ended.is_set():
+    while not _ended.wait(SECONDS):
         _said(workers.show)
-        _ended.wait(SECONDS)
     _said(workers.leave)
 
 

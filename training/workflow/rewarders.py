@@ -2,13 +2,14 @@
 on the command line."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from training.models import Artifact
 from training.recipes import load
 from training.recipes.estimate import Architecture, Rewarder
-from training.recipes.estimate.adapters import parameters
+from training.recipes.estimate.adapters import NotKnown, parameters
 from training.workflow import artifacts, configs
 from training.workflow.cloning import known_settings
 from training.workflow.refusals import refused_in_words, require_rewarded
@@ -41,5 +42,6 @@ def described(recipe: str, config: Path | None, settings: Mapping[str, Any], pol
 def _trained(model: Architecture, settings: Mapping[str, Any], on_policy: bool) -> Rewarder:
     with refused_in_words("reward"):
         config = load("reward", settings)
-        parameters(model, config, "reward")  # refuses what this model cannot have
+        with suppress(NotKnown):  # which the estimate tells by itself
+            parameters(model, config, "reward")  # refuses what this model cannot have
     return Rewarder(model, config, on_policy and config.artifact_kind == "adapter")

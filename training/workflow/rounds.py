@@ -23,6 +23,8 @@ from training.workflow.exceptions import BadConfig, BadInput
 
 # What the stages' settings differ in from the recipes' own.
 DEFAULTS: dict[str, dict[str, Any]] = {"sample": {"samples_per_prompt": 1}}
+# Sampled at the end where nothing else is said: as many comparisons to judge.
+FRESH_PROMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def start_round(
     *,
     policy: str = "dpo",
     demonstrations: DemonstrationSet | None = None,
-    prompts: int = 40,
+    prompts: int = FRESH_PROMPTS,
     seed: int = 0,
     actor: User | None = None,
 ) -> Round:
@@ -99,6 +101,24 @@ def advance(round: Round) -> Run | None:
     return None
 
 
+@transaction.atomic
+def resume(run: Run, actor: User | None = None) -> Run:
+    """Resumes any run; a stage of a round, which may have been cancelled before its turn came, is aimed first. Raises
+    RunNotResumable."""
+    runs.resume(run, actor)
+    if run.round is not None:
+        advance(run.round)
+        run.refresh_from_db()
+        runs.require_models(run)
+    return run
+
+
+def stop(round: Round) -> None:
+    """Cancels the stages that wait; they can be resumed."""
+    for run in round.runs.filter(state=RunState.WAITING).order_by("stage"):
+        runs.request_cancel(run)
+
+
 def advance_all() -> list[Run]:
     """Rounds whose supervisor died between a stage's end and the next one's beginning."""
     rounds = Round.objects.filter(runs__state=RunState.WAITING).distinct()
@@ -131,9 +151,11 @@ def _name(recipe: str) -> str:
 
 
 def _aim(run: Run) -> None:
-    """The first stage knows from its making what it trains."""
+    """The first stage knows from its making what it trains, and samples that have been begun go on as they were. A
+    model that was deleted since is aimed at, too: `resume` refuses it."""
     if run.recipe == "sample":
-        _aim_at_new_policy(run)
+        if run.batch is None:
+            _aim_at_new_policy(run)
     elif run.stage:
         _aim_at_start(run)
 
@@ -142,7 +164,7 @@ def _aim_at_start(run: Run) -> None:
     """Reward model and policy are trained on top of what the demonstrations made of the base."""
     run.model = _start_of(run.round)
     if run.recipe in starting.REWARDED:
-        run.reward_model = Artifact.objects.get(run__round=run.round, run__recipe="reward")
+        run.reward_model = Artifact.ever.get(run__round=run.round, run__recipe="reward")
     run.save(update_fields=["model", "reward_model"])
 
 
@@ -152,7 +174,7 @@ def _aim_at_new_policy(run: Run) -> None:
     round.batch = intake.open_batch(project=run.project, name=f"Round {round.number}", round_number=round.number)
     round.save(update_fields=["batch"])
     run.batch = round.batch
-    run.model = Artifact.objects.get(run__round=round, run__recipe__in=starting.POLICIES)
+    run.model = Artifact.ever.get(run__round=round, run__recipe__in=starting.POLICIES)
     run.reference_model = _start_of(round)
     run.prompt_ids = [prompt.pk for prompt in sampling.choose_prompts(run.project, len(run.prompt_ids))]
     run.save(update_fields=["batch", "model", "reference_model", "prompt_ids"])
@@ -160,7 +182,7 @@ def _aim_at_new_policy(run: Run) -> None:
 
 def _start_of(round: Round) -> Artifact:
     """What reward model and policy begin with: the product of SFT, if there was one."""
-    return Artifact.objects.filter(run__round=round, run__recipe="sft").first() or round.base_policy
+    return Artifact.ever.filter(run__round=round, run__recipe="sft").first() or round.base_policy
 
 
 def _check_what_it_starts_from(

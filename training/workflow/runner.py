@@ -5,9 +5,10 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
@@ -20,6 +21,7 @@ from training.workflow import (
     children,
     exporting,
     jobs,
+    manifests,
     outcomes,
     playground,
     queueing,
@@ -30,13 +32,17 @@ from training.workflow import (
     workers,
 )
 from training.workflow.exceptions import WorkflowError
-from training.workflow.folders import folder_of, log_of, progress_of
+from training.workflow.folders import artifact_folder, folder_of, log_of, progress_of
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 5.0
 TOLD = ("status", "step")  # lines that say how far it is; others are results
 DATABASE_AWAY = (OperationalError, InterfaceError)
+TOO_LATE = gettext_noop(
+    "It had done its work before it could stop: its result is kept, and the stages behind it are cancelled."
+)
 
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 # Set when this worker is told to stop: its runs save a checkpoint and go back to the queue.
 stopping = threading.Event()
@@ -129,7 +135,8 @@ class _Supervision:
         while (code := child.poll()) is None:
             if not self._look():
                 logger.warning("Run %s is no longer this worker's; its process is ended.", self.run.pk)
-                children.stop(child)
+                # Before another supervisor may start a second one in the same folder.
+                children.stop(child, grace=self._left())
                 return None
             if self.asked and time.monotonic() - self.asked_at > children.GRACE_SECONDS:
                 children.kill(child)
@@ -154,17 +161,28 @@ class _Supervision:
     def _beat(self) -> str | None:
         now = time.monotonic()
         if now - self.beaten_at < BEAT_SECONDS and self.progress:
-            return runs.state_of(self.run)
-        state = runs.beat(self.run, self.progress)
-        self.beaten_at = now
+            state = runs.state_of(self.run)
+        else:
+            state = runs.beat(self.run, self.progress)
+            self.beaten_at = now
+        if state is None:  # somebody else has it: no time is left
+            self.beaten_at = now - settings.HEARTBEAT_TIMEOUT
         return state
+
+    def _while_beating(self, work: Callable[[], T]) -> T:
+        """What takes minutes without asking the database: the hash of a large model's weights."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            done = pool.submit(work)
+            while not wait([done], timeout=POLL_SECONDS).done:
+                self._beat()
+        return done.result()
 
     def _look_at_files(self) -> None:
         told = [line for line in self.progress_tail.lines() if line.get("kind") in TOLD]
         if told:
             self.progress = told[-1]
         if self.run.recipe == "sample":
-            sampling.ingest_samples(self.run, self.samples_tail)
+            sampling.ingest_samples(self.run, self.samples_tail, lambda: self._beat() is not None)
 
     def _ask(self, wanted: RunState) -> None:
         if self.asked is None and self.child is not None:
@@ -172,19 +190,26 @@ class _Supervision:
             children.ask_to_stop(self.child)
 
     def _succeed(self) -> None:
-        """The model is listed, the run is done and the next stage is queued."""
+        """The model is listed, the run is done and the next stage is queued, unless it was to stop by now."""
         if self.run.recipe not in WITHOUT_ARTIFACT:
-            artifacts.import_product(self.run)
+            folder = artifact_folder(self.run)
+            manifest = self._while_beating(lambda: manifests.verified_manifest(folder))
+            artifacts.import_product(self.run, manifest)
         with transaction.atomic():
+            round = self.run.round
+            if round is not None and runs.state_of(self.run, locked=True) == RunState.CANCELLING:
+                self._finish(outcomes.Outcome(RunState.SUCCEEDED), TOO_LATE)
+                rounds.stop(round)
+                return
             self._finish(outcomes.Outcome(RunState.SUCCEEDED))
-            if self.run.round is not None:
-                rounds.advance(self.run.round)
+            if round is not None:
+                rounds.advance(round)
 
-    def _finish(self, outcome: outcomes.Outcome) -> None:
+    def _finish(self, outcome: outcomes.Outcome, detail: str = "") -> None:
         runs.beat(self.run, self.progress)
         tail = tails.text_tail(log_of(self.run))
         said = {"reason": outcome.reason, "hint": outcome.hint, "failure": outcome.failure}
-        ended = runs.finish(self.run, outcome.state, **said, log_tail=tail)
+        ended = runs.finish(self.run, outcome.state, **said, log_tail=tail, detail=detail)
         self.state = outcome.state if ended else ""
 
     def _patiently(self, verb: Callable[[], Any]) -> Any:
@@ -198,7 +223,11 @@ class _Supervision:
                 time.sleep(POLL_SECONDS)
 
     def _sits_out(self, error: Exception) -> bool:
-        """True as long as nobody else can have taken the run over: until then its heart still counts as beating."""
+        """True while there is time to end the process before anybody else can take the run over."""
         logger.warning("Run %s: the database is away (%s).", self.run.pk, error)
         connection.close()
-        return time.monotonic() - self.beaten_at < settings.HEARTBEAT_TIMEOUT
+        return self._left() > settings.HEARTBEAT_TIMEOUT / 2
+
+    def _left(self) -> float:
+        """Seconds until others may take the run over. Half of them are for its process to save and end."""
+        return max(self.beaten_at + settings.HEARTBEAT_TIMEOUT - time.monotonic(), 0.0)

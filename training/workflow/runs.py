@@ -7,8 +7,9 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField, DurationField, ExpressionWrapper, F, Q, Value
-from django.db.models.functions import Coalesce
+from django.db.models import DurationField, ExpressionWrapper, F
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
@@ -97,7 +98,7 @@ def change_waiting(run: Run, detail: Told, actor: User | None = None, **changed:
 
 def claim(run: Run, slot: str, worker: str) -> bool:
     """Takes a queued run onto a device. False if another was faster, or if the device is busy: `slot` is UNIQUE."""
-    now = timezone.now()
+    now = Now()
     try:
         return _move(
             run,
@@ -122,15 +123,16 @@ def claim(run: Run, slot: str, worker: str) -> bool:
 
 def beat(run: Run, progress: dict[str, Any] | None = None) -> str | None:
     """Says that the supervisor lives. The state, or None if the run is no longer this supervisor's."""
-    changed: dict[str, Any] = {"heartbeat_at": timezone.now()}
+    changed: dict[str, Any] = {"heartbeat_at": Now()}
     if progress:
         changed["progress"] = progress
     return state_of(run) if _held(run).update(**changed) else None
 
 
-def state_of(run: Run) -> str | None:
-    """The state of a claimed run as it is now; None if it was given to another since."""
-    return _held(run).values_list("state", flat=True).first()
+def state_of(run: Run, *, locked: bool = False) -> str | None:
+    """As it is now or, `locked`, until the transaction is over; None if the run was given to another since."""
+    held = _held(run).select_for_update() if locked else _held(run)
+    return held.values_list("state", flat=True).first()
 
 
 def finish(
@@ -202,11 +204,10 @@ def request_cancel(run: Run, actor: User | None = None) -> str:
 
 
 def resume(run: Run, actor: User | None = None) -> Run:
-    """Puts a failed or cancelled run back into the queue; it goes on from its last checkpoint."""
-    _require_its_models(run)
-    earlier = Q(round=run.round_id, stage__lt=run.stage) & ~Q(state=RunState.SUCCEEDED)
-    ready = run.round_id is None or not Run.objects.filter(earlier).exists()
-    state = RunState.QUEUED if ready else RunState.WAITING
+    """Puts a failed or cancelled run back into the queue; it goes on from its last checkpoint. A stage of a round waits
+    until it is aimed: see `rounds.resume`."""
+    require_models(run)
+    state = RunState.QUEUED if run.round_id is None else RunState.WAITING
     over = (RunState.FAILED, RunState.CANCELLED)
     detail = gettext_noop("Resumed.")
     if not _move(run, over, state, detail=detail, actor=actor, reason="", hint="", failure={}, ended_at=None):
@@ -219,7 +220,8 @@ def resume(run: Run, actor: User | None = None) -> Run:
     return run
 
 
-def _require_its_models(run: Run) -> None:
+def require_models(run: Run) -> None:
+    """Raises RunNotResumable if one that it is aimed at has been deleted."""
     for model in (run.model, run.reference_model, run.reward_model):
         if model is not None and model.deleted_at:
             raise RunNotResumable(
@@ -235,15 +237,18 @@ def note(run: Run, detail: Told, actor: User | None = None) -> None:
 
 
 def reconcile(now: datetime | None = None) -> list[Run]:
-    """Takes runs back from supervisors that are gone; returns the runs that changed."""
-    now = now or timezone.now()
-    lost = Run.objects.active().filter(heartbeat_at__lt=now - timedelta(seconds=settings.HEARTBEAT_TIMEOUT))
-    missing = Run.objects.active().filter(heartbeat_at__lt=now - MISSED_BEATS)
-    found = [*lost, *(run for run in missing if workers.is_gone(run.worker))]
-    return [run for run in {run.pk: run for run in found}.values() if _take_back(run)]
+    """Takes runs back from supervisors that are gone; returns the runs that changed. The database's clock decides, in
+    which hearts beat: those of the hosts may differ."""
+    silent = (now or Now()) - timedelta(seconds=settings.HEARTBEAT_TIMEOUT)
+    missed = (now or Now()) - MISSED_BEATS
+    lost = [(run, silent) for run in Run.objects.active().filter(heartbeat_at__lt=silent)]
+    gone = [
+        (run, missed) for run in Run.objects.active().filter(heartbeat_at__lt=missed) if workers.is_gone(run.worker)
+    ]
+    return [run for run, since in lost + gone if _take_back(run, since)]
 
 
-def _take_back(run: Run) -> bool:
+def _take_back(run: Run, since: datetime | Combinable) -> bool:
     """Only if its heart has not begun to beat again in the meantime. Of a worker on this host it is known whether it
     is gone; another one's silence may also be its network's."""
     if workers.is_gone(run.worker):
@@ -254,7 +259,7 @@ def _take_back(run: Run) -> bool:
             "Nothing was heard of its worker %(worker)s for %(seconds)s seconds; it goes on from its last checkpoint."
         )
         detail = told(said, worker=run.worker, seconds=settings.HEARTBEAT_TIMEOUT)
-    same = {"attempt": run.attempt, "heartbeat_at": run.heartbeat_at}
+    same = {"attempt": run.attempt, "heartbeat_at__lt": since}
     if _move(run, (RunState.RUNNING,), RunState.QUEUED, detail=detail, where=same, lost=True, slot=None):
         return True
     detail = told(gettext_noop("Its worker %(worker)s was gone before it could stop."), worker=run.worker)
@@ -282,7 +287,7 @@ def _move(
     """The one place where a state changes. False, and nothing happened, if it is in none of the states `before`. The
     time of a worker counts until now, or, of one that is `lost`, until it was last heard of."""
     if set(before) <= set(ACTIVE) and after not in ACTIVE:
-        until = F("heartbeat_at") if lost else Value(timezone.now(), output_field=DateTimeField())
+        until = F("heartbeat_at") if lost else Now()
         held = ExpressionWrapper(until - F("taken_at"), output_field=DurationField())
         changed["worked"] = F("worked") + Coalesce(held, timedelta())
     if not Run.objects.filter(pk=run.pk, state__in=before, **(where or {})).update(state=after, **changed):

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any
@@ -76,14 +76,15 @@ def samples_of(run: Run) -> Path:
     return folder_of(run) / "samples.jsonl"
 
 
-def ingest_samples(run: Run, tail: Tail | None = None) -> int:
+def ingest_samples(run: Run, tail: Tail | None = None, goes_on: Callable[[], bool] = lambda: True) -> int:
     """Takes in what the run has written since the tail's last look (or all of it); comparisons made or met again.
 
-    Safe to call at any time: responses and comparisons have keys, so nothing is there twice.
+    Safe to call at any time: responses and comparisons have keys, so nothing is there twice. `goes_on` is asked before
+    each chunk: thousands of lines take minutes.
     """
     tail = tail or Tail(samples_of(run))
     met = 0
-    while lines := tail.lines(CHUNK):
+    while goes_on() and (lines := tail.lines(CHUNK)):
         with transaction.atomic():
             met += _take_in(run, lines)
     return met

@@ -1,7 +1,8 @@
-"""For what a run waits: a stage, a device and who has it, or a worker that is not there."""
+"""For what a run waits: a stage, a device and who has it, a worker that is not there, or the message to begin."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import cycle, islice
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -21,6 +22,7 @@ class Scene:
     taken: dict[str, Run]
     queue: list[Run]
     stages: dict[int, list[Run]]
+    workers: int
 
 
 def waits_of(shown: Iterable[Run]) -> dict[int, str]:
@@ -35,7 +37,7 @@ def waits_of(shown: Iterable[Run]) -> dict[int, str]:
 
 
 def look(waiting: list[Run]) -> Scene:
-    workers = Worker.objects.alive()
+    workers = list(Worker.objects.alive())
     serving = {entry["slot"]: entry["serves"] for worker in workers for entry in worker.slots}
     rows = Run.objects.filter(Q(state__in=ACTIVE) | Q(state=RunState.QUEUED)).only("project", "state", "slot", "device")
     found = list(rows.order_by("-priority", "id"))
@@ -44,7 +46,20 @@ def look(waiting: list[Run]) -> Scene:
     for stage in Run.objects.filter(round__in=rounds).order_by("stage") if rounds else []:
         stages.setdefault(stage.round_id, []).append(stage)
     taken = {run.slot: run for run in found if run.slot}
-    return Scene(serving, taken, [run for run in found if run.state == RunState.QUEUED], stages)
+    return Scene(serving, taken, [run for run in found if run.state == RunState.QUEUED], stages, len(workers))
+
+
+def to_announce() -> list[Run]:
+    """A run for every message that is worth sending now; none while no device of a living worker is free for one,
+    since a broker keeps whatever nobody fetches.
+
+    A message says only that there is work, and brokers deal them out in turn: with one for each worker at least, the
+    worker that has something free is not missed.
+    """
+    scene = look([])
+    free = [wishes for slot, wishes in scene.serving.items() if slot not in scene.taken]
+    fitting = [run for run in scene.queue if any(run.device in wishes for wishes in free)]
+    return list(islice(cycle(fitting), max(min(len(fitting), len(free)), scene.workers)))
 
 
 def _of_stage(run: Run, scene: Scene) -> str:

@@ -2,16 +2,13 @@
 
 import os
 import socket
-from pathlib import Path
 
 import psutil
 from django.conf import settings
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from training.models import DeviceWish, Run, Worker
-
-# What the drivers of NVIDIA and of AMD put there; this process must not load torch to ask it.
-GPU_FILES = ("/dev/nvidiactl", "/dev/kfd")
+from training.workflow.devices import has_gpu
 
 
 def worker_name() -> str:
@@ -45,15 +42,10 @@ def serves(slot: str) -> list[DeviceWish]:
     return [DeviceWish.ANY, DeviceWish.GPU, DeviceWish.CPU]
 
 
-def has_gpu() -> bool:
-    return any(Path(file).exists() for file in GPU_FILES)
-
-
 def show() -> None:
     """This worker lives, with these devices. Those long silent are forgotten."""
-    now = timezone.now()
     facts = [{"slot": slot, "serves": serves(slot)} for slot in slots()]
-    Worker.objects.update_or_create(name=worker_name(), defaults={"slots": facts, "seen_at": now})
+    Worker.objects.update_or_create(name=worker_name(), defaults={"slots": facts, "seen_at": Now()})
     Worker.objects.exclude(pk__in=Worker.objects.alive()).delete()
 
 

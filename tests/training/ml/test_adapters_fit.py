@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoModelForCausalLM, BertForSequenceClassification, DistilBertConfig
+from transformers import AutoModelForCausalLM, AutoTokenizer, BertForSequenceClassification, DistilBertConfig
 from transformers import DistilBertForSequenceClassification as DistilBert
 
 from tests.training.fixture_model import build_fixture_model
@@ -24,11 +24,13 @@ from training.ml.adapters import apply_adapter, parameter_counts
 from training.ml.artifact import weights_sha256
 from training.ml.batching import pad
 from training.ml.blocks import KEYS_AND_VALUES, place
+from training.ml.chat import encode
 from training.ml.device import choose_device
 from training.ml.errors import ModelError
-from training.ml.forward import hidden_states
+from training.ml.forward import context_of, hidden_states
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_model, load_speaker
+from training.ml.scorer import Scorer
 from training.recipes import RecipeError, load
 from training.recipes.adapters import METHODS
 
@@ -164,9 +166,25 @@ def test_virtual_tokens_that_leave_too_little_of_the_context_are_refused(gpt2_mo
 def test_a_loaded_model_tells_the_context_that_its_virtual_tokens_leave(gpt2_model: Path, tmp_path: Path) -> None:
     one = train_briefly("prompt_tuning", "policy", gpt2_model, tmp_path / "artifact")
     model = one.reloaded()
-    assert model.config.max_position_embeddings == 1024 - 5
-    longest = [5] * model.config.max_position_embeddings
+    assert context_of(model) == 1024 - 5
+    longest = [5] * context_of(model)
     assert one.outcome_of(model, [longest]).isfinite().all()
+    with model.disable_adapter():
+        assert context_of(model) == 1024
+
+
+def test_a_text_that_fills_what_virtual_tokens_leave_is_scored(gpt2_model: Path, tmp_path: Path) -> None:
+    """By the playground as by training and evaluation; one token more is refused, not cut."""
+    model = train_briefly("prompt_tuning", "reward", gpt2_model, tmp_path / "artifact").reloaded()
+    scorer = Scorer(model, AutoTokenizer.from_pretrained(gpt2_model))
+    chat = [{"role": "user", "content": "How?"}]
+    empty = len(encode(scorer.tokenizer, chat, "").ids)
+    word = scorer.tokenizer.decode([scorer.tokenizer.encode(" and")[0]])
+    fits = word * (1019 - empty)
+    assert len(encode(scorer.tokenizer, chat, fits).ids) == 1019
+    assert scorer.after_each_sentence(chat, fits, lambda _: None)["tokens"] == 1019
+    with pytest.raises(ModelError, match="1020 tokens, and the reward model's context is 1019"):
+        scorer.after_each_sentence(chat, fits + word, lambda _: None)
 
 
 def test_gradient_checkpointing_with_a_prefix_is_refused(fixture_model: Path) -> None:

@@ -6,12 +6,19 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForCausalLM,
+    AutoModelForSequenceClassification,
+    PreTrainedModel,
+)
 
+from tests.training.ml import encoders
 from tests.training.ml.trained import SMALL, VARIANTS
 from training.ml import adapters, quantised
 from training.ml.adapters import apply_adapter, parameter_counts
-from training.ml.encoder import EncoderForReward
+from training.ml.encoder import on_encoder
 from training.ml.errors import ModelError
 from training.recipes.adapters import AdapterConfig
 from training.recipes.errors import RecipeError
@@ -87,14 +94,48 @@ TINY = {
     "gemma3_text": {**SMOL, "model_type": "gemma3_text", "head_dim": 16},
     "qwen2": {**SMOL, "model_type": "qwen2"},
     "gpt2": {**GPT2, "n_embd": 48, "n_layer": 3, "n_head": 6, "vocab_size": 1000},
+    "mixtral": {**SMOL, "model_type": "mixtral", "num_local_experts": 4},
+    "qwen2_moe": {
+        **SMOL,
+        "model_type": "qwen2_moe",
+        "num_experts": 4,
+        "moe_intermediate_size": 20,
+        "shared_expert_intermediate_size": 32,
+    },
+    "qwen3_moe": {**SMOL, "model_type": "qwen3_moe", "num_experts": 4, "moe_intermediate_size": 20, "head_dim": 16},
 }
-ENCODERS = {
-    "bert": {**BERT_BASE, "vocab_size": 1000, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3},
-    "roberta": {**BERT_BASE, "vocab_size": 1000, "hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3},
+ENCODERS = {name: {**sizes, "model_type": name, "vocab_size": 800} for name, (_, sizes) in encoders.FAMILIES.items()}
+# What the large and the old ones of a family have, and the others do without.
+SPECIAL = {
+    "deberta-v2 with all": {
+        **ENCODERS["deberta-v2"],
+        "pos_att_type": "p2c|c2p",
+        "position_buckets": 16,
+        "norm_rel_ebd": "layer_norm",
+        "conv_kernel_size": 3,
+        "position_biased_input": False,
+        "type_vocab_size": 2,
+        "embedding_size": 32,
+    },
+    "deberta-v2 that shares": {**ENCODERS["deberta-v2"], "share_att_key": True, "max_relative_positions": -1},
+    "electra as wide as its words": {**ENCODERS["electra"], "embedding_size": 64},
+    "albert in two groups": {
+        **ENCODERS["albert"],
+        "num_hidden_layers": 4,
+        "num_hidden_groups": 2,
+        "inner_group_num": 2,
+    },
+    "albert without sharing": {**ENCODERS["albert"], "num_hidden_groups": 2},
+    "modernbert with biases": {
+        **ENCODERS["modernbert"],
+        "attention_bias": True,
+        "mlp_bias": True,
+        "norm_bias": True,
+        "num_hidden_layers": 1,
+    },
 }
-ENCODERS["roberta"] |= {"model_type": "roberta", "type_vocab_size": 1}
 METHODS = [*VARIANTS, "lora-named"]
-SCORED = {"llama": TINY["llama"], "qwen2": TINY["qwen2"], "gpt2": TINY["gpt2"], **ENCODERS}
+SCORED = {name: TINY[name] for name in ("llama", "qwen2", "gpt2", "qwen2_moe", "qwen3_moe")} | ENCODERS
 
 
 @pytest.fixture(autouse=True)
@@ -138,14 +179,21 @@ def test_every_method_is_counted_as_it_is_built_for_a_reward_model(name: str, va
     _compare(SCORED[name], "reward", variant)
 
 
+@pytest.mark.parametrize("variant", ["full", "lora", "last_layers", "bias", "prompt_tuning"])
+@pytest.mark.parametrize("name", SPECIAL)
+def test_what_only_some_encoders_have_is_counted_as_it_is_built(name: str, variant: str) -> None:
+    _compare(SPECIAL[name], "reward", variant)
+
+
 def _compare(sizes: dict[str, Any], task: str, variant: str) -> None:
     config = AdapterConfig(adapter=variant.partition("-")[0], **{**SMALL, **_of(variant, sizes["model_type"])})
     architecture, model = read_architecture(sizes), _built(sizes, task)
     before = parameter_counts(model)["total"]
+    assert architecture.known
     try:
         with torch.device("meta"):
             built = apply_adapter(model, config, task)
-    except ModelError:
+    except (ModelError, ValueError):  # PEFT's own where a mixture takes no DoRA
         with pytest.raises(RecipeError):
             parameters(architecture, config, task)
         return
@@ -160,13 +208,15 @@ def _built(sizes: dict[str, Any], task: str) -> PreTrainedModel:
     settings.num_labels = 1
     kind = AutoModelForCausalLM if task == "policy" else AutoModelForSequenceClassification
     with torch.device("meta"):
-        if settings.model_type in ENCODERS:
-            return EncoderForReward(settings)
+        if settings.model_type in encoders.FAMILIES:
+            return on_encoder(AutoModel.from_config(settings))
         return kind.from_config(settings)
 
 
 def _of(variant: str, family: str) -> dict[str, Any]:
     if variant != "lora-named":
         return VARIANTS[variant]
-    named = {"gpt2": "c_attn,mlp.c_proj", "bert": "query,dense", "roberta": "query,dense"}
-    return {"targets": named.get(family, "q_proj,v_proj")}
+    named = {"gpt2": "c_attn,mlp.c_proj", "distilbert": "q_lin,lin2", "modernbert": "attn.Wo,Wi", "mpnet": "q,dense"}
+    named |= {"deberta-v2": "query_proj,dense", "albert": "query,embedding_hidden_mapping_in"}
+    kin = "query,dense" if family in encoders.FAMILIES else "q_proj,v_proj"
+    return {"targets": named.get(family, kin)}

@@ -109,8 +109,6 @@ def scales(weight: nn.Parameter) -> int:
 
 
 def closed_over(rewarding: Any) -> list[Any]:
-    """The reward model, or what the function that puts on its adapter has at hand."""
-    if isinstance(rewarding, RewardModel):
-        return [rewarding.model]
-    parts = [cell.cell_contents for cell in rewarding.__closure__]
+    """The reward model, or what stands beside it where its adapter is put on for as long as it scores."""
+    parts = [rewarding] if isinstance(rewarding, RewardModel) else vars(rewarding).values()
     return [part.model if isinstance(part, RewardModel) else part for part in parts]

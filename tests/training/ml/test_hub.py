@@ -13,6 +13,8 @@ from tests.training.ml.export_jobs import job
 from tests.training.ml.hub_server import Hub, running_hub
 from tests.training.ml.trained import Trained, train_briefly
 from training.ml import run
+from training.ml.errors import ModelError
+from training.ml.hub import hub_errors
 
 
 @pytest.fixture
@@ -21,6 +23,8 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
         monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", running.address)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_XET", True)
+        # As the supervisor starts a run (training/workflow/children.py): only a token that is named is sent.
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_DISABLE_IMPLICIT_TOKEN", True)
         yield running
 
 
@@ -85,6 +89,20 @@ def test_a_token_without_rights_ends_it_before_anything_is_written_or_pushed(
     assert not token or token not in (directory / "error.json").read_text()
 
 
+def test_an_owner_whom_the_operator_has_not_named_gets_nothing(hub, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLUMBLINE_HUB_OWNERS", "garden-club, orchard")
+    assert push(trained, tmp_path / "job", "hf_writer", monkeypatch) == run.FAILED
+    assert told(tmp_path / "job")["code"] == "hub_owner_refused"
+    assert "garden-club, orchard" in told(tmp_path / "job")["hint"]
+    assert hub.seen == [] and not hub.repositories and nothing_is_written(tmp_path / "job")
+
+
+def test_a_named_owner_gets_it_whichever_way_the_name_is_written(hub, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("PLUMBLINE_HUB_OWNERS", "orchard,Ann")
+    assert push(trained, tmp_path / "job", "hf_writer", monkeypatch, form="adapter") == run.DONE
+    assert "ann/plain" in hub.repositories
+
+
 def test_a_repository_that_exists_is_not_written_over(hub, trained, tmp_path, monkeypatch):
     hub.repositories["ann/plain"] = {"private": False, "files": {"theirs": b"x"}}
     assert push(trained, tmp_path / "job", "hf_writer", monkeypatch) == run.FAILED
@@ -100,6 +118,12 @@ def test_a_push_that_broke_off_is_resumed_with_what_is_written(hub, trained, tmp
     hub.refuses_commits = False
     assert run.main([str(tmp_path / "job")]) == run.DONE
     assert "model.safetensors" in hub.repositories["ann/plain"]["files"]
+
+
+def test_a_login_in_the_address_of_the_hub_is_not_told():
+    with pytest.raises(ModelError) as failed, hub_errors("ann/plain"):
+        raise ValueError("no answer from https://ann:s3cret@hub.example.org/api")
+    assert "s3cret" not in str(failed.value.told()) and "hub.example.org" in failed.value.message
 
 
 def test_a_hub_that_cannot_be_reached_is_told(trained, tmp_path, monkeypatch):

@@ -49,7 +49,7 @@ def test_a_policy_is_no_reward_model(fixture_model: Path, data: dict[str, str], 
 def test_prompts_that_leave_no_room_are_refused_before_the_run(
     fixture_model: Path, judge: dict[str, Any], data: dict[str, str], tmp_path: Path
 ) -> None:
-    job = job_of(tmp_path / "run", "ppo", fixture_model, data, reward_model=judge, max_new_tokens=1020)
+    job = job_of(tmp_path / "run", "ppo", fixture_model, data, reward_model=judge, max_new_tokens=500)
     error = refusal(job)
     assert error.code == "empty_data"
     assert "at most 512 together" in error.message

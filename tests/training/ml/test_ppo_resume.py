@@ -14,6 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.ml import child
 from tests.training.ml.jobs import manifest, write_job
 from tests.training.ml.playground import steps
 from tests.training.ml.test_resume import start_and_signal
@@ -244,3 +245,21 @@ def test_a_killed_process_of_ppo_resumes_to_the_same_end(make: Make) -> None:
     assert start_and_signal(cut, 8, signal.SIGTERM) == run.CANCELLED
     assert run.main([str(cut)]) == run.DONE
     assert_same(cut, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", ["ppo", "rloo", "grpo"])
+def test_a_process_killed_at_a_random_step_resumes_to_the_same_end(recipe: str, make: Make) -> None:
+    """kill -9, three seeds; what the next process finds is a checkpoint of an earlier step, or none."""
+    settings = {**PPO_SETTINGS, "epochs": 6, "max_new_tokens": 12} if recipe == "ppo" else {**SETTINGS, "epochs": 2}
+    whole = make("whole", recipe, **settings)
+    assert run.main([str(whole)]) == run.DONE
+    last = len(steps(whole))
+    for seed in range(3):
+        cut = make(f"cut-{seed}", recipe, **settings)
+        step = random.Random(f"{recipe} {seed}").randint(1, last - 2)
+        assert child.start_and_signal(cut, step, signal.SIGKILL) == -signal.SIGKILL
+        assert not (cut / "artifact").exists()
+        assert run.main([str(cut)]) == run.DONE
+        assert_same(cut, whole)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.training.ml import child
 from tests.training.ml.jobs import curve, manifest, write_job
 from tests.training.planted import write_planted
 from training.ml import run
@@ -76,11 +78,27 @@ def test_a_killed_process_resumes_to_the_same_end(fixture_model: Path, data: dic
     assert_same(cut, whole)
 
 
+@pytest.mark.slow
+@pytest.mark.long
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reward_model_killed_at_a_random_step_resumes_to_the_same_end(
+    seed: int, fixture_model: Path, data: dict[str, str], tmp_path: Path
+) -> None:
+    whole = write_job(tmp_path / "whole", "reward", fixture_model, data, **SETTINGS)
+    assert run.main([str(whole)]) == run.DONE
+    cut = write_job(tmp_path / "cut", "reward", fixture_model, data, **SETTINGS)
+    step = random.Random(seed).randint(1, 22)
+    assert child.start_and_signal(cut, step, signal.SIGKILL) == -signal.SIGKILL
+    assert run.main([str(cut)]) == run.DONE
+    assert_same(cut, whole)
+
+
 def start_and_signal(directory: Path, step: int, number: signal.Signals) -> int:
     command = [sys.executable, "-m", "training.ml.run", str(directory)]
-    child = subprocess.Popen(command, cwd=Path(run.__file__).parents[2])
-    signal_at_step(directory, step, child.pid, number)
-    return child.wait(timeout=120)
+    process = subprocess.Popen(command, cwd=Path(run.__file__).parents[2])
+    signal_at_step(directory, step, process.pid, number)
+    return process.wait(timeout=120)
 
 
 def signal_at_step(directory: Path, step: int, process: int, number: signal.Signals) -> None:

@@ -1,6 +1,8 @@
 """The numbers of a run reach TensorBoard always, and MLflow and W&B where configured; no doubles, no harm."""
 
+import base64
 import json
+import os
 import struct
 import sys
 import types
@@ -20,9 +22,10 @@ from training.ml.progress import Progress
 
 @pytest.fixture(autouse=True)
 def nothing_is_configured(monkeypatch):
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_TRACKING_TOKEN", "WANDB_PROJECT"):
+    for name in ("TRACKING_URI", "EXPERIMENT_NAME", "TRACKING_TOKEN", "TRACKING_USERNAME", "TRACKING_PASSWORD"):
+        monkeypatch.delenv(f"MLFLOW_{name}", raising=False)
+    for name in ("WANDB_PROJECT", "WANDB_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setattr(tracking, "SECONDS", 0.02)
 
 
@@ -155,6 +158,51 @@ def test_a_server_that_is_never_there_ends_no_run(job, monkeypatch):
     train(job, 1, 2)
     assert "MLflow does not take the numbers" in notices(job)[0]
     assert [step for step, _data in scalars(job.directory)] == [1, 2, 2]
+
+
+def with_login(address: str, login: str) -> str:
+    return address.replace("://", f"://{login}@")
+
+
+def test_name_and_password_in_the_address_go_into_the_header(job, server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", with_login(os.environ["MLFLOW_TRACKING_URI"], "ann:s3%40cret"))
+    train(job, 1, 1)
+    assert server.runs["r0"]["status"] == "FINISHED" and notices(job) == []
+    assert {base64.b64decode(head["Authorization"].split()[1]) for head in server.headers} == {b"ann:s3@cret"}
+
+
+def test_a_login_of_its_own_goes_before_that_of_the_address(job, server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", with_login(os.environ["MLFLOW_TRACKING_URI"], "ann:s3cret"))
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "mine")
+    train(job, 1, 1)
+    assert {head["Authorization"] for head in server.headers} == {"Bearer mine"}
+
+
+@pytest.mark.parametrize("address", ["http://ann:s3cret@127.0.0.1", "http://ann:s3cret@127.0.0.1:no", "http://[s3cret"])
+def test_no_password_of_an_address_reaches_page_or_log(job, monkeypatch, capfd, address):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    train(job, 1, 1)
+    [told] = notices(job)
+    output = capfd.readouterr()
+    assert "s3cret" not in told + output.out + output.err
+    assert "MLflow" in told or "MLFLOW" in told
+
+
+def test_what_a_trackers_error_quotes_of_a_secret_is_taken_out(job, monkeypatch, capfd):
+    """As a package may do it that fails at a proxy, or at a key that it does not know."""
+    monkeypatch.setenv("WANDB_API_KEY", "k3y-of-ours")
+    package = Package()
+    package.init = lambda **given: fail_with("no answer from https://ann:s3cret@proxy.example.org for k3y-of-ours")
+    monkeypatch.setitem(sys.modules, "wandb", package)
+    train(job, 1, 1)
+    output = capfd.readouterr()
+    assert "proxy.example.org" in notices(job)[0] and "proxy.example.org" in output.err
+    for secret in ("s3cret", "k3y-of-ours"):
+        assert secret not in notices(job)[0] + output.err
+
+
+def fail_with(words: str) -> None:
+    raise RuntimeError(words)
 
 
 def test_a_place_that_is_no_server_is_told(job, monkeypatch):

@@ -13,9 +13,18 @@ from training.recipes import UNTRAINED, load
 from training.recipes.adapters import HEAD, METHODS
 from training.recipes.encoders import FAMILIES, ON_ENCODERS
 from training.recipes.errors import RecipeError
-from training.recipes.estimate import Data, Machine, Question, Speed, every_method, nearest_that_fits, read_architecture
+from training.recipes.estimate import (
+    Data,
+    Machine,
+    Question,
+    Rewarder,
+    Speed,
+    every_method,
+    nearest_that_fits,
+    read_architecture,
+)
 from training.recipes.estimate.adapters import parameters
-from training.recipes.estimate.families import LLAMA_KIN
+from training.recipes.estimate.decoder_families import LLAMA_KIN
 from training.recipes.estimate.memory import memory
 from training.recipes.estimate.table import ESTIMATED, estimate
 from training.recipes.estimate.throughput import REFERENCED, Clock
@@ -50,6 +59,31 @@ def test_a_smaller_batch_never_takes_more(recipe: str, adapter: str, half: int, 
     assert small.total <= large.total
     assert all(size >= 0 for size in (*small.parts.values(), *large.parts.values()))
     assert small.parts["weights"] == large.parts["weights"]
+
+
+@settings(deadline=None)
+@given(
+    kind=st.sampled_from(["ddp", "fsdp", "deepspeed"]),
+    adapter=st.sampled_from(["full", "lora"]),
+    processes=st.integers(2, 16),
+)
+def test_each_of_more_devices_never_takes_more(kind: str, adapter: str, processes: int) -> None:
+    """But for the copy of its part of the weights that DeepSpeed keeps."""
+    config = load("sft", {"adapter": adapter, "parallel": kind, "gradient_accumulation": 16})
+    few, many = (memory(MODEL, config, workload("sft", config), "gpu", None, n) for n in (processes, 2 * processes))
+    alone = memory(MODEL, config, workload("sft", config), "gpu")
+    assert many.total <= few.total
+    assert all(size >= 0 for size in few.parts.values())
+    if kind != "deepspeed":
+        assert few.total <= alone.total
+
+
+def test_a_batch_is_cut_up_only_where_there_are_too_few_of_them() -> None:
+    asked = question("dpo", Machine("gpu", devices=4))
+    for accumulation, rows in ((1, 4), (3, 4), (4, 16), (8, 16)):
+        config = load("dpo", {"batch_size": 8, "gradient_accumulation": accumulation})
+        assert asked.work(config).rows == rows
+    assert question("ppo", Machine("gpu", devices=4)).processes == 1
 
 
 @settings(deadline=None)
@@ -213,6 +247,13 @@ def test_a_gpu_that_a_batch_would_fill_checkpoints_by_itself_and_no_cpu_does() -
         estimate(small, load("sft", {"adapter": "prefix", "gradient_checkpointing": "on"}))
 
 
+def test_beside_a_reward_model_that_is_not_known_the_policy_alone_is_told() -> None:
+    model = read_architecture({**SIZES, "model_type": "novel"})
+    judge = Rewarder(model, load("reward", {"targets": "query_key_value"}), on_policy=True)
+    found = estimate(replace(question("ppo"), model=model, reward=judge), load("ppo", {}))
+    assert found.unknown and found.refused is None and found.base == model.policy
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_encoder_is_a_reward_model_with_what_is_offered_on_it_and_nothing_else(family: str) -> None:
     names = {"dim": 128, "n_heads": 8, "n_layers": 6, "hidden_dim": 320}
@@ -223,3 +264,12 @@ def test_an_encoder_is_a_reward_model_with_what_is_offered_on_it_and_nothing_els
     assert found <= set(ON_ENCODERS) and {"lora", "full", HEAD} <= found
     with pytest.raises(RecipeError, match="encoder"):
         estimate(replace(question("dpo"), model=model), load("dpo", {}))
+
+
+def test_products_in_bf16_keep_a_copy_of_every_weight_they_multiply() -> None:
+    """Of a model whose own weights are trained; beside an adapter the weights are in bf16 themselves."""
+    config = load("sft", {"adapter": "full", "batch_size": 16})
+    on_cpu, on_gpu = (memory(MODEL, config, workload("sft", config), device).parts for device in ("cpu", "gpu"))
+    base = parameters(MODEL, config, "policy").base
+    assert on_gpu.pop("activations") - on_cpu.pop("activations") == 2 * base
+    assert on_gpu == on_cpu

@@ -55,6 +55,18 @@ def test_each_role_sees_its_pages_and_no_others(
     )
 
 
+def test_the_calibration_of_policies_stands_in_the_table_where_they_were_measured_for_it(
+    as_lead: Client, project: Project, snapshot: Snapshot, base: Artifact
+) -> None:
+    made = start_bench(project, "dpo", snapshot, base, methods=["lora", "ia3"])
+    finish(run_of(made, "lora"), share(0.61), metrics={"accuracy": share(0.61), "margin": share(0.3)})
+    assert "?sort=ece" not in as_lead.get(f"{PAGE}1/").content.decode()
+    calibration = {"ece": {**share(0.234, 0.05), "n": 77}}
+    finish(run_of(made, "ia3"), share(0.7), metrics={"accuracy": share(0.7), "calibration": calibration})
+    page = as_lead.get(f"{PAGE}1/").content.decode()
+    assert "?sort=ece" in page and "0.234" in page
+
+
 def sent(snapshot: Snapshot, base: Artifact, **changed: object) -> dict[str, object]:
     fields = {"snapshot": snapshot.pk, "model": base.pk, "seed": 5, "methods": list(ADAPTERS)}
     shared = {"epochs": 2, "learning_rate": "0.0002", "batch_size": 2, "max_length": 128}

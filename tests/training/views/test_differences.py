@@ -83,6 +83,29 @@ def test_with_another_snapshot_nothing_is_marked_and_the_page_says_why(
     assert "different data" not in page_of(as_lead, low, trained(project, "same", snapshot, 0.7, 0.8))
 
 
+def holding_out(run: Run, test: int, *dropped: str) -> Run:
+    rows = [{"id": name, "why": "too long", "split": "test"} for name in dropped]
+    run.artifact.manifest["data"] = {"train": 24, "test": test, "dropped": [*rows, {"id": "t", "split": "train"}]}
+    run.artifact.save()
+    return run
+
+
+def test_figures_of_other_held_out_examples_are_not_compared_and_the_page_says_why(
+    as_lead: Client, project: Project, snapshot: Snapshot
+) -> None:
+    """A smaller maximum length leaves out the longest, which may be the hardest."""
+    whole = holding_out(trained(project, "whole", snapshot, 0.5, 0.6), 8)
+    less = holding_out(trained(project, "less", snapshot, 0.7, 0.8, config={"max_length": 64}), 6, "a", "b")
+    others = holding_out(trained(project, "others", snapshot, 0.9, 1.0), 6, "a", "c")
+    alike = holding_out(trained(project, "alike", snapshot, 0.9, 1.0), 6, "b", "a")
+    for rows in ([whole, less], [less, others]):
+        assert best(rows) == [[False, False]]
+        assert "not evaluated on the same held-out examples" in page_of(as_lead, *rows)
+    assert best([less, alike]) == [[False, True]]
+    page = page_of(as_lead, less, alike, runs.create_run(project, "reward", {}, "new", snapshot=snapshot))
+    assert "not evaluated on the same" not in page, "of a run without a result nothing is known yet"
+
+
 def test_a_margin_in_another_unit_is_nobodys_victory(project: Project, snapshot: Snapshot) -> None:
     def dpo(name: str, low: float, **config: Any) -> Run:
         return trained(project, name, snapshot, low, low + 0.1, recipe="dpo", metric="margin", config=config)

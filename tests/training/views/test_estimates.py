@@ -15,6 +15,7 @@ from tests.training.views.test_forms import sent_back
 from training.models import Artifact, Round, Run, Task
 from training.recipes.adapters import METHODS
 from training.recipes.estimate import read_architecture
+from training.workflow import device
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("speed_is_known")]
 RUNS, ROUNDS = "/p/garden/runs/new/", "/p/garden/rounds/new/"
@@ -49,6 +50,26 @@ def test_every_method_is_a_row_and_the_chosen_one_is_marked(
     assert "57,600" in page  # what IA3 trains of this model
     assert "134,515,008" in page
     assert "<html" not in page
+
+
+def test_whether_it_fits_is_not_told_of_a_gpu_that_is_not_here(
+    as_lead: Client, snapshot: Snapshot, model: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "found", lambda: device.Found(host=8 * 10**9, gpu=0))
+    said = "whether it fits is not told"
+    assert said in ask(as_lead, model, snapshot, **{"estimate-device": "gpu"}).content.decode()
+    known = {"estimate-device": "gpu", "estimate-memory": "80"}
+    assert said not in ask(as_lead, model, snapshot, **known).content.decode()
+
+
+def test_a_method_of_which_nothing_is_known_leaves_the_others_in_the_table(
+    as_lead: Client, snapshot: Snapshot, model: Artifact
+) -> None:
+    (Path(model.location) / "config.json").write_text(json.dumps({**SIZES, "model_type": "gpt_neox"}))
+    told = ask(as_lead, model, snapshot, **{"dpo-targets": "query_key_value"})
+    page = told.content.decode()
+    assert "Not known: how large layers named query_key_value are" in page and "The model has" in page
+    assert [one.adapter for one in told.context["panels"][0].answer.methods if one.memory]
 
 
 def test_no_run_is_started_by_it(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:

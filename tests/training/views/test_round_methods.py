@@ -10,8 +10,8 @@ from annotate.models import DemonstrationSet, Project, Snapshot
 from annotate.workflow.demonstrations import import_demonstrations
 from tests.training.views.conftest import begin, complete, step, write_progress
 from tests.training.views.test_rounds import filled
-from training.models import Artifact, Round, Run
-from training.workflow import rounds
+from training.models import Artifact, Round, Run, RunState
+from training.workflow import rounds, runs
 from training.workflow.starting import POLICIES
 
 pytestmark = pytest.mark.django_db
@@ -176,6 +176,34 @@ def test_the_run_shows_what_it_wrote_over_time_page_by_page(as_lead: Client, ppo
     assert "Reward 0.25" in first
     for nonsense in ("x", "0", "99"):
         assert as_lead.get(url, {"page": nonsense}).status_code == 200
+
+
+def test_what_it_writes_appears_while_it_learns_and_only_then(as_lead: Client, ppo: Run) -> None:
+    """Where nothing is new the page keeps what it has: an opened prompt stays open."""
+    url = reverse("run", args=["garden", ppo.pk])
+    asked = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "samples"}
+    before = as_lead.get(url).content.decode()
+    assert "written=0" in before and 'id="samples"' in before
+    assert as_lead.get(url, {"state": ppo.state, "written": 0}, **asked).status_code == 204
+    write_progress(ppo, [step(1, reward=0.1), written(1, "First words.")])
+    fresh = as_lead.get(url, {"state": ppo.state, "written": 0}, **asked)
+    part = fresh.content.decode()
+    assert "First words." in part and "written=1" in part and "<h1" not in part and "hidden" not in part
+    assert as_lead.get(url, {"state": ppo.state, "written": 1}, **asked).status_code == 204
+    assert as_lead.get(url, {"state": "queued", "written": 1}, **asked).headers["HX-Refresh"] == "true"
+    earlier = as_lead.get(url, {"page": 1}).content.decode()
+    assert "written=" not in earlier, "who reads an earlier page is not taken away from it"
+    runs.finish(ppo, RunState.CANCELLED)
+    assert "written=" not in as_lead.get(url).content.decode()
+
+
+def test_answers_to_held_out_prompts_have_no_reward(as_lead: Client, round: Round) -> None:
+    run = begin(round.runs.get(stage=1))
+    line = written(2, "An answer.")
+    del line["samples"][0]["reward"]
+    write_progress(run, [step(2, loss=0.5), line])
+    page = as_lead.get(reverse("run", args=["garden", run.pk])).content.decode()
+    assert "An answer." in page and "Reward " not in page
 
 
 def test_a_script_in_a_sample_is_text_and_a_damaged_line_is_left_out(as_lead: Client, ppo: Run) -> None:

@@ -164,7 +164,7 @@ def test_a_failed_stage_ends_the_asking_and_a_resumed_one_begins_it_again(as_lea
     page = as_lead.get(url).content.decode()
     assert "It broke." in page and "Mend it." in page
     assert "hx-trigger" not in page
-    runs.resume(first)
+    rounds.resume(first)
     assert "hx-trigger" in as_lead.get(url).content.decode()
 
 

@@ -11,7 +11,7 @@ from annotate.models import Project
 from training.models import Artifact, Run, RunState
 from training.workflow import artifacts, runs
 from training.workflow.folders import artifact_folder, folder_of
-from training.workflow.manifests import weights_sha256
+from training.workflow.manifests import verified_manifest, weights_sha256
 
 
 def finished(project: Project, model: Artifact, recipe: str = "dpo", *, config: Any = None, **more: Any) -> Artifact:
@@ -22,7 +22,7 @@ def finished(project: Project, model: Artifact, recipe: str = "dpo", *, config: 
     )
     end(run)
     write_product(artifact_folder(run), recipe, {**run.config}, **more)
-    return artifacts.import_product(run)
+    return artifacts.import_product(run, verified_manifest(artifact_folder(run)))
 
 
 def end(run: Run, state: RunState = RunState.SUCCEEDED) -> Run:

@@ -1,5 +1,6 @@
 """What is taken for a model, what is refused and why, and how adapters chain."""
 
+import errno
 import json
 import shutil
 from pathlib import Path
@@ -49,6 +50,23 @@ def test_nothing_at_the_location(project: Project, location: str) -> None:
         artifacts.register_base(project, "x", location)
 
 
+@pytest.mark.parametrize("location", ["/" + "a" * 300, "a" * 300 + "/name", "~nobody-of-this-name/model"])
+def test_a_location_that_cannot_be_one_is_refused_with_the_reason(project: Project, location: str) -> None:
+    _refused(project, location, "cannot be looked at: .")
+
+
+def test_a_folder_that_the_web_server_may_not_enter_is_refused_with_the_reason(
+    project: Project, copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root, who may run these tests, may enter any."""
+
+    def closed(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    _refused(project, copy, "cannot be looked at: Permission denied")
+
+
 def test_pickled_weights_are_refused(project: Project, copy: Path) -> None:
     (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
     _refused(project, copy, "pickle")
@@ -66,6 +84,20 @@ def test_a_model_without_chat_template_is_refused(project: Project, copy: Path) 
     tokenizer.pop("chat_template", None)
     (copy / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     _refused(project, copy, "chat template")
+
+
+def test_a_model_whose_responses_would_never_end_is_refused(project: Project, copy: Path) -> None:
+    """Where the files tell; a tokenizer of a class of its own brings what they do not name."""
+    settings = json.loads((copy / "tokenizer_config.json").read_text())
+    settings.pop("eos_token")
+    (copy / "special_tokens_map.json").unlink(missing_ok=True)
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+    _refused(project, copy, "end-of-text")
+    (copy / "tokenizer_config.json").write_text(json.dumps({**settings, "tokenizer_class": "GPT2Tokenizer"}))
+    assert artifacts.register_base(project, "of a class", str(copy))
+    (copy / "tokenizer_config.json").write_text(json.dumps(settings))
+    (copy / "special_tokens_map.json").write_text('{"eos_token": "<|im_end|>"}')
+    assert artifacts.register_base(project, "of a map", str(copy))
 
 
 def test_a_folder_without_config_is_refused(project: Project, tmp_path: Path) -> None:

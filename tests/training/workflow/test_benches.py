@@ -16,6 +16,7 @@ from training.workflow.bench_table import COLUMNS, cells_of, rows_of, told_of
 from training.workflow.benches import cancel_bench, refusal_of, resume_bench, start_bench, state_of
 from training.workflow.exceptions import BadConfig, BadInput, RunNotResumable, TooFewLabels
 from training.workflow.folders import artifact_folder
+from training.workflow.manifests import verified_manifest
 
 pytestmark = pytest.mark.django_db
 LLAMA = {
@@ -65,7 +66,7 @@ def finish(run: Run, accuracy: dict[str, Any], **more: Any) -> Run:
         "latency": {"base": share(0.01), "unmerged": {**share(0.012), "ratio": ratio}, "merged": why},
     }
     write_product(artifact_folder(run), "reward", run.config, **{**facts, **more})
-    artifacts.import_product(run)
+    artifacts.import_product(run, verified_manifest(artifact_folder(run)))
     return Run.objects.select_related("artifact").get(pk=run.pk)
 
 
@@ -125,6 +126,48 @@ def test_on_an_encoder_what_was_made_for_decoders_is_refused(
     bench = start_bench(project, "reward", snapshot, encoder)
     assert set(bench.refused) == {"qlora", "prefix", "p_tuning", "p_tuning_v2"}
     assert refusal_of(bench, "qlora") == "It is not offered on an encoder."
+
+
+def encoder_of(project: Project, folder: Path, **config: Any) -> Artifact:
+    (folder / "config.json").write_text(json.dumps({"vocab_size": 1000, "max_position_embeddings": 512, **config}))
+    return Artifact.objects.create(project=project, name="encoder", task="encoder", location=str(folder))
+
+
+def test_a_method_is_refused_by_its_own_settings_and_not_by_those_of_another(
+    project: Project,
+    snapshot: Snapshot,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """Three layers have no place for the usual four, nor a context of 512 for virtual tokens before 512 others."""
+    sizes = {"hidden_size": 48, "intermediate_size": 80, "num_hidden_layers": 3, "num_attention_heads": 12}
+    bert = encoder_of(project, tmp_path, model_type="bert", **sizes)
+    usual = start_bench(project, "reward", snapshot, bert, {"max_length": 512})
+    assert {"last_layers", "prompt_tuning"} <= set(usual.refused)
+    own = {"prompt_tuning": {"max_length": 256}, "last_layers": {"layers": 2}}
+    bench = start_bench(project, "reward", snapshot, bert, {"max_length": 512}, overrides=own)
+    assert set(bench.refused) == {"qlora", "prefix", "p_tuning", "p_tuning_v2"}
+    assert {"last_layers", "prompt_tuning", "bias"} <= {run.config["adapter"] for run in runs_of(bench)}
+
+
+def test_on_a_distilled_encoder_biases_are_trained_too(
+    project: Project,
+    snapshot: Snapshot,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    sizes = {"dim": 48, "hidden_dim": 80, "n_layers": 6, "n_heads": 4}
+    model = encoder_of(project, tmp_path, model_type="distilbert", **sizes)
+    bench = start_bench(project, "reward", snapshot, model, {"max_length": 256})
+    assert set(bench.refused) == {"qlora", "prefix", "p_tuning", "p_tuning_v2"}
+
+
+def test_a_family_that_is_not_known_refuses_nothing(
+    project: Project,
+    snapshot: Snapshot,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps({**LLAMA, "model_type": "gpt_neox"}))
+    model = Artifact.objects.create(project=project, name="pythia", location=str(tmp_path))
+    assert not start_bench(project, "reward", snapshot, model, {"targets": "query_key_value"}).refused
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import pytest
 from django.utils import translation
 
 from annotate.models import Project, Snapshot, User
+from tests.training.views.conftest import step, write_progress
 from tests.training.workflow.products import end, finished
 from training.models import Artifact, Run
 from training.workflow import exporting, starting
@@ -26,9 +27,19 @@ def test_it_counts_judgments_and_people_and_names_nobody(scorer: Artifact, ann: 
     card = card_for(scorer)
     assert "24 judgments by 1 annotator," in card and snapshot.content_hash in card
     assert "Examples: 24 to train, 6 held out" in card
-    assert "about 6 steps" in card, "24 examples, 8 a step, twice"
     words = card.replace("`", " ").split()
     assert ann.username not in words and "lead" not in words
+
+
+def test_steps_are_those_that_were_taken(scorer: Artifact, project: Project, policy: Artifact, snapshot: Snapshot):
+    """Not what epochs and batch size come to: a score head, groups and a policy's own rollouts count otherwise."""
+    assert facts_for(scorer, "adapter", "").steps == 0 and "Short training" not in card_for(scorer)
+    write_progress(scorer.run, [{"kind": "status", "stage": "loading"}, step(1), step(2), step(7)])
+    write_progress(scorer.run, [{"kind": "step", "stage": "evaluating", "step": 9, "steps": 9}])
+    assert "Short training: 7 steps of the optimizer." in card_for(scorer)
+    ppo = finished(project, policy, "ppo", snapshot=snapshot, reward_model=scorer)
+    write_progress(ppo.run, [step(1, updates=16), step(2, updates=3)])
+    assert facts_for(ppo, "adapter", "").steps == 19, "a step of PPO is of several of the optimizer's"
 
 
 def test_only_settings_that_differ_from_the_defaults_are_told_and_repeated(scorer: Artifact):

@@ -6,6 +6,7 @@ import pytest
 
 from annotate.models import Project, Prompt, Snapshot, User
 from annotate.workflow.intake import store_response
+from annotate.workflow.projects import create_project
 from tests.training.workflow.products import end, finished
 from training.models import Artifact, Run, RunState, Sample
 from training.workflow import artifacts, deletion, exporting, lineage, rounds, runs, sampling, starting
@@ -61,6 +62,21 @@ def test_a_folder_outside_the_runs_is_never_touched(project: Project, adapter: A
     adapter.refresh_from_db()
     assert deletion.delete_artifact(adapter) == 0
     assert (outside / "adapter_model.safetensors").is_file()
+
+
+def test_files_that_another_model_was_registered_from_do_not_go(project: Project, adapter: Artifact, lead: User):
+    elsewhere = create_project(slug="other", name="Other", manager=lead, guideline="x", summary="y")
+    inside = f"{adapter.location}/small.gguf"
+    again = Artifact.objects.create(project=project, name="again", location=adapter.location)
+    theirs = Artifact.objects.create(project=elsewhere, name="secret", location=inside)
+    refused(adapter, "“again”, a model of another project")
+    assert "secret" not in " ".join(deletion.dependents_of(adapter).reasons)
+    assert Path(adapter.location).is_dir()
+    assert deletion.delete_artifact(again) == 0, "what was only registered has no files of its own"
+    refused(adapter, "Another model was registered from its files: a model of another project")
+    deletion.delete_artifact(theirs)
+    Artifact.objects.create(project=project, name="beside", location=f"{adapter.location}-2")
+    assert deletion.delete_artifact(adapter) > 0
 
 
 @pytest.mark.parametrize("use", ["model", "reference_model", "reward_model"])

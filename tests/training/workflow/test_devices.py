@@ -6,7 +6,7 @@ import pytest
 
 from training.recipes import RECIPES, can_be_shared
 from training.workflow import children
-from training.workflow.devices import Devices, devices_of, named_twice
+from training.workflow.devices import Devices, devices_of, named_twice, share_a_gpu
 
 pytestmark = pytest.mark.not_db
 
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.not_db
         ("cpu", Devices("", 1)),
         ("cpu1", Devices("", 1)),
         ("cpu*0", Devices("", 1)),
+        ("gpu00+01", Devices("0,1", 2)),
         ("gpu0+", Devices(None, 1)),
         ("my-gpu0", Devices(None, 1)),
     ],
@@ -40,12 +41,41 @@ def test_a_slot_says_how_many_processes_and_which_gpus(name: str, found: Devices
         (["gpu0+1", "gpu1"], ["gpu1"]),
         (["gpu0+1", "gpu1+2"], ["gpu1"]),
         (["gpu0+0"], ["gpu0"]),
+        (["gpu0", "gpu00"], ["gpu0"]),
         (["local", "local"], ["local"]),
         (["gpu1", "gpu10"], []),
+        (["local", "gpu0"], ["local"]),
+        (["gpu1", "gpuA"], ["gpuA"]),
+        (["local", "cpu0", "cpu*2"], []),
     ],
 )
 def test_a_gpu_in_two_slots_is_found(slots: list[str], twice: list[str]) -> None:
-    assert named_twice(slots) == twice
+    assert named_twice(slots, gpus_found=True) == named_twice(slots, gpus_found=False) == twice
+
+
+def test_two_names_of_all_that_a_host_has_are_of_one_thing_where_that_is_a_gpu() -> None:
+    assert named_twice(["a", "b", "cpu"], gpus_found=True) == ["a", "b"]
+    assert named_twice(["a", "b", "cpu"], gpus_found=False) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("gpu0", "gpu00", True),
+        ("gpu0", "gpu1", False),
+        ("gpu0+1", "gpu1+2", True),
+        ("local", "gpu0", True),
+        ("local", "cpu", False),
+        ("cpu", "cpu*2", False),
+        ("gpu0", "cpu0", False),
+    ],
+)
+def test_two_slots_share_a_gpu_whatever_they_are_called(one: str, other: str, shared: bool) -> None:
+    for found in (True, False):
+        assert share_a_gpu(devices_of(one), devices_of(other), found) == shared
+        assert share_a_gpu(devices_of(other), devices_of(one), found) == shared
+    assert share_a_gpu(devices_of("local"), devices_of("gpuA"), True)
+    assert not share_a_gpu(devices_of("local"), devices_of("gpuA"), False)
 
 
 def test_recipes_that_draw_their_own_data_are_not_shared_out() -> None:

@@ -16,7 +16,7 @@ from tests.training.views.conftest import complete
 from training.models import Artifact, Run
 from training.recipes.estimate import Speed
 from training.workflow import device, estimates
-from training.workflow.estimate_words import speed_words
+from training.workflow.estimate_words import assumptions, speed_words
 from training.workflow.estimated_times import data_of, earlier_runs, kept_from, speed_for
 from training.workflow.probes import import_probes
 
@@ -122,6 +122,27 @@ def test_the_data_is_counted_as_it_is_read(project: Project, snapshot: Snapshot,
     assert data_of("dpo", model, snapshot, None).probed > pairs.probed + 100
     assert data_of("reward", model, snapshot, None).probed == 0
     assert data_of("dpo", model, None, None).examples == 0
+
+
+def test_all_pairs_of_a_prompt_are_one_example_with_as_many_responses_as_it_has(
+    snapshot: Snapshot, model: Artifact
+) -> None:
+    """One prompt has three responses in three pairs, the other two in one."""
+    sides = [("a", "one", "two"), ("a", "two", "six"), ("a", "one", "six"), ("b", "one", "two")]
+    rows = [row(f"r{n}", 400 * letter, chosen, rejected) for n, (letter, chosen, rejected) in enumerate(sides)]
+    for split in ("train", "test"):
+        write_rows(snapshots.parquet_path(snapshot, split), rows)
+    plain, grouped = (data_of("reward", model, snapshot, None, grouped=grouped) for grouped in (False, True))
+    assert (plain.responses, grouped.responses, grouped.examples, grouped.held_out) == (0, 3, 2, 2)
+    assert grouped.tokens == pytest.approx(2.5 * (130 + 3 / 4)) and grouped.prompt == pytest.approx(1.5 * 130)
+    asked = {"snapshot": snapshot, "machine": device.machine("gpu", 80 * 10**9, 1)}
+    pairs, groups = (
+        estimates.asked_of("reward", model, {"group_by_prompt": together, "batch_size": 4}, **asked)
+        for together in (False, True)
+    )
+    assert [one.question.work(one.chosen.config).rows for one in (pairs, groups)] == [8, 12]
+    assert groups.chosen.memory.parts["activations"] > 1.3 * pairs.chosen.memory.parts["activations"]
+    assert "is not known; two are taken" not in assumptions(groups)
 
 
 def test_a_table_costs_few_queries_however_many_runs_there_are(

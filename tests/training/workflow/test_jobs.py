@@ -1,5 +1,6 @@
 """What a run's job.json tells the training process about its data."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from annotate.models import Project, Snapshot, User
 from annotate.workflow.snapshots import freeze
 from tests.factories import judge_all, make_comparisons
 from training.models import Run
-from training.workflow.jobs import job_of
+from training.workflow.jobs import _write, job_of
 
 pytestmark = pytest.mark.django_db
 
@@ -27,3 +28,13 @@ def test_ties_are_named_where_the_snapshot_keeps_any(project: Project, ann: User
     data = _data(freeze(project=project, test_share=0)[0], tmp_path)
     assert list(data) == ["train", "test", "snapshot_hash", "ties_train"]
     assert Path(data["ties_train"]).parent == Path(data["train"]).parent
+
+
+def test_a_file_is_whole_however_many_write_it_at_once(tmp_path: Path) -> None:
+    """The page that starts a playground and its worker, or two workers of which one was thought lost."""
+    path = tmp_path / "job.json"
+    texts = [str(number) * 100_000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: [_write(path, text) for _again in range(20)], texts))
+    assert path.read_text() in texts
+    assert list(tmp_path.iterdir()) == [path]

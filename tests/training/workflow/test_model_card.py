@@ -122,7 +122,7 @@ def test_limits_are_said_in_words():
         "- Its accuracy is not shown to differ from that of “the longer one wins”: it may have learned",
         "- With 6 held-out examples a share is known to about ±40 points, no better.",
         "- Few data: it was trained on 24 examples, and may know little beyond them.",
-        "- Short training: about 3 steps of the optimizer.",
+        "- Short training: 3 steps of the optimizer.",
         "- The preferences are those of 2 persons, who may not be like your readers.",
         "- Nothing is known of it in other languages than those of its prompts (en).",
         "- A reward model is right only near its data: prompts of this kind",

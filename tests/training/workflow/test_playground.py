@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from annotate.models import Project, User
 from annotate.workflow.exceptions import WorkflowError
@@ -84,6 +85,31 @@ def test_the_job_names_what_is_loaded_and_a_score_needs_no_policy(project: Proje
     alone = start_playground(project, [], reward_model=judge)
     job = json.loads((jobs.prepare(alone.run) / "job.json").read_text())
     assert job["model"] == job["reward_model"] and sides_of(alone) == {}
+
+
+def test_nobody_can_take_it_before_its_folder_is_ready(
+    project: Project, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the worker's own preparing would run into the page's; and without a folder nothing is started."""
+    seen: list[bool] = []
+    prepare = jobs.prepare
+
+    def watched(run: Run) -> Path:
+        seen.append(connection.in_atomic_block and len(connection.savepoint_ids) > depth)
+        return prepare(run)
+
+    depth = len(connection.savepoint_ids)
+    monkeypatch.setattr(jobs, "prepare", watched)
+    session = start_playground(project, [cast[0]])
+    assert seen == [True] and session.run.state == RunState.QUEUED
+
+    def full(run: Run) -> Path:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(jobs, "prepare", full)
+    with pytest.raises(OSError, match="no space left"):
+        start_playground(project, [cast[0]])
+    assert list(Playground.objects.all()) == [session] and Run.objects.get() == session.run
 
 
 def test_what_is_asked_before_the_process_is_there_waits_for_it_and_no_stranger_is_heard(

@@ -3,6 +3,7 @@
 import socket
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -115,6 +116,67 @@ def test_a_busy_device_is_passed_over_for_a_free_one(project: Project, settings:
     assert list(Run.objects.get(name="c").events.values_list("state", flat=True)) == ["queued"]
 
 
+@pytest.mark.parametrize(
+    ("held", "wish", "slots", "taken"),
+    [
+        ("gpu0", "any", ["gpu0+1"], False),
+        ("gpu0+1", "any", ["gpu1"], False),
+        ("gpu0", "any", ["gpu00"], False),
+        ("gpu0", "any", ["gpu1"], True),
+        ("gpu0", "any", ["cpu"], True),
+        ("gpu0", "any", ["local"], False),
+        ("gpu0", "cpu", ["local"], True),
+        ("local", "any", ["gpu3"], False),
+        ("local", "any", ["gpuA"], False),
+        ("cpu*2", "any", ["local"], True),
+    ],
+)
+def test_a_gpu_is_not_taken_again_under_another_name(
+    project: Project,
+    settings: LazySettings,
+    monkeypatch: pytest.MonkeyPatch,
+    held: str,
+    wish: str,
+    slots: list[str],
+    taken: bool,
+) -> None:
+    """As by a command in a shell without the worker's PLUMBLINE_DEVICE_SLOTS."""
+    monkeypatch.setattr(workers, "has_gpu", lambda: True)
+    settings.DEVICE_SLOTS = [held]
+    assert queueing.take(queued(project, "first"), "w:1")
+    settings.DEVICE_SLOTS = slots
+    second = queued(project, "second", device=wish)
+    assert (queueing.take_next("w:2") == second) == taken
+    if not taken:
+        assert not queueing.take(second, "w:3")
+        runs.finish(Run.objects.get(name="first"), RunState.SUCCEEDED)
+        assert queueing.take(second, "w:3")
+
+
+def test_a_run_that_wants_the_cpu_holds_no_gpu(
+    project: Project, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "has_gpu", lambda: True)
+    settings.DEVICE_SLOTS = ["local"]
+    assert queueing.take(queued(project, "on the cpu", device="cpu"), "w:1")
+    settings.DEVICE_SLOTS = ["gpu0"]
+    assert queueing.take(queued(project, "on a gpu"), "w:2")
+
+
+def test_on_a_host_without_a_gpu_slots_of_any_name_stand_side_by_side(
+    project: Project, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "has_gpu", lambda: False)
+    settings.DEVICE_SLOTS = ["local", "other"]
+    for name in ("a", "b"):
+        assert queueing.take(queued(project, name), "w:1")
+
+
+def test_a_gpu_of_another_host_is_another_one(project: Project) -> None:
+    assert runs.claim(queued(project, "there"), f"{HOST}2:gpu0", "w:1")
+    assert queueing.take(queued(project, "here"), "w:2")
+
+
 def test_a_manager_changes_the_priority_while_a_run_waits_and_the_history_says_so(project: Project, lead: User) -> None:
     run = queued(project, "mine")
     queueing.set_priority(run, Priority.HIGH, lead)
@@ -173,3 +235,29 @@ def test_two_processes_never_take_one_gpu_twice_nor_one_run(project: Project) ->
     assert [process.returncode for process in started] == [0, 0]
     assert sorted(int(key) for key, _slot in lines) == [run.pk for run in rows if run.priority == Priority.HIGH]
     assert sorted(slot for _key, slot in lines) == [f"{HOST}:gpu{number}" for number in range(3)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_eight_threads_with_four_names_for_one_gpu_one_gets_it(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = [queued(project, f"run {number}") for number in range(8)]
+    names = ["gpu0", "gpu0+1", "local", "gpu00"]
+    claim = runs.claim
+
+    def hesitant(run: Run, slot: str, worker: str) -> bool:
+        """As if all had looked before the first one takes it."""
+        time.sleep(0.05)
+        return claim(run, slot, worker)
+
+    monkeypatch.setattr(runs, "claim", hesitant)
+
+    def look(number: int) -> bool:
+        try:
+            return queueing._claim(waiting[number], f"{HOST}:{names[number % len(names)]}", f"w:{number}")
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(look, range(8))) == 1
+    assert Run.objects.active().count() == 1

@@ -3,10 +3,19 @@
 import pytest
 from django.db.models import F
 
-from annotate.models import Batch, Comparison, Judgment, Project, Prompt, Snapshot
+from annotate.models import Batch, Comparison, Judgment, Project, Prompt, Snapshot, User
+from tests.training.workflow.products import end, write_product
 from training.models import Artifact, Round, Run, RunState, Sample
-from training.workflow import disk, evaluation, lineage, rounds, runner, runs
-from training.workflow.exceptions import BadConfig, ModelRefused, NoPrompts, TooFewLabels, TooLittleDisk
+from training.workflow import deletion, disk, evaluation, lineage, rounds, runner, runs
+from training.workflow.exceptions import (
+    BadConfig,
+    ModelRefused,
+    NoPrompts,
+    RunNotResumable,
+    TooFewLabels,
+    TooLittleDisk,
+)
+from training.workflow.folders import artifact_folder
 
 QUICK = {
     "reward": {"batch_size": 4, "max_length": 256},
@@ -99,7 +108,7 @@ def test_a_failed_stage_stops_the_round_until_it_is_resumed(
     runs.finish(first, RunState.FAILED, reason="out of memory")
     assert rounds.advance_all() == []
     assert _states(round) == ["failed", "waiting", "waiting"]
-    runs.resume(first)
+    rounds.resume(first)
     runs.claim(first, "here:gpu0", "w:1")
     runs.finish(first, RunState.SUCCEEDED)
     assert rounds.advance_all() == [second]
@@ -112,8 +121,96 @@ def test_a_cancelled_stage_whose_turn_has_not_come_waits_again_when_resumed(
     round = rounds.start_round(project, snapshot, policy)
     second = round.runs.get(stage=1)
     runs.request_cancel(second)
-    runs.resume(second)
+    rounds.resume(second)
     assert _states(round) == ["queued", "waiting", "waiting"]
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_stage_that_was_cancelled_before_its_turn_is_aimed_when_resumed(
+    project: Project, snapshot: Snapshot, policy: Artifact, lead: User, later: bool
+) -> None:
+    """Else it would be trained on the bare base, unrewarded. `later`: not at once, but with the next reconciliation."""
+    round = rounds.start_round(project, snapshot, policy, policy="ppo", prompts=3)
+    first, second, third = round.runs.order_by("stage")
+    runs.request_cancel(second)
+    runs.request_cancel(third)
+    scorer = _done(first)
+    assert _states(round) == ["succeeded", "cancelled", "cancelled"]
+    if later:
+        runs.resume(second, lead)
+        assert rounds.advance_all() == [second]
+    else:
+        assert rounds.resume(second, lead).state == RunState.QUEUED
+    second.refresh_from_db()
+    assert (second.state, second.model, second.reward_model) == (RunState.QUEUED, policy, scorer)
+    assert second.events.get(state="waiting", detail="Resumed.").actor == lead
+    new = _done(second)
+    samples = rounds.resume(third)
+    assert (samples.state, samples.model, samples.reference_model) == (RunState.QUEUED, new, policy)
+    assert samples.batch == Round.objects.get().batch is not None
+
+
+def test_samples_that_are_resumed_keep_their_batch_and_their_prompts(
+    project: Project, snapshot: Snapshot, policy: Artifact, prompts: list[Prompt]
+) -> None:
+    round = rounds.start_round(project, snapshot, policy, prompts=3)
+    first, second, third = round.runs.order_by("stage")
+    _done(first)
+    _done(second)
+    third.refresh_from_db()
+    batch, asked = third.batch, third.prompt_ids
+    Run.objects.filter(pk=third.pk).update(state=RunState.FAILED)
+    Prompt.objects.filter(pk=asked[0]).update(key="no longer fresh")
+    project.prompts.create(key="fresher", messages=[{"role": "user", "content": "New?"}], content_hash="f")
+    resumed = rounds.resume(third)
+    assert (resumed.state, resumed.batch, resumed.prompt_ids) == (RunState.QUEUED, batch, asked)
+    assert Batch.objects.filter(round_number=1).count() == 1
+
+
+def test_a_stage_is_not_resumed_without_the_model_it_would_be_aimed_at(
+    project: Project, snapshot: Snapshot, policy: Artifact
+) -> None:
+    round = rounds.start_round(project, snapshot, policy, policy="ppo", prompts=3)
+    first, second, third = round.runs.order_by("stage")
+    runs.request_cancel(second)
+    runs.request_cancel(third)
+    deletion.delete_artifact(_done(first))
+    with pytest.raises(RunNotResumable, match="Round 1 reward model"):
+        rounds.resume(second)
+    assert _states(round) == ["succeeded", "cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_a_cancel_that_comes_as_a_stage_is_done_keeps_its_model_and_begins_no_other(
+    project: Project, snapshot: Snapshot, policy: Artifact, cancelled: bool
+) -> None:
+    round = rounds.start_round(project, snapshot, policy, prompts=3)
+    first = round.runs.get(stage=0)
+    assert runs.claim(first, "here:gpu0", "w:1")
+    supervised = runner._Supervision(first)
+    write_product(artifact_folder(first), "reward", first.config)
+    if cancelled:
+        assert runs.request_cancel(Run.objects.get(pk=first.pk)) == RunState.CANCELLING
+    supervised._succeed()
+    assert Artifact.objects.get(run=first).task == "reward"
+    assert rounds.advance_all() == []
+    if not cancelled:
+        assert _states(round) == ["succeeded", "queued", "waiting"]
+        return
+    assert _states(round) == ["succeeded", "cancelled", "cancelled"]
+    assert "had done its work before it could stop" in first.events.last().detail
+    assert rounds.resume(round.runs.get(stage=1)).state == RunState.QUEUED
+
+
+def _done(run: Run) -> Artifact:
+    """A stage that went well, and its product."""
+    task = "reward" if run.recipe == "reward" else "policy"
+    end(run)
+    made = Artifact.objects.create(
+        project=run.project, name=run.name, task=task, location="/x", run=run, parent=run.model, is_adapter=True
+    )
+    rounds.advance(run.round)
+    return made
 
 
 @pytest.mark.slow

@@ -295,7 +295,7 @@ def test_an_old_process_of_the_folder_is_ended_before_a_new_one_starts(tmp_path:
     old = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
     old.stdout.readline()
     (tmp_path / children.PID_FILE).write_text(json.dumps({"pid": old.pid, "host": os.uname().nodename}))
-    children.end_old_child(tmp_path, grace=1)
+    children.end_old_children(tmp_path, grace=1)
     assert old.poll() is not None
 
 
@@ -303,7 +303,7 @@ def test_a_process_id_that_belongs_to_somebody_else_is_left_alone(tmp_path: Path
     bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     note = {"pid": bystander.pid, "host": os.uname().nodename}
     (tmp_path / children.PID_FILE).write_text(json.dumps(note))
-    children.end_old_child(tmp_path)
+    children.end_old_children(tmp_path)
     assert bystander.poll() is None
     bystander.send_signal(signal.SIGKILL)
     bystander.wait()

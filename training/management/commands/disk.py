@@ -15,7 +15,12 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="Short name of the project.")
-        parser.add_argument("--free", choices=FREEABLE, default="", help="What to remove (default: nothing).")
+        parser.add_argument(
+            "--free",
+            choices=FREEABLE,
+            default="",
+            help="What to remove (default: nothing); reference: of all projects.",
+        )
         parser.add_argument("--by", default="", help="Account that is written down.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 

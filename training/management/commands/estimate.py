@@ -37,6 +37,11 @@ class Command(BaseCommand):
             "--memory", type=options.positive(1e6), metavar="GB", help="Of the device (default: as found here)."
         )
         parser.add_argument(
+            "--devices",
+            type=options.whole_number(1, 1024),
+            help="How many a run is given (default: as many as the largest device slot of this host).",
+        )
+        parser.add_argument(
             "--examples",
             type=options.whole_number(1, 10**12),
             default=1000,
@@ -69,7 +74,7 @@ class Command(BaseCommand):
             # Of the reward model, as `round` takes them: --set reward.members=3
             trained = given["recipe"] in DRAWN and isinstance(settings.get("reward"), dict)
             reward = settings.pop("reward") if trained else {}
-            machine = device.machine(given["device"], memory)
+            machine = device.machine(given["device"], memory, given["devices"])
             operations = given["operations"]
             speed = Speed("given", operations * 1e12) if operations else device.speed(machine.device)
             asked = estimates.question(

@@ -14,7 +14,7 @@ class Command(BaseCommand):
     help = "Print the model card that an export carries as README.md."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        options.add_model_arguments(parser)
+        options.add_model_arguments(parser, acts=False)
 
     def handle(self, *args: Any, **given: Any) -> None:
         with options.clear_errors():

@@ -21,8 +21,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--prompts",
             type=options.whole_number(1, 10_000),
-            default=40,
-            help="Prompts to sample at the end (default: 40).",
+            default=rounds.FRESH_PROMPTS,
+            help=f"Prompts to sample at the end (default: {rounds.FRESH_PROMPTS}).",
         )
 
     def handle(self, *args: Any, **given: Any) -> None:

@@ -11,7 +11,7 @@ from training.recipes.adapters import HEAD, LOW_RANK, VIRTUAL_TOKENS, AdapterCon
 from training.recipes.estimate.adapters import BOTTLENECKS, KEYS_AND_VALUES, targeted
 from training.recipes.estimate.layout import Architecture, Linear, Norm
 
-SINGLE = 4  # bytes of an fp32 number
+SINGLE, HALF = 4, 2  # bytes of a number of fp32 and bf16
 # How many tensors of the inner width an activation function, written out in Python, keeps; a fused one keeps its input.
 WRITTEN_OUT = {"gelu_new": 4, "gelu_fast": 4}
 

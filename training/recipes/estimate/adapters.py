@@ -17,6 +17,10 @@ KEYS_AND_VALUES = ("key", "value", "qkv")
 BOTTLENECKS = ("attention_output", "inner_output")
 
 
+class NotKnown(RecipeError):
+    """What an adapter takes of a model whose family is not known here: no refusal, the run may well do it."""
+
+
 @dataclass(frozen=True)
 class Parameters:
     """`base` is the model before the adapter (of a reward model with its new head), `added` what the adapter puts
@@ -38,12 +42,15 @@ class Parameters:
 
 def parameters(model: Architecture, config: AdapterConfig, task: str) -> Parameters:
     """Of the model that a run trains for `task`, "policy" or "reward". Raises RecipeError for what `apply_adapter`
-    refuses: a method without a place in this model, targets that it does not have, layers that it does not have."""
+    refuses: a method without a place in this model, targets that it does not have, layers that it does not have; and
+    NotKnown where that depends on names and biases of a family that is not known."""
     if model.encoder and config.adapter not in ON_ENCODERS:
         said = gettext_noop("The adapter %(name)s is not offered on an encoder, which %(model)s is.")
         raise RecipeError("adapter", said, name=config.adapter, model=model.family)
-    head = model.score_head(getattr(config, "members", 1)) if task == "reward" else 0
-    base = (model.policy if task == "policy" else model.body) + head
+    if config.adapter in model.placeless:
+        said = gettext_noop("This adapter does not know the layers of this model (%(family)s).")
+        raise RecipeError("adapter", said, family=model.family)
+    base, head = base_of(model, config, task), head_of(model, config, task)
     if config.adapter == "full":
         return Parameters(base, 0, base, base)
     if config.adapter == HEAD:
@@ -54,6 +61,15 @@ def parameters(model: Architecture, config: AdapterConfig, task: str) -> Paramet
     own = _BESIDE[config.adapter](model, config) * separate(config)
     # PEFT trains a copy of the head, and keeps the head it began with.
     return Parameters(base, own + head, own + head, 0)
+
+
+def head_of(model: Architecture, config: Any, task: str) -> int:
+    return model.score_head(getattr(config, "members", 1)) if task == "reward" else 0
+
+
+def base_of(model: Architecture, config: Any, task: str) -> int:
+    """Before the adapter, the new head included."""
+    return (model.policy if task == "policy" else model.body) + head_of(model, config, task)
 
 
 def separate(config: Any) -> int:
@@ -69,6 +85,9 @@ def targeted(model: Architecture, config: AdapterConfig) -> list[Linear]:
         return [layer for _, layer in everything]
     found = {name: [part for full, part in everything if f".{full}".endswith(f".{name}")] for name in names}
     unknown = [name for name, layers in found.items() if not layers]
+    if unknown and not model.known:
+        said = gettext_noop("Not known: how large layers named %(unknown)s are in this model (%(family)s).")
+        raise NotKnown("targets", said, unknown=", ".join(unknown), family=model.family)
     if unknown:
         raise RecipeError(
             "targets",
@@ -81,20 +100,24 @@ def targeted(model: Architecture, config: AdapterConfig) -> list[Linear]:
 
 def last_layers(model: Architecture, config: AdapterConfig, task: str) -> int:
     """The last blocks, the final norm, and the head that makes words where it is not the embedding."""
-    if config.layers > model.layers:
+    if config.layers > model.blocks:
         said = gettext_noop("The model has %(count)s layers, fewer than %(wanted)s.")
-        raise RecipeError("layers", said, count=model.layers, wanted=config.layers)
+        raise RecipeError("layers", said, count=model.blocks, wanted=config.layers)
     after = model.final_norm.parameters if model.final_norm else 0
-    return config.layers * model.block + after + (model.output_head if task == "policy" else 0)
+    return model.last_blocks(config.layers) + after + (model.output_head if task == "policy" else 0)
 
 
 def biases(model: Architecture, _config: AdapterConfig, _task: str) -> int:
+    if not model.known:
+        said = gettext_noop("Not known: how many biases this model (%(family)s) has.")
+        raise NotKnown("adapter", said, family=model.family)
+    lacking = model.lacking.biases if model.lacking else 0
     block = sum(part.biases for part in (*model.linears, *model.norms))
-    around = sum(part.biases for part in (model.first_norm, model.final_norm) if part)
-    if block + around == 0:
+    found = model.blocks * block - lacking + sum(part.biases for part in model.outside)
+    if found == 0:
         said = gettext_noop("This model (%(family)s) has no biases, so there is nothing for this adapter to train.")
         raise RecipeError("adapter", said, family=model.family)
-    return model.layers * block + around
+    return found
 
 
 def low_rank(model: Architecture, config: AdapterConfig) -> int:
@@ -103,19 +126,32 @@ def low_rank(model: Architecture, config: AdapterConfig) -> int:
         said = gettext_noop("The layers of this model (%(family)s) cannot be kept in 4 bits.")
         raise RecipeError("adapter", said, family=model.family)
     layers = targeted(model, config)
-    thin = sum(config.rank * (layer.inputs + layer.outputs) for layer in layers)
+    thin = sum(config.rank * (layer.inputs + layer.outputs) for layer in layers) + experts(model, config)
     return thin + (sum(layer.outputs for layer in layers) if config.dora else 0)
+
+
+def experts(model: Architecture, config: AdapterConfig, *, met: bool = False) -> int:
+    """Of a LoRA on all layers the part that stands beside the experts of a mixture; of it what a token meets."""
+    adapted = [part for part in model.experts if part.ranks]
+    if config.target_names() is not None or not adapted:
+        return 0
+    if config.dora or config.dropout:
+        said = gettext_noop("Beside the experts of a mixture LoRA takes neither DoRA nor dropout: name other targets.")
+        raise RecipeError("targets", said)
+    each = (part.ranks * (part.met if met else part.count) * (part.inputs + part.outputs) for part in adapted)
+    return model.blocks * config.rank * sum(each)
 
 
 def ia3(model: Architecture, _config: AdapterConfig) -> int:
     """A factor for each key, value and inner activation."""
     outputs = sum(layer.outputs for layer in model.linears if layer.role in KEYS_AND_VALUES)
-    return model.layers * (outputs + model.inner)
+    inner = sum(layer.inputs for layer in model.linears if layer.role == "inner_output")
+    return model.blocks * (outputs + inner)
 
 
 def houlsby(model: Architecture, config: AdapterConfig) -> int:
     places = [layer for layer in model.linears if layer.role in BOTTLENECKS]
-    return model.layers * sum(
+    return model.blocks * sum(
         2 * layer.outputs * config.bottleneck + config.bottleneck + layer.outputs for layer in places
     )
 
@@ -146,13 +182,14 @@ def p_tuning(model: Architecture, config: AdapterConfig) -> int:
 
 
 def prompt_tuning(model: Architecture, config: AdapterConfig) -> int:
+    """As many numbers as the words have that it begins as."""
     _require_room(model, config)
-    return config.virtual_tokens * model.width
+    return config.virtual_tokens * model.words
 
 
 def virtual_tokens(model: Architecture, config: AdapterConfig) -> int:
     """Numbers of the virtual tokens themselves, whatever makes them."""
-    width = 2 * model.layers * model.keys if config.adapter in ("prefix", "p_tuning_v2") else model.width
+    width = 2 * model.layers * model.keys if config.adapter in ("prefix", "p_tuning_v2") else model.words
     return config.virtual_tokens * width
 
 

@@ -24,7 +24,7 @@ def nearest_that_fits(question: Question, config: Any) -> Advice | None:
     """The first of: a smaller batch with as many more batches in a step, which changes nothing that is learned;
     checkpointing, which costs time; both; QLoRA and LoRA, with the smallest batch as well; shorter examples; the
     adapter that takes the least. None where nothing fits, or all does."""
-    if _fits(question, config, {}):
+    if estimate(question, config).fits:
         return None
     for changed in _in_order(question, config):
         if found := _fits(question, config, changed):
@@ -71,4 +71,4 @@ def _fits(question: Question, config: Any, changed: dict[str, Any]) -> Estimate 
         found = estimate(question, load(question.recipe, {**asdict(config), **changed}))
     except RecipeError:
         return None
-    return found if found.fits else None
+    return found if found.fits and found.memory else None

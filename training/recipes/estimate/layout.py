@@ -47,10 +47,31 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Stacked:
+    """`count` matrices of one shape that are no linear layers: the experts of a mixture, or what chooses among them.
+    A token meets `met` of them. Of those that a LoRA on all layers stands beside nevertheless, PEFT takes the rank
+    `ranks` times (0: it leaves them alone)."""
+
+    count: int
+    inputs: int
+    outputs: int
+    met: int
+    ranks: int = 0
+
+    @property
+    def parameters(self) -> int:
+        return self.count * self.inputs * self.outputs
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A model as its config.json describes it. All counts are of parameters, tied weights once.
 
-    `blocks_path` is where its blocks stand ("model.layers").
+    `blocks_path` is where its blocks stand ("model.layers"); where blocks share their weights, `stored` of them do.
+    `around` are linear layers outside of the blocks, by their whole names, `beside` what else has weights there, and
+    `lacking` is a norm that the first block does without.
+    `word_width` is the width of the words' embedding where it is not that of the states.
+    `placeless` are adapter methods that do not know the names of its layers (training/ml/blocks.py).
     `known` is False where it is taken for a Llama for want of anything better.
     """
 
@@ -74,6 +95,13 @@ class Architecture:
     encoder: bool = False
     transposed: bool = False
     known: bool = True
+    stored: int | None = None
+    around: tuple[Linear, ...] = ()
+    beside: tuple[Linear | Norm, ...] = ()
+    lacking: Norm | None = None
+    experts: tuple[Stacked, ...] = ()
+    word_width: int | None = None
+    placeless: tuple[str, ...] = ()
 
     @property
     def queries(self) -> int:
@@ -84,14 +112,33 @@ class Architecture:
         return self.key_value_heads * self.head_width
 
     @property
+    def words(self) -> int:
+        """What a word's embedding takes."""
+        return self.word_width or self.width
+
+    @property
+    def blocks(self) -> int:
+        """How many there are, each counted once however often a token meets it."""
+        return self.stored or self.layers
+
+    @property
     def block(self) -> int:
-        return sum(part.parameters for part in (*self.linears, *self.norms))
+        return sum(part.parameters for part in (*self.linears, *self.norms, *self.experts))
+
+    @property
+    def outside(self) -> tuple[Linear | Norm, ...]:
+        """All parts but blocks and embeddings."""
+        norms = (norm for norm in (self.first_norm, self.final_norm) if norm)
+        return (*self.around, *self.beside, *norms)
 
     @property
     def body(self) -> int:
         """Without any head."""
-        around = (self.first_norm, self.final_norm)
-        return self.embeddings + self.layers * self.block + sum(part.parameters for part in around if part)
+        return self.embeddings + self.last_blocks(self.blocks) + sum(part.parameters for part in self.outside)
+
+    def last_blocks(self, count: int) -> int:
+        lacking = self.lacking.parameters if self.lacking and count == self.blocks else 0
+        return count * self.block - lacking
 
     @property
     def output_head(self) -> int:
@@ -112,6 +159,8 @@ class Architecture:
 
     def named_linears(self) -> Iterator[tuple[str, Linear]]:
         """Every linear layer that an adapter can stand beside, with its whole name; heads are none of them."""
-        for number in range(self.layers):
+        for layer in self.around:
+            yield layer.name, layer
+        for number in range(self.blocks):
             for layer in self.linears:
                 yield f"{self.blocks_path}.{number}.{layer.name}", layer

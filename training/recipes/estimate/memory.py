@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from training.recipes.adapters import HEAD, SELECTIVE
-from training.recipes.estimate.activations import SINGLE, Batch, saved_bytes, working_bytes
-from training.recipes.estimate.adapters import Parameters, parameters, separate, targeted
+from training.recipes.estimate.activations import HALF, SINGLE, Batch, saved_bytes, working_bytes
+from training.recipes.estimate.adapters import Parameters, head_of, parameters, separate, targeted
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.four_bits import saved_by_packing
 from training.recipes.estimate.layout import Architecture
+from training.recipes.estimate.parallel import parted, require_partable
 from training.recipes.estimate.players import MOMENTS, Rewarder, beside, players, value_model
 from training.recipes.estimate.workload import DRAWN, EVALUATED, PAIRS, PIECE_COPIES, WHOLE_COPIES, Workload
 from training.recipes.shared_rows import FAMILIES, LOGITS_AT_ONCE, MAY_HAVE_WINDOWS, deal
@@ -40,32 +41,48 @@ class Memory:
 
 @dataclass(frozen=True)
 class Precision:
-    """Bytes of a number of the base model, and of its activations; what is trained is always kept in fp32."""
+    """Bytes of a number of the base model, and of its activations; what is trained is always kept in fp32. `copied`: of
+    the copy of a weight that its product keeps until its backward pass."""
 
     base: int
+    copied: int = 0
 
     @staticmethod
     def on(device: str, config: Any) -> Precision:
-        """bf16 on a GPU, for models whose own weights are not trained (training/ml/precision.py)."""
+        """bf16 on a GPU; where the model's own weights are trained, for their products (training/ml/precision.py). Some
+        activations are kept in fp32 then: they are counted as if all were."""
+        if device != "gpu":
+            return Precision(SINGLE)
         own = config.adapter == "full" or config.adapter in SELECTIVE
-        return Precision(2 if device == "gpu" and not own else SINGLE)
+        return Precision(SINGLE, copied=HALF) if own else Precision(HALF)
 
 
-def memory(model: Architecture, config: Any, work: Workload, device: str, reward: Rewarder | None = None) -> Memory:
-    """Of a recipe that draws beside `reward`, where that is not known beside one like the policy. Raises RecipeError as
-    `parameters` does."""
+def memory(
+    model: Architecture,
+    config: Any,
+    work: Workload,
+    device: str,
+    reward: Rewarder | None = None,
+    processes: int = 1,
+) -> Memory:
+    """Of one of the processes that compute the run together. Of a recipe that draws beside `reward`, where that is not
+    known beside one like the policy. Raises RecipeError as `parameters` does, and for what cannot be parted."""
+    require_partable(config, processes)
     work = with_prompts_once(model, work, device)
     counted, precision = parameters(model, config, work.task), Precision.on(device, config)
     parts = dict.fromkeys(PARTS, 0)
     parts["weights"] = weights(model, config, counted, precision, work)
     parts["gradients"] = counted.trainable * SINGLE
     parts["optimizer"] = counted.trainable * MOMENTS
+    loading = parts["weights"]  # every process reads the whole model before it is parted
+    parts |= parted(model, config, parts, counted, precision.base, processes)
     if config.adapter in SELECTIVE:
         parts["reference"] = counted.trained_base * SINGLE  # what they were, for the reference
     if reward := beside(reward, model, config, work):
         parts |= players(model, config, work, counted, precision.base, reward)
         parts["kv_cache"] = 2 * model.layers * model.keys * work.drawn * work.length * precision.base
-    parts["activations"] = _activations(model, config, work, counted, precision, parts, reward)
+    learning = _activations(model, config, work, counted, precision, parts, reward)
+    parts["activations"] = max(learning, loading - sum(parts.values()))
     return Memory(parts)
 
 
@@ -77,7 +94,7 @@ def with_prompts_once(model: Architecture, work: Workload, device: str) -> Workl
 
 def weights(model: Architecture, config: Any, counted: Parameters, precision: Precision, work: Workload) -> int:
     """The base in its precision (a reward model's head in fp32), 4 bits where it is packed; what is added in fp32."""
-    head = model.score_head(getattr(config, "members", 1)) if work.task == "reward" else 0
+    head = head_of(model, config, work.task)
     base = (counted.base - head) * precision.base + (head + counted.added) * SINGLE
     return base - (saved_by_packing(model, precision.base) if config.adapter == "qlora" else 0)
 
@@ -94,6 +111,8 @@ def _activations(
     """The peak over the moments of a run, less all other parts."""
     fixed = sum(parts.values())
     learning = max(_while_learning(model, config, work, precision), 0)
+    # A gradient goes through all layers unless the last ones alone are trained.
+    learning += precision.copied * (counted.trained_base if config.adapter == "last_layers" else counted.base)
     apart = parts["gradients"] if _one_backward(config, work) else 0  # they come as activations go
     stepping = _stepping(model, config, counted)
     moments = [fixed - parts["kv_cache"] - apart + learning, fixed - parts["kv_cache"] + stepping]
@@ -143,7 +162,7 @@ def _batch(model: Architecture, work: Workload, precision: Precision) -> Batch:
     """Where prompts are computed once, a row holds some pairs and has a mask."""
     if not work.prompts_once:
         return Batch(work.rows, work.length, work.response, precision.base, padded=work.rows > 1)
-    pairs, each = work.rows // 2, work.length + work.response
+    pairs, each = work.rows // work.together, work.length + (work.together - 1) * work.response
     rows = max(deal([each] * pairs)) + 1
     return Batch(rows, -(-pairs // rows) * each, work.response, precision.base, one_mask=True)
 
@@ -157,7 +176,7 @@ def _unpacked(model: Architecture, config: Any, precision: Precision) -> int:
 
 def _stepping(model: Architecture, config: Any, counted: Parameters) -> int:
     """Two temporaries of the largest matrix that is trained."""
-    largest = model.vocabulary * model.width if config.adapter == "full" else 0
+    largest = model.vocabulary * model.words if config.adapter == "full" else 0
     if not largest and config.adapter in SELECTIVE:
         largest = max(layer.inputs * layer.outputs for layer in model.linears)
     if not largest and config.adapter != HEAD and config.adapter in ("lora", "qlora"):

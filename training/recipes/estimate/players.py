@@ -83,10 +83,13 @@ class Value:
     adapter: Any
     copied: bool = False
 
+    @property
+    def trained(self) -> int:
+        return low_rank(self.host, self.adapter) + self.host.width + 1
+
     def parts(self, itemsize: int) -> int:
         """Bytes of what is trained, with gradients and moments, and of the copy."""
-        trained = low_rank(self.host, self.adapter) + self.host.width + 1
-        return trained * (SINGLE + SINGLE + MOMENTS) + (self.host.policy * itemsize if self.copied else 0)
+        return self.trained * (SINGLE + SINGLE + MOMENTS) + (self.host.policy * itemsize if self.copied else 0)
 
 
 def beside(reward: Rewarder | None, model: Architecture, config: Any, work: Workload) -> Rewarder | None:
@@ -107,6 +110,11 @@ def value_model(model: Architecture, config: Any, work: Workload, reward: Reward
     if reward.carries_value(model):
         return Value(reward.model, fresh)
     return Value(model, fresh, copied=config.adapter not in LOW_RANK)
+
+
+def value_of(model: Architecture, config: Any, work: Workload, reward: Rewarder | None) -> int:
+    """Numbers of a value model that are trained beside the policy, and saved in checkpoints."""
+    return value_model(model, config, work, reward).trained if work.recipe == "ppo" and reward is not None else 0
 
 
 def players(

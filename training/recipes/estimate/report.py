@@ -11,6 +11,8 @@ from training.recipes.estimate.workload import DRAWN
 
 def as_dict(question: Question, found: Estimate) -> dict[str, Any]:
     """Bytes and seconds; `trainable_percent` is of the base and what is added to it together."""
+    if found.unknown is not None:
+        return {"adapter": found.adapter, "base_parameters": found.base, "not_known": found.unknown.message}
     if found.parameters is None or found.memory is None:
         return {"adapter": found.adapter, "refused": found.refused.message if found.refused else ""}
     return {
@@ -37,6 +39,7 @@ def whole(question: Question, chosen: Estimate, table: list[Estimate], advice: A
         "recipe": question.recipe,
         "device": question.machine.device,
         "device_memory_bytes": question.machine.memory,
+        "devices": question.processes,
         **as_dict(question, chosen),
         "advice": None if advice is None else {"change": advice.changed, **as_dict(question, advice.found)},
         "assumed": {

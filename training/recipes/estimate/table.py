@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from training.recipes import RECIPES, UNTRAINED, load
+from training.recipes import RECIPES, UNTRAINED, can_be_shared, load
 from training.recipes.errors import RecipeError
-from training.recipes.estimate.adapters import Parameters, methods_for, parameters
+from training.recipes.estimate.adapters import NotKnown, Parameters, base_of, methods_for, parameters
 from training.recipes.estimate.checkpointing import settled
 from training.recipes.estimate.disk import disk
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.memory import Memory, Precision, memory, weights, with_prompts_once
-from training.recipes.estimate.players import Rewarder, beside
+from training.recipes.estimate.parallel import largest_piece
+from training.recipes.estimate.players import Rewarder, beside, value_of
 from training.recipes.estimate.throughput import Data, Durations, Speed, durations
 from training.recipes.estimate.workload import Workload, workload
 from training.recipes.words import gettext_noop
@@ -23,19 +24,26 @@ ESTIMATED = tuple(name for name in RECIPES if name not in UNTRAINED)
 @dataclass(frozen=True)
 class Machine:
     """`device` is "cpu" or "gpu"; `memory` its bytes, None where they are not known; `process` what the process takes
-    of them before it has loaded a model: Python and its libraries."""
+    of them before it has loaded a model: Python and its libraries. `devices` is how many a run is given: GPUs of so
+    much memory each, or processes that share that of the machine."""
 
     device: str = "cpu"
     memory: int | None = None
     process: int = 0
+    devices: int = 1
 
-    def fits(self, total: int) -> bool:
-        return self.memory is None or total + self.process <= self.memory
+    def taken(self, total: int, processes: int = 1) -> int:
+        """Of `memory`, by processes that hold `total` each."""
+        return (total + self.process) * (processes if self.device == "cpu" else 1)
+
+    def fits(self, total: int, processes: int = 1) -> bool:
+        return self.memory is None or self.taken(total, processes) <= self.memory
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of one adapter method; `refused` instead of figures where it has no place in the model."""
+    """Of one adapter method; instead of figures `refused` where it has no place in the model, or `unknown` where what
+    it takes depends on what is not known of the model: then its `base` alone is told."""
 
     recipe: str
     adapter: str
@@ -46,6 +54,8 @@ class Estimate:
     durations: Durations | None = None
     fits: bool = True
     refused: RecipeError | None = None
+    unknown: NotKnown | None = None
+    base: int = 0
 
     @property
     def seconds(self) -> float | None:
@@ -65,8 +75,15 @@ class Question:
     response: int | None = None
     reward: Rewarder | None = None  # what pays a recipe that draws; None where it is not known
 
+    @property
+    def processes(self) -> int:
+        """How many compute a run together."""
+        return self.machine.devices if can_be_shared(self.recipe) else 1
+
     def work(self, config: Any) -> Workload:
-        return workload(self.recipe, config, self.response, self.model.context)
+        """What one process computes at once."""
+        piece = largest_piece(config, self.processes)
+        return workload(self.recipe, piece, self.response, self.model.context, self.data.responses)
 
 
 def estimate(question: Question, config: Any) -> Estimate:
@@ -78,10 +95,19 @@ def estimate(question: Question, config: Any) -> Estimate:
     if question.model.encoder and work.task == "policy":
         said = gettext_noop("An encoder (%(family)s) writes no text: it can be a reward model only.")
         raise RecipeError("recipe", said, family=question.model.family)
+    base = base_of(question.model, config, work.task)
+    try:
+        return _figures(question, config, work, base)
+    except NotKnown as error:
+        return Estimate(question.recipe, config.adapter, config, unknown=error, base=base)
+
+
+def _figures(question: Question, config: Any, work: Workload, base: int) -> Estimate:
     counted = parameters(question.model, config, work.task)
-    computed = _settled(question, config, work, counted)
+    whole = workload(question.recipe, config, question.response, question.model.context, question.data.responses)
+    computed = _settled(question, config, whole, counted)
     reward = beside(question.reward, question.model, config, work)
-    held = memory(question.model, computed, work, question.machine.device, reward)
+    held = memory(question.model, computed, work, question.machine.device, reward, question.processes)
     timed = with_prompts_once(question.model, work, question.machine.device)
     return Estimate(
         recipe=question.recipe,
@@ -89,9 +115,10 @@ def estimate(question: Question, config: Any) -> Estimate:
         config=config,
         parameters=counted,
         memory=held,
-        disk=disk(question.model, config, counted),
+        disk=disk(question.model, config, counted, value_of(question.model, config, work, reward)),
         durations=durations(question.model, computed, counted, timed, question.data, question.speed, reward),
-        fits=question.machine.fits(held.total),
+        fits=question.machine.fits(held.total, question.processes),
+        base=base,
     )
 
 

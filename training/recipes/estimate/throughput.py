@@ -6,12 +6,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from training.recipes.adapters import HEAD, SELECTIVE
-from training.recipes.estimate.adapters import Parameters, separate
+from training.recipes.adapters import HEAD, LOW_RANK, SELECTIVE
+from training.recipes.estimate.adapters import Parameters, experts, separate
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.players import Rewarder, value_model
-from training.recipes.estimate.workload import DRAWN, PAIRS, Workload
+from training.recipes.estimate.workload import DRAWN, Workload
 
 Source = Literal["earlier run", "matrix product", "given", "unknown"]
 Kept = Literal["reference", "features", "probes"]
@@ -49,9 +49,10 @@ class Speed:
 
 @dataclass(frozen=True)
 class Data:
-    """What a run learns from: `examples`, of `tokens` each (of a pair both sides together, `prompt` of them twice), 0
-    where it is not known; `held_out` more of them that it is measured on, and `probed` tokens of texts and questions
-    that it is asked before and after. `kept`: what the start makes of them, as far as an earlier run has kept it."""
+    """What a run learns from: `examples`, of `tokens` each (of a pair both sides together, `prompt` of them repeating
+    the prompt), 0 where it is not known, and of at most `responses` to a prompt, 0 as well; `held_out` more of them
+    that it is measured on, and `probed` tokens of texts and questions that it is asked before and after. `kept`: what
+    the start makes of them, as far as an earlier run has kept it."""
 
     examples: int
     tokens: float
@@ -59,6 +60,7 @@ class Data:
     held_out: int = 0
     probed: float = 0.0
     kept: frozenset[Kept] = frozenset()
+    responses: int = 0
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,7 @@ def example_tokens(work: Workload, data: Data) -> float:
     if work.recipe in DRAWN:
         return (data.tokens or work.length - work.response) + work.response
     twice = data.prompt if work.prompts_once else 0.0
-    return (data.tokens - twice) or (2 if work.recipe in PAIRS else 1) * work.length
+    return (data.tokens - twice) or work.together * work.length
 
 
 def training_tokens(config: Any, work: Workload, data: Data) -> float:
@@ -209,7 +211,7 @@ def forward(model: Architecture, config: Any, counted: Parameters, work: Workloa
     attention's products with keys and values. The output layer is met by the responses' tokens alone; a table of words
     by none."""
     blocks, attention = _products(model, work.length)
-    return 2 * (blocks + _output(model, work) + _added(config, counted)) + attention
+    return 2 * (blocks + _output(model, work) + _added(model, config, counted)) + attention
 
 
 def operations_per_token(
@@ -220,7 +222,7 @@ def operations_per_token(
     blocks, attention = _products(model, work.length)
     depth = config.layers / model.layers if config.adapter == "last_layers" else 1.0
     trained = depth * blocks if config.adapter in ("full", *SELECTIVE[:1]) else 0
-    added = _added(config, counted)
+    added = _added(model, config, counted)
     up = forward(model, config, counted, work)
     down = 2 * (depth * blocks + _output(model, work) + added) + 2 * depth * attention + 2 * (trained + added)
     values = 0.0
@@ -231,15 +233,20 @@ def operations_per_token(
 
 
 def _products(model: Architecture, length: int) -> tuple[int, int]:
-    """Of a token: weights that it meets in the blocks, and operations with keys and values (causal: half of all pairs,
-    twice)."""
-    blocks = model.layers * sum(layer.inputs * layer.outputs for layer in model.linears)
-    return blocks, 2 * model.layers * model.queries * length
+    """Of a token: weights that it meets in the blocks (of a mixture those of the chosen experts), and operations with
+    keys and values (causal: half of all pairs, twice)."""
+    met = sum(layer.inputs * layer.outputs for layer in model.linears)
+    met += sum(part.met * part.inputs * part.outputs for part in model.experts)
+    return model.layers * met, 2 * model.layers * model.queries * length
 
 
 def _output(model: Architecture, work: Workload) -> float:
     return model.vocabulary * model.width * work.kept / (work.rows * work.length)
 
 
-def _added(config: Any, counted: Parameters) -> float:
-    return counted.added / separate(config) if config.adapter in ("lora", "qlora", "houlsby") else 0.0
+def _added(model: Architecture, config: Any, counted: Parameters) -> float:
+    if config.adapter == "houlsby":
+        return counted.added
+    if config.adapter not in LOW_RANK:
+        return 0.0
+    return counted.added / separate(config) - experts(model, config) + experts(model, config, met=True)

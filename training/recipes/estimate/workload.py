@@ -21,8 +21,8 @@ PIECE_COPIES, WHOLE_COPIES = 5, 3
 @dataclass(frozen=True)
 class Workload:
     """`rows` sequences of up to `length` tokens at once, `kept` tokens of them responses (for which there are logits),
-    `head_rows` positions given to the output layer; `drawn` rows are drawn side by side. `prompts_once`: the prompt of
-    a pair, two of the rows, is computed once."""
+    `head_rows` positions given to the output layer; `drawn` rows are drawn side by side. `together` of
+    the rows answer one prompt; `prompts_once`: it is computed once for all of them."""
 
     recipe: str
     rows: int
@@ -31,6 +31,7 @@ class Workload:
     kept: int
     drawn: int
     prompts_once: bool = False
+    together: int = 1
 
     @property
     def copies(self) -> int:
@@ -41,12 +42,16 @@ class Workload:
         return "reward" if self.recipe == "reward" else "policy"
 
 
-def workload(recipe: str, config: Any, response: int | None = None, context: int = 0) -> Workload:
+def workload(recipe: str, config: Any, response: int | None = None, context: int = 0, responses: int = 0) -> Workload:
     """Of the longest examples that are let through: by the settings, and by the model's `context` where it is known.
     `response` is how many of their tokens are the response: half of them where nothing is known, and what is drawn at
-    most where the recipe draws."""
+    most where the recipe draws. `responses` is how many a prompt has at most, where all of its pairs are one example;
+    two where that is not known."""
     longest = min(config.max_length, context) if context else config.max_length
-    rows = config.batch_size * (2 if recipe in PAIRS else 1)
+    together = 2 if recipe in PAIRS else 1
+    if getattr(config, "group_by_prompt", False):
+        together = max(responses, together)
+    rows = config.batch_size * together
     drawn = 0
     if recipe in DRAWN:
         response = min(config.max_new_tokens, longest - 1)
@@ -58,4 +63,4 @@ def workload(recipe: str, config: Any, response: int | None = None, context: int
         kept = config.batch_size * (longest - 1 + response)
     if recipe == "reward":
         kept = 0
-    return Workload(recipe, rows, longest, response, kept, drawn)
+    return Workload(recipe, rows, longest, response, kept, drawn, together=together)

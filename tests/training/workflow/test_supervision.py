@@ -1,0 +1,138 @@
+"""A supervisor's heart beats whatever it does, and a run is never in two hands."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+
+from annotate.models import Project, Prompt
+from tests.training.workflow.products import end, write_product
+from training.models import Artifact, Run, Sample
+from training.workflow import artifacts, runner, runs, sampling
+from training.workflow.folders import artifact_folder
+from training.workflow.manifests import verified_manifest
+
+pytestmark = [pytest.mark.django_db, pytest.mark.not_db]
+
+
+@pytest.fixture
+def sampled(policy: Artifact, project: Project, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A claimed run whose process has written more than a look takes in at a time."""
+    monkeypatch.setattr(sampling, "CHUNK", 2)
+    monkeypatch.setattr(runner, "BEAT_SECONDS", 0.0)
+    run = sampling.start_sampling(project, policy, {}, prompts)
+    assert runs.claim(run, "host:local", "host:1")
+    path = sampling.samples_of(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    told = {"model": "new", "tokens": 3, "finished": True, "seed": 1}
+    lines = [{"prompt": p.pk, "index": i, "text": f"text {i}", **told} for p in prompts for i in range(2)]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return run
+
+
+@pytest.fixture
+def beats(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """What every beat has told, in order."""
+    heard: list[str | None] = []
+    beat = runs.beat
+
+    def counted(*given: Any) -> str | None:
+        heard.append(beat(*given))
+        return heard[-1]
+
+    monkeypatch.setattr(runs, "beat", counted)
+    return heard
+
+
+def test_the_heart_beats_between_chunks_of_samples(sampled: Run, beats: list[str | None]) -> None:
+    runner._Supervision(sampled)._look_at_files()
+    assert Sample.objects.count() == 8
+    assert len(beats) >= 4, "eight lines are four chunks"
+
+
+def test_nothing_more_is_taken_in_of_a_run_that_somebody_else_has(
+    sampled: Run, beats: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take_in = sampling._take_in
+
+    def taken_over(run: Run, lines: list[dict[str, Any]]) -> int:
+        Run.objects.update(attempt=9)
+        return take_in(run, lines)
+
+    monkeypatch.setattr(sampling, "_take_in", taken_over)
+    supervised = runner._Supervision(sampled)
+    supervised._look_at_files()
+    assert Sample.objects.count() == 2
+    assert supervised._left() == 0.0, "its process is not waited for"
+
+
+def test_the_heart_beats_while_weights_are_hashed(
+    sampled: Run, beats: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
+    supervised = runner._Supervision(sampled)
+
+    def until_it_has_beaten() -> str:
+        while len(beats) < 3:
+            time.sleep(0.005)
+        return "hash"
+
+    assert supervised._while_beating(until_it_has_beaten) == "hash"
+
+    def broken() -> str:
+        raise OSError("unreadable")
+
+    with pytest.raises(OSError, match="unreadable"):
+        supervised._while_beating(broken)
+
+
+def test_without_a_database_a_run_is_given_up_while_there_is_time_to_end_its_process(sampled: Run) -> None:
+    supervised = runner._Supervision(sampled)
+    away = OperationalError("gone")
+    assert supervised._sits_out(away)
+    supervised.beaten_at -= 0.6 * settings.HEARTBEAT_TIMEOUT
+    assert not supervised._sits_out(away)
+    assert 0 < supervised._left() < settings.HEARTBEAT_TIMEOUT / 2
+
+
+def finished_run(project: Project, policy: Artifact) -> tuple[Run, dict[str, Any]]:
+    run = runs.create_run(project, "dpo", {}, "a policy", model=policy)
+    end(run)
+    write_product(artifact_folder(run), "dpo", {**run.config})
+    return run, verified_manifest(artifact_folder(run))
+
+
+def test_two_supervisors_list_a_product_once(
+    project: Project, policy: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, manifest = finished_run(project, policy)
+    name, others = artifacts._free_name, []
+
+    def meanwhile(*given: Any) -> str:
+        monkeypatch.setattr(artifacts, "_free_name", name)
+        others.append(artifacts.import_product(run, manifest))
+        return name(*given)
+
+    monkeypatch.setattr(artifacts, "_free_name", meanwhile)
+    assert artifacts.import_product(run, manifest) == others[0]
+    assert Artifact.objects.filter(run=run).count() == 1
+
+
+def test_two_runs_of_one_name_that_end_at_once_are_both_listed(
+    project: Project, policy: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, manifest), (second, _) = finished_run(project, policy), finished_run(project, policy)
+    name = artifacts._free_name
+
+    def taken_meanwhile(*given: Any) -> str:
+        monkeypatch.setattr(artifacts, "_free_name", name)
+        free = name(*given)
+        artifacts.import_product(second, manifest)
+        return free
+
+    monkeypatch.setattr(artifacts, "_free_name", taken_meanwhile)
+    assert artifacts.import_product(first, manifest).name == "a policy (2)"
+    assert Artifact.objects.get(run=second).name == "a policy"

@@ -1,0 +1,38 @@
+"""Products in bf16 of weights that are kept, and trained, in fp32 (Micikevicius et al. 2018, section 3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+HALF = torch.bfloat16
+
+
+def compute_in_bf16(model: PreTrainedModel) -> None:
+    """From now on the layers and the output layer of `model` multiply in bf16; states and logits come out in fp32.
+
+    By hooks, so that every way into the model (training, evaluation, drawing) is the same one. What autocast knows to
+    need more digits (softmax, norms, losses) is fp32 as before, and so are the gradients of the weights.
+    """
+    for part in {model.base_model, model.get_output_embeddings()} - {None}:
+        part.register_forward_pre_hook(_enter)
+        part.register_forward_hook(_leave, always_call=True)
+
+
+def _enter(part: nn.Module, given: tuple[Any, ...]) -> None:
+    context = torch.autocast(next(part.parameters()).device.type, HALF)
+    context.__enter__()
+    part.mixed_contexts = [*getattr(part, "mixed_contexts", []), context]
+
+
+def _leave(part: nn.Module, given: tuple[Any, ...], found: Any) -> Any:
+    part.mixed_contexts.pop().__exit__(None, None, None)
+    if isinstance(found, torch.Tensor):
+        return found.float()
+    states = getattr(found, "last_hidden_state", None)
+    if states is not None:
+        found.last_hidden_state = states.float()
+    return found

@@ -1,0 +1,148 @@
+"""Reads a config.json of a language model: Llama and its kin, mixtures of experts that are built like it, GPT-2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from training.recipes.errors import RecipeError
+from training.recipes.estimate.layout import Architecture, Linear, Norm, Stacked
+from training.recipes.estimate.sizes import Config, head_width, size
+from training.recipes.words import gettext_noop
+
+LLAMA_KIN = ("llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
+# What their configuration classes of transformers say where a config.json is silent.
+TIED_UNLESS_SAID = ("gemma", "gemma2", "gemma3_text", "smollm3")
+KEY_VALUE_HEADS = {"mistral": 8, "qwen2": 32, "qwen3": 32, "gemma": 16, "gemma2": 4, "gemma3_text": 4, "mixtral": 8}
+KEY_VALUE_HEADS |= {"qwen2_moe": 16, "qwen3_moe": 4}
+HEAD_WIDTH = {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}
+ACTIVATIONS = {"gemma": "gelu_pytorch_tanh", "gemma2": "gelu_pytorch_tanh", "gemma3_text": "gelu_pytorch_tanh"}
+# Published within models that read pictures too, whose config.json says little of the language model.
+SILENT = {"gemma3_text": {"num_attention_heads": 8, "vocab_size": 262_208, "max_position_embeddings": 131_072}}
+# Of a mixture: how many experts there are, and how many a token goes through.
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
+NUMBER_OF_EXPERTS = {"mixtral": 8, "qwen2_moe": 60, "qwen3_moe": 128}
+CHOSEN = {"mixtral": 2, "qwen2_moe": 4, "qwen3_moe": 8}
+EXPERT_WIDTH = {"qwen2_moe": 1408, "qwen3_moe": 768}
+SHARED_WIDTH = 5632  # of Qwen2's expert that every token goes through
+
+
+def llama(family: str, config: Config) -> Architecture:
+    config = {**config, **{name: value for name, value in SILENT.get(family, {}).items() if config.get(name) is None}}
+    width, heads, layers = (size(config, n) for n in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
+    groups = size(config, "num_key_value_heads", KEY_VALUE_HEADS.get(family, heads))
+    head = head_width(config, width, heads, HEAD_WIDTH.get(family))
+    inner, vocabulary = size(config, "intermediate_size"), size(config, "vocab_size")
+    biased = bool(config.get("attention_bias", False)) and family not in ("mistral", "mixtral")
+    in_bias, out_bias = (True, False) if family == "qwen2" else (biased, biased)
+    mlp_bias = bool(config.get("mlp_bias", False)) and family in ("llama", "smollm3")
+    linears = (
+        Linear("self_attn.q_proj", width, heads * head, "query", in_bias),
+        Linear("self_attn.k_proj", width, groups * head, "key", in_bias),
+        Linear("self_attn.v_proj", width, groups * head, "value", in_bias),
+        Linear("self_attn.o_proj", heads * head, width, "attention_output", out_bias),
+        *gated("mlp", width, inner, mlp_bias),
+    )
+    norms = [Norm(width)] * (4 if family in ("gemma2", "gemma3_text") else 2)
+    if family in ("qwen3", "gemma3_text", "qwen3_moe"):
+        norms += [Norm(head, heads=heads), Norm(head, heads=groups)]  # of queries and keys, head by head
+    tied = config.get("tie_word_embeddings")
+    return Architecture(
+        family=family,
+        vocabulary=vocabulary,
+        width=width,
+        layers=layers,
+        heads=heads,
+        key_value_heads=groups,
+        head_width=head,
+        inner=inner,
+        context=size(config, "max_position_embeddings", 0),
+        activation=str(config.get("hidden_act") or ACTIVATIONS.get(family, "silu")),
+        embeddings=vocabulary * width,
+        linears=linears,
+        norms=tuple(norms),
+        first_norm=None,
+        final_norm=Norm(width),
+        tied=family in TIED_UNLESS_SAID if tied is None else bool(tied),
+    )
+
+
+def gated(place: str, width: int, inner: int, bias: bool = False) -> tuple[Linear, ...]:
+    return (
+        Linear(f"{place}.gate_proj", width, inner, "gate", bias),
+        Linear(f"{place}.up_proj", width, inner, "inner", bias),
+        Linear(f"{place}.down_proj", inner, width, "inner_output", bias),
+    )
+
+
+def mixture(family: str, config: Config) -> Architecture:
+    """A Llama whose feed-forward layers are experts. Its `inner` is what a token meets of them together. Raises
+    RecipeError where some layers have experts and others have none: such are not counted here."""
+    if size(config, "decoder_sparse_step", 1) != 1 or config.get("mlp_only_layers"):
+        raise uncounted(experts_of(config) or NUMBER_OF_EXPERTS[family])
+    wide = family == "mixtral"
+    each = size(config, "intermediate_size") if wide else size(config, "moe_intermediate_size", EXPERT_WIDTH[family])
+    model, width = llama(family, {**config, "intermediate_size": each}), size(config, "hidden_size")
+    names = ("num_local_experts", "num_experts")
+    count = next((size(config, name) for name in names if config.get(name) is not None), NUMBER_OF_EXPERTS[family])
+    met = min(size(config, "num_experts_per_tok", CHOSEN[family]), count)
+    attention = tuple(layer for layer in model.linears if layer.name.startswith("self_attn."))
+    shapes = ((1, width, count, 1, 1), (count, width, 2 * each, met, 2), (count, each, width, met, 1))
+    if family != "qwen2_moe":
+        experts = tuple(Stacked(*shape) for shape in shapes)
+        return replace(model, linears=attention, experts=experts, inner=met * each, placeless=("ia3", "houlsby"))
+    shared = size(config, "shared_expert_intermediate_size", SHARED_WIDTH)
+    biased = bool(config.get("qkv_bias", True))
+    attention = tuple(replace(layer, bias=biased and layer.role != "attention_output") for layer in attention)
+    own = (*gated("mlp.shared_expert", width, shared), Linear("mlp.shared_expert_gate", width, 1, "other"))
+    experts = tuple(Stacked(*shape[:4]) for shape in shapes)  # which PEFT leaves alone here
+    return replace(model, linears=(*attention, *own), experts=experts, inner=met * each + shared)
+
+
+def experts_of(config: Config) -> int | None:
+    """How many experts a config.json speaks of; None where it is no mixture."""
+    return next((config[name] for name in EXPERTS if isinstance(config.get(name), int) and config[name] > 1), None)
+
+
+def uncounted(experts: int) -> RecipeError:
+    said = gettext_noop("The model is a mixture of %(experts)s experts: what it takes is not estimated here.")
+    return RecipeError("config", said, experts=experts)
+
+
+def gpt2(family: str, config: Config) -> Architecture:
+    width, heads, layers = (size(config, name) for name in ("n_embd", "n_head", "n_layer"))
+    vocabulary, context = size(config, "vocab_size"), size(config, "n_positions", 1024)
+    inner = size(config, "n_inner", 4 * width)
+    linears = (
+        Linear("attn.c_attn", width, 3 * width, "qkv", True),
+        Linear("attn.c_proj", width, width, "attention_output", True),
+        Linear("mlp.c_fc", width, inner, "inner", True),
+        Linear("mlp.c_proj", inner, width, "inner_output", True),
+    )
+    return Architecture(
+        family=family,
+        vocabulary=vocabulary,
+        width=width,
+        layers=layers,
+        heads=heads,
+        key_value_heads=heads,
+        head_width=head_width({}, width, heads),
+        inner=inner,
+        context=context,
+        activation=str(config.get("activation_function", "gelu_new")),
+        embeddings=(vocabulary + context) * width,
+        linears=linears,
+        norms=(Norm(width, bias=True),) * 2,
+        first_norm=None,
+        final_norm=Norm(width, bias=True),
+        tied=bool(config.get("tie_word_embeddings", True)),
+        blocks_path="transformer.h",
+        transposed=True,
+    )
+
+
+READERS: dict[str, Callable[[str, Config], Architecture]] = {
+    **dict.fromkeys(LLAMA_KIN, llama),
+    **dict.fromkeys(NUMBER_OF_EXPERTS, mixture),
+    "gpt2": gpt2,
+}
