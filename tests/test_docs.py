@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.management import get_commands
+from django.core.management import BaseCommand, get_commands, load_command_class
+from django.db.backends.postgresql.features import DatabaseFeatures
 from django.urls import URLPattern, URLResolver, get_resolver
+
+from workbench.checks import SHORTEST_HEARTBEAT_TIMEOUT, SHORTEST_SECRET_KEY
 
 DOCS = settings.BASE_DIR / "docs"
 ROOMS = ("annotate", "training", "workbench")
+FOR_MANY = {"--set", "--wait", "--json", "-h"}
 # Addresses of Django and its parts, and POSTs behind the buttons of a documented page.
 OTHERS = ("admin/", "i18n/", "accounts/logout", "accounts/password/done", "static/")
 BEHIND_A_BUTTON = re.compile(
@@ -50,6 +54,28 @@ def test_every_command_is_documented(command: str) -> None:
     assert f"`{command} " in _text("operator-guide.md") or f"`{command}`" in _text("operator-guide.md")
 
 
+@pytest.mark.parametrize("command", OURS)
+def test_every_option_of_a_command_is_documented(command: str) -> None:
+    """In its own row; what several take, and the recipe's settings of `estimate`, in the text below the table."""
+    guide = _text("operator-guide.md")
+    row = next(line for line in guide.splitlines() if re.match(rf"\| `{command}\b", line))
+    known = guide if command == "estimate" else row
+    parser = load_command_class(get_commands()[command], command).create_parser("manage.py", command)
+    theirs = {name for action in BaseCommand().create_parser("", "")._actions for name in action.option_strings}
+    ours = [set(action.option_strings) for action in parser._actions if action.option_strings]
+    documented = (names for names in ours if not names & (theirs | FOR_MANY))
+    assert all(any(name in known for name in names) for names in documented), row
+    assert ("*json*" in row) == any("--json" in names for names in ours)
+
+
+def test_minimums_below_which_every_command_refuses_are_documented() -> None:
+    rows = {line.split("`")[1]: line for line in _text("operator-guide.md").splitlines() if line.startswith("| `")}
+    assert f"from {SHORTEST_HEARTBEAT_TIMEOUT} on" in rows["PLUMBLINE_HEARTBEAT_TIMEOUT"]
+    assert f"{SHORTEST_SECRET_KEY} characters" in rows["PLUMBLINE_SECRET_KEY"]
+    [least] = DatabaseFeatures.minimum_database_version
+    assert f"PostgreSQL {least} or newer" in rows["DATABASE_URL"]
+
+
 def test_every_environment_variable_is_documented() -> None:
     pattern = re.compile(r"""(?:environ(?:\.get\(|\[)|_flag\(|_listed\(|_whole_number\(|env=)\s*"([A-Z][A-Z_]+)""")
     sources = [path.read_text() for room in ROOMS for path in Path(settings.BASE_DIR / room).rglob("*.py")]
@@ -71,6 +97,18 @@ def test_every_api_address_is_documented() -> None:
     routes = [route.removeprefix("api/v1/") for route in routes]
     known = _documented(_text("api.md").replace("/api/v1/", ""))
     assert {_plain(route).strip("/") for route in routes} - known == set()
+
+
+def test_every_required_package_has_its_reason() -> None:
+    table = _text("architecture.md").partition("## Libraries")[2].lower()
+    lines = (settings.BASE_DIR / "requirements.txt").read_text().splitlines()
+    packages = [re.split(r"[\[=;]", line)[0].lower() for line in lines if line and not line.startswith("#")]
+    missing = [
+        name
+        for name in packages
+        if not re.search(rf"\b{name.replace('djangorestframework', 'rest framework')}\b", table)
+    ]
+    assert len(packages) > 20 and not missing
 
 
 def test_links_between_documents_lead_somewhere() -> None:
