@@ -103,6 +103,10 @@ def assumptions(found: Answer) -> str:
     work = found.question.work(found.chosen.config)
     said = _("Memory for a batch of %(rows)s texts of %(length)s tokens, %(response)s of them response.")
     words = [said % {"rows": work.rows, "length": work.length, "response": work.response}]
+    if found.chosen.memory and found.chosen.memory.heap:
+        said = _("On a CPU a process keeps up to %(heap)s of freed memory beside it; Python takes %(libraries)s.")
+        beside = {"heap": found.chosen.memory.heap, "libraries": found.question.machine.process}
+        words.append(said % {name: size(number) for name, number in beside.items()})
     if work.recipe in DRAWN and found.question.reward is None:
         words.append(_("Its reward model is not known, and taken for a LoRA on the policy's base."))
     if getattr(found.chosen.config, "group_by_prompt", False) and not found.question.data.responses:
@@ -140,7 +144,7 @@ def unsaid(question: Question) -> str:
 def advice_words(found: Answer) -> str:
     """What does not fit, and the nearest thing that does."""
     machine, memory = found.question.machine, found.chosen.memory
-    needed = machine.taken(memory.total if memory else 0, found.question.processes)
+    needed = machine.taken(memory, found.question.processes) if memory else 0
     figures = {"needed": size(needed), "there": size(machine.memory or 0)}
     lacking = _("This does not fit: it takes %(needed)s, and the device has %(there)s.") % figures
     if found.advice is None:
@@ -150,9 +154,9 @@ def advice_words(found: Answer) -> str:
 
 def changes(advice: Advice, question: Question) -> str:
     named = ", ".join(f"{_label(question.recipe, name)}: {_value(value)}" for name, value in advice.changed.items())
-    total = advice.found.memory.total if advice.found.memory else 0
+    memory = advice.found.memory
     said = _("The nearest that fits takes %(total)s: %(changes)s.")
-    taken = question.machine.taken(total, question.processes)
+    taken = question.machine.taken(memory, question.processes) if memory else 0
     return said % {"total": size(taken), "changes": named}
 
 

@@ -22,7 +22,7 @@ class Wanted:
 
     @property
     def fits(self) -> bool:
-        return self.memory is None or self.machine.fits(self.memory.total)
+        return self.memory is None or self.machine.fits(self.memory)
 
 
 def memory_wanted(policies: list[Artifact], reward: Artifact | None, wish: str = DeviceWish.ANY) -> Wanted:
@@ -42,7 +42,7 @@ def require_room(wanted: Wanted) -> None:
     """Raises TooLittleMemory with both figures."""
     if wanted.fits or wanted.memory is None or wanted.machine.memory is None:
         return
-    needed = wanted.memory.total + wanted.machine.process
+    needed = wanted.machine.taken(wanted.memory)
     raise TooLittleMemory(
         _("These models need about %(needed)s of memory, and this machine has %(has)s.")
         % {"needed": size(needed), "has": size(wanted.machine.memory)},

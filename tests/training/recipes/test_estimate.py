@@ -273,3 +273,13 @@ def test_products_in_bf16_keep_a_copy_of_every_weight_they_multiply() -> None:
     base = parameters(MODEL, config, "policy").base
     assert on_gpu.pop("activations") - on_cpu.pop("activations") == 2 * base
     assert on_gpu == on_cpu
+
+
+def test_what_a_process_keeps_of_freed_memory_counts_for_what_fits_on_a_cpu_and_on_no_gpu() -> None:
+    config = load("dpo", {"adapter": "lora"})
+    held = memory(MODEL, config, workload("dpo", config), "cpu")
+    assert 0 < held.heap < held.parts["activations"]
+    assert held.total == sum(held.parts.values()), "it is no part of the peak of the tensors"
+    assert not Machine("cpu", held.total + held.heap + 5, process=10).fits(held)
+    assert Machine("cpu", held.total + held.heap + 10, process=10).fits(held)
+    assert memory(MODEL, config, workload("dpo", config), "gpu").heap == 0

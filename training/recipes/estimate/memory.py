@@ -18,6 +18,9 @@ from training.recipes.estimate.workload import DRAWN, EVALUATED, PAIRS, PIECE_CO
 from training.recipes.shared_rows import FAMILIES, LOGITS_AT_ONCE, MAY_HAVE_WINDOWS, deal
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "reference", "value", "reward", "kv_cache")
+# Of the activations: glibc keeps freed blocks of up to 32 MB, and they do not all fit what is asked for next. Measured
+# with the demo model, 0.26 to 0.67 (docs/performance.md); a GPU's memory is torch's own.
+HEAP = 0.65
 # Of each logit while a token is drawn: logits, their copy and probabilities (4 each), sorted (4 and the 8 of their
 # places), summed up in double precision, and its difference (8 each).
 DRAWING = 40
@@ -27,9 +30,10 @@ DRAWING = 40
 class Memory:
     """`parts` at the moment of the peak. `activations` is what the peak holds beyond all other parts: where two parts
     are never there together (gradients and activations of one batch; the cache of keys and values and both), they take
-    the place of one another."""
+    the place of one another. `heap`: freed blocks that the process may keep beside them."""
 
     parts: dict[str, int]
+    heap: int = 0
 
     @property
     def total(self) -> int:
@@ -83,7 +87,7 @@ def memory(
         parts["kv_cache"] = 2 * model.layers * model.keys * work.drawn * work.length * precision.base
     learning = _activations(model, config, work, counted, precision, parts, reward)
     parts["activations"] = max(learning, loading - sum(parts.values()))
-    return Memory(parts)
+    return Memory(parts, round(HEAP * parts["activations"]) if device == "cpu" else 0)
 
 
 def with_prompts_once(model: Architecture, work: Workload, device: str) -> Workload:

@@ -22,6 +22,7 @@ def as_dict(question: Question, found: Estimate) -> dict[str, Any]:
         "trainable_parameters": found.parameters.trainable,
         "trainable_percent": found.parameters.percent,
         "memory_bytes": found.memory.as_dict(),
+        "heap_bytes": found.memory.heap,
         "process_bytes": question.machine.process,
         "disk_bytes": found.disk,
         "seconds": found.seconds,

@@ -32,12 +32,12 @@ class Machine:
     process: int = 0
     devices: int = 1
 
-    def taken(self, total: int, processes: int = 1) -> int:
-        """Of `memory`, by processes that hold `total` each."""
-        return (total + self.process) * (processes if self.device == "cpu" else 1)
+    def taken(self, held: Memory, processes: int = 1) -> int:
+        """Of `memory`, by processes that hold so much each."""
+        return (held.total + held.heap + self.process) * (processes if self.device == "cpu" else 1)
 
-    def fits(self, total: int, processes: int = 1) -> bool:
-        return self.memory is None or self.taken(total, processes) <= self.memory
+    def fits(self, held: Memory, processes: int = 1) -> bool:
+        return self.memory is None or self.taken(held, processes) <= self.memory
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _figures(question: Question, config: Any, work: Workload, base: int) -> Esti
         memory=held,
         disk=disk(question.model, config, counted, value_of(question.model, config, work, reward)),
         durations=durations(question.model, computed, counted, timed, question.data, question.speed, reward),
-        fits=question.machine.fits(held.total, question.processes),
+        fits=question.machine.fits(held, question.processes),
         base=base,
     )
 
