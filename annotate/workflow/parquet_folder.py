@@ -40,10 +40,16 @@ def write_folder(final: Path, files: dict[str, Rows], schema: pa.Schema) -> Path
 
 
 def _holds(folder: Path, tables: dict[str, pa.Table]) -> bool:
+    """Not by `read_table`, which loads pandas, 50 MB, into the web process."""
     try:
-        return all(pq.read_table(folder / name).equals(table) for name, table in tables.items())
+        return all(_read(folder / name).equals(table) for name, table in tables.items())
     except (OSError, pa.ArrowException):
         return False
+
+
+def _read(path: Path) -> pa.Table:
+    with pq.ParquetFile(path) as file:
+        return file.read()
 
 
 def _put_in_place(fresh: Path, final: Path, tables: dict[str, pa.Table]) -> None:

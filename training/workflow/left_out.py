@@ -47,8 +47,10 @@ def reasons(rows: Iterable[Row]) -> list[tuple[str, int]]:
 
 
 def in_words(rows: Iterable[Row]) -> str:
-    """`too long: … tokens, at most 512 are allowed (1912), the prompt is empty (3)`"""
+    """`too long: … tokens, at most 512 are allowed (1912), the prompt is empty (3)`; one alone has no number."""
     found = reasons(rows)
+    if len(found) == 1:
+        return found[0][0]
     told = [f"{text} ({number})" for text, number in found[:MOST_REASONS]]
     return ", ".join(told + [VARIES] * (len(found) > MOST_REASONS))
 

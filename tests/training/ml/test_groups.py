@@ -208,8 +208,9 @@ def test_a_run_tells_its_curves_and_leaves_an_adapter(
     MODULES[recipe].run(job)
     found, curve = manifest(job.directory), steps(job.directory)
     assert len(curve) == 24  # 12 prompts twice, two groups of four at a time, two updates each
-    names = "reward score kl kl_coefficient length eos_rate loss entropy grad_norm clip_fraction learning_rate"
-    assert all(set(step) == set(names.split()) for step in curve)
+    drawn = "reward score kl kl_coefficient length eos_rate truncated"
+    learned = "loss entropy grad_norm clip_fraction learning_rate"
+    assert all(set(step) == {*drawn.split(), *learned.split()} for step in curve)
     assert [curve[0][name] for name in ("kl", "clip_fraction")] == pytest.approx([0, 0], abs=1e-4)
     assert curve[0]["score"] == curve[1]["score"] != curve[2]["score"]
     assert curve[0]["learning_rate"] < curve[2]["learning_rate"] > curve[-1]["learning_rate"] > 0

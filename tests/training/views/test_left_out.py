@@ -29,7 +29,7 @@ ROWS = [*map(too_long, range(120)), EMPTY]
 
 def test_reasons_are_counted_and_what_differs_within_one_is_left_open() -> None:
     assert left_out.in_words(ROWS) == "too long: … tokens, at most 512 are allowed (120), the prompt is empty (1)"
-    assert left_out.in_words(ROWS[:1]) == "too long: 600 tokens, at most 512 are allowed (1)"
+    assert left_out.in_words(ROWS[:1]) == "too long: 600 tokens, at most 512 are allowed"
 
 
 def test_reasons_are_told_in_the_language_of_the_reader() -> None:
@@ -39,7 +39,7 @@ def test_reasons_are_told_in_the_language_of_the_reader() -> None:
 
 
 def test_rows_of_an_earlier_version_have_only_their_words() -> None:
-    assert left_out.in_words([{"id": "a", "why": "it is odd"}, {"id": "b", "why": "it is odd"}]) == "it is odd (2)"
+    assert left_out.in_words([{"id": "a", "why": "it is odd"}, {"id": "b", "why": "it is odd"}]) == "it is odd"
     many = [{"id": str(n), "why": f"reason {n}"} for n in range(30)]
     assert left_out.in_words(many).count("reason") == left_out.MOST_REASONS
     assert left_out.in_words(many).endswith("…")
@@ -81,4 +81,4 @@ def test_prompts_that_could_not_be_asked_are_listed_alike(project: Project, poli
     run = runs.create_run(project, "sample", {}, "samples", model=policy)
     run.result = {"samples": 2, "finished": 2, "skipped": [{"prompt": 7, "why": "too odd"}]}
     assert list(left_out.named(left_out.left_out_of(run, {}))) == [("7", "too odd")]
-    assert "1 prompt(s) could not be put to the model: too odd (1)." in results_of(run).notes
+    assert "1 prompt(s) could not be put to the model: too odd." in results_of(run).notes
