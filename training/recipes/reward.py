@@ -108,7 +108,7 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
             "label": gettext_noop("Margin for strength"),
             "help": gettext_noop(
                 "By how much the chosen response has to lead where the preference is as strong as can be; less where "
-                "it is weaker. 0 asks for no lead."
+                "it is weaker. 0 asks for no lead. Strength is how far the votes are from even: of one vote it is full."
             ),
             "min": 0.0,
             "max": 100.0,

@@ -31,7 +31,7 @@ METHODS = {
 # One line each: when to take it.
 WHEN = {
     "sft": gettext_noop("There are responses to imitate, and no comparisons yet."),
-    "reward": gettext_noop("A score for responses: to rank samples, and to reward PPO, RLOO and GRPO."),
+    "reward": gettext_noop("A score for responses: to judge any text by, and to reward PPO, RLOO and GRPO."),
     "dpo": gettext_noop("Learns from the pairs directly. Quick and steady: begin with this one."),
     "kto": gettext_noop("Every response counts by itself, wanted or unwanted: for pairs of which one is no use."),
     "orpo": gettext_noop("Imitates and compares in one run, without a reference: for a start that is not fine-tuned."),
