@@ -18,7 +18,7 @@ from training.ml.device import choose_device
 from training.ml.fallbacks import fallbacks
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_base, load_reward_model
-from training.ml.precision import for_training, in_four_bits, unquantised
+from training.ml.precision import for_frozen, for_training, in_four_bits
 from training.ml.scoring import rewards
 from training.recipes import load
 from training.recipes.adapters import METHODS, AdapterConfig
@@ -29,7 +29,7 @@ def test_only_what_learns_in_4_bits_is_loaded_so(fixture_model: Path, tmp_path: 
     plain = choose_device()
     quantised = for_training(plain, AdapterConfig(adapter="qlora"))
     assert quantised == in_four_bits(plain) and quantised.precision == "nf4, fp32"
-    assert unquantised(quantised) == plain and plain.precision == "fp32"
+    assert for_frozen(quantised) == plain and plain.precision == "fp32"
     judge = train_briefly("lora", "reward", fixture_model, tmp_path / "judge")
     model = load_reward_model(judge.spec, cache=fixture_model, device=quantised)
     with torch.no_grad():

@@ -33,6 +33,7 @@ from training.ml.rewarding import combined, load_rewarder
 from training.ml.rollout import Rollout, drawing_of, drawn_logps, logps_and_entropy, roll_out
 from training.ml.rollout_evaluation import evaluate_rollouts
 from training.ml.scoring import score
+from training.ml.turns import Turns
 from training.recipes.ppo import PPOConfig
 
 QUICK = {"rollouts": 8, "batch_size": 4, "gradient_accumulation": 1, "max_new_tokens": 8, "learning_rate": 0.003}
@@ -245,7 +246,7 @@ def test_every_step_tells_what_an_engineer_looks_for(
     curve = steps(job.directory)
     assert len(curve) == 6  # 12 prompts, 4 epochs, 8 responses a step
     names = "reward score kl kl_coefficient entropy clip_fraction value_clip_fraction explained_variance length "
-    names += "eos_rate ratio approx_kl policy_loss value_loss loss learning_rate grad_norm updates"
+    names += "eos_rate truncated ratio approx_kl policy_loss value_loss loss learning_rate grad_norm updates"
     for step in curve:
         assert set(step) == set(names.split())
     assert curve[0]["kl"] == pytest.approx(0, abs=1e-4)
@@ -267,12 +268,12 @@ def test_every_prompt_is_asked_once_an_epoch_and_a_repeated_one_counts_once(
     files = {"train": str(train), "test": str(test), "snapshot_hash": "x"}
     seen: list[str] = []
 
-    def watched(self: Any, turn: int, whole: Callable[..., AskedPrompt] = ppo.PPO.asked) -> AskedPrompt:
+    def watched(self: Turns, turn: int, whole: Callable[..., AskedPrompt] = Turns.__getitem__) -> AskedPrompt:
         prompt = whole(self, turn)
         seen.append(prompt.id)
         return prompt
 
-    monkeypatch.setattr(ppo.PPO, "asked", watched)
+    monkeypatch.setattr(Turns, "__getitem__", watched)
     job = job_of(tmp_path / "run", "ppo", fixture_model, files, reward_model=judge, **{**QUICK, "rollouts": 6})
     ppo.run(job)
     assert [sorted(seen[i : i + 6]) for i in range(0, 24, 6)] == [[f"p{i}" for i in range(6)]] * 4

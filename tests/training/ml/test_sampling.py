@@ -198,7 +198,7 @@ def test_a_prompt_that_does_not_fit_is_skipped_and_counted(fixture_model, tmp_pa
     sampling.run(make_job(tmp_path / "job", fixture_model, prompts=["Hi", "word " * 1200]))
     result = json.loads((tmp_path / "job" / "result.json").read_text())
     assert result["samples"] == 2
-    assert [entry["prompt"] for entry in result["skipped"]] == [101]
+    assert [entry["id"] for entry in result["skipped"]] == [101]
     assert "1024" in result["skipped"][0]["why"]
 
 

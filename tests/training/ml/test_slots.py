@@ -45,7 +45,9 @@ def test_greedy_decoding_is_that_of_generate(family: str) -> None:
 def test_a_draw_depends_neither_on_the_slots_nor_on_who_else_is_there(
     base: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = AutoModelForCausalLM.from_pretrained(request.getfixturevalue(base)).eval()
+    # In double precision: a product of other rows may differ in its last bit, and once in thousands of tokens that is
+    # on the other side of what was drawn.
+    model = AutoModelForCausalLM.from_pretrained(request.getfixturevalue(base)).double().eval()
     seeds = [[2 * n, 2 * n + 1] for n in range(len(PROMPTS))]
     # A tenth of the vocabulary ends a row, so that rows end, and others enter, all along.
     settings = {"stop": frozenset(range(0, 700, 10)), "pad_id": 0, "drawing": Drawing(1.0, 0.95, 30)}
