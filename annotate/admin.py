@@ -12,6 +12,7 @@ from annotate.models import IMPORTED, GuidelineVersion, Judgment, Membership, Pr
 
 # What a person may do in a project is their role there; groups would decide nothing.
 admin.site.unregister(Group)
+admin.site.site_header = admin.site.site_title = "Plumbline"
 
 
 class ReadOnly:
