@@ -13,6 +13,7 @@ import psutil
 import pytest
 from django.conf import settings
 from django.utils import timezone
+from kombu import Connection
 
 from annotate.models import Project, Snapshot
 from tests.training.database import environment
@@ -105,8 +106,13 @@ def test_after_kill_9_of_the_worker_the_run_goes_on_and_is_never_twice(
 
 
 def test_a_broker_that_is_away_delays_a_run_and_breaks_nothing(
-    project: Project, policy: Artifact, snapshot: Snapshot, caplog: pytest.LogCaptureFixture
+    project: Project,
+    policy: Artifact,
+    snapshot: Snapshot,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(tasks.current_app, "connection_for_write", lambda: Connection("redis://127.0.0.1:1/0"))
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
     workers.show()
     began = time.monotonic()
