@@ -24,10 +24,10 @@ def build_architecture(name: str, path: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = _models()[name](len(tokenizer), tokenizer.eos_token_id, tokenizer.pad_token_id)
-    # Biases begin at zero, where half of what could go wrong with them would not show.
-    for key, weight in model.named_parameters():
-        if key.endswith("bias"):
-            torch.nn.init.normal_(weight, std=0.02)
+        # Biases begin at zero, where half of what could go wrong with them would not show.
+        for key, weight in model.named_parameters():
+            if key.endswith("bias"):
+                torch.nn.init.normal_(weight, std=0.02)
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
     return path
