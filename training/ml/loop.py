@@ -106,12 +106,7 @@ def train(
         if asked:
             raise cancel.Cancelled
         if launched.is_first() and not is_sharded(model):
-            try:
-                look(number)
-            except cancel.Cancelled:
-                if launched.processes() == 1:  # of several, all stop together after the next step
-                    save_checkpoint(directory, model, optimizer, position)
-                    raise
+            _look(look, number, lambda position=position: save_checkpoint(directory, model, optimizer, position))
     model.eval()
     together.end()
     if not launched.is_first():
@@ -120,6 +115,17 @@ def train(
         raise launched.TrainedInParts
     forget_moments(optimizer)
     return position
+
+
+def _look(look: Callable[[int], None], number: int, save: Callable[[], None]) -> None:
+    """A look takes longer than a step: what was learned before it is not lost when the run is to stop meanwhile."""
+    try:
+        look(number)
+    except cancel.Cancelled:
+        if launched.processes() > 1:
+            return  # all stop together after the next step
+        save()
+        raise
 
 
 def forget_moments(optimizer: torch.optim.Optimizer) -> None:

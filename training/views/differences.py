@@ -10,6 +10,7 @@ from django.views.decorators.http import require_safe
 
 from annotate.access import require_role
 from annotate.models import Project, Role
+from annotate.views.asked_number import is_number
 from training.forms.recipe import choice_label
 from training.models import Run
 from training.recipes.titles import TITLES
@@ -47,10 +48,6 @@ def compare_runs(request: HttpRequest, project: Project) -> HttpResponse:
             "lines": [line_of(run) for run in chosen],
         }
     return render(request, "training/runs_compare.html", context)
-
-
-def is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) < 16
 
 
 def in_words(row: Row) -> Row:

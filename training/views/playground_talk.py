@@ -10,9 +10,9 @@ from django.views.decorators.http import require_POST
 
 from annotate.access import require_role
 from annotate.models import Project, Role
+from annotate.views.asked_number import is_number
 from training.forms import ScoreForm, TalkForm
 from training.models import Playground
-from training.views.differences import is_number
 from training.views.playground import session_in, session_page
 from training.workflow.exceptions import BadInput
 from training.workflow.playground_chat import EACH, ask, ask_again, score, score_answer, stop_answer

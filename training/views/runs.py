@@ -13,6 +13,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role
+from annotate.views.asked_number import is_number
 from annotate.workflow.exceptions import WorkflowError
 from training.forms.recipe import choice_label
 from training.models import Artifact, Priority, Run, Sample
@@ -20,7 +21,6 @@ from training.recipes import RECIPES
 from training.recipes.fields import counts
 from training.tasks import dispatch_queued
 from training.views.curves import columns_of, curves_of, line_of
-from training.views.differences import is_number
 from training.views.machine import machine_of
 from training.views.notices import notices_of
 from training.views.problems import tell

@@ -10,11 +10,11 @@ from django.views.decorators.http import require_http_methods
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role, User
+from annotate.views.asked_number import is_number
 from training.forms import RecipeForm, RunForm
 from training.models import Run
 from training.recipes.titles import WHEN
 from training.tasks import dispatch_queued
-from training.views.differences import is_number
 from training.views.estimates import estimate_context, is_asked
 from training.views.problems import unless_refused
 from training.workflow.cloning import forgotten_settings, inputs_of, known_settings

@@ -1,12 +1,11 @@
 """What a run has left out of its data and why: counted by reason, and every one listed."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from training.models import Run
 from training.workflow.folders import folder_of
-from training.workflow.storable import storable
+from training.workflow.tails import Tail
 from training.workflow.told import in_readers_language
 
 FILE = "left_out.jsonl"
@@ -20,11 +19,7 @@ def left_out_of(run: Run, manifest: Row) -> list[Row]:
     """As the process told before it began to train, so also of a run that failed; else as its result tells."""
     if skipped := run.result.get("skipped"):
         return list(skipped)
-    try:
-        lines = (folder_of(run) / FILE).read_text(encoding="utf-8").splitlines()
-        return [storable(json.loads(line)) for line in lines]
-    except (OSError, ValueError):
-        return list((manifest.get("data") or {}).get("dropped") or [])
+    return Tail(folder_of(run) / FILE).lines() or list((manifest.get("data") or {}).get("dropped") or [])
 
 
 def why(row: Row) -> str:

@@ -237,14 +237,12 @@ def note(run: Run, detail: Told, actor: User | None = None) -> None:
 
 
 def reconcile(now: datetime | None = None) -> list[Run]:
-    """Takes runs back from supervisors that are gone; returns the runs that changed. The database's clock decides, in
-    which hearts beat: those of the hosts may differ."""
-    silent = (now or Now()) - timedelta(seconds=settings.HEARTBEAT_TIMEOUT)
-    missed = (now or Now()) - MISSED_BEATS
-    lost = [(run, silent) for run in Run.objects.active().filter(heartbeat_at__lt=silent)]
-    gone = [
-        (run, missed) for run in Run.objects.active().filter(heartbeat_at__lt=missed) if workers.is_gone(run.worker)
-    ]
+    """Takes runs back from supervisors that are gone, by the database's clock; returns the runs that changed."""
+    now, active = now or Now(), Run.objects.active()
+    silent, missed = now - timedelta(seconds=settings.HEARTBEAT_TIMEOUT), now - MISSED_BEATS
+    lost = [(run, silent) for run in active.filter(heartbeat_at__lt=silent)]
+    quiet = active.filter(heartbeat_at__lt=missed)
+    gone = [(run, missed) for run in quiet if workers.is_gone(run.worker)]
     return [run for run, since in lost + gone if _take_back(run, since)]
 
 

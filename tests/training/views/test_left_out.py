@@ -71,10 +71,12 @@ def test_a_run_that_failed_lists_what_its_process_had_told(client: Client, proje
     runs.claim(run, "h:1", "h:1")
     runs.finish(run, RunState.FAILED, reason="It broke.")
     folder_of(run).mkdir(parents=True)
-    (folder_of(run) / left_out.FILE).write_text(json.dumps(EMPTY) + "\n")
+    odd = {"id": "o", "why": "two\u2028lines", "split": "train", "template": "", "values": {}}
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in (EMPTY, odd)]
+    (folder_of(run) / left_out.FILE).write_text("".join(lines), encoding="utf-8")
     client.force_login(project.memberships.get().user)
     page = client.get(reverse("run", args=[project.slug, run.pk])).content.decode()
-    assert "1 example left out" in page and "All as CSV" in page
+    assert "2 examples left out" in page and "two\u2028lines" in page and "All as CSV" in page
 
 
 def test_prompts_that_could_not_be_asked_are_listed_alike(project: Project, policy: Artifact) -> None:
