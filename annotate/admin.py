@@ -87,7 +87,7 @@ class MembershipAdmin(admin.ModelAdmin):
 class ProjectAdmin(ReadOnly, admin.ModelAdmin):
     """Read only: a new overlap has to reach the comparisons in the queue, which the project's own page sees to."""
 
-    list_display = ["slug", "name", "overlap", "lease_minutes", "created_at"]
+    list_display = ["slug", "name", "overlap", "lease_minutes", "degrees", "created_at"]
     search_fields = ["slug", "name"]
 
 
@@ -102,7 +102,9 @@ class GuidelineVersionAdmin(ReadOnly, admin.ModelAdmin):
 class JudgmentAdmin(ReadOnly, admin.ModelAdmin):
     """All revisions, what was taken back included."""
 
-    list_display = ["id", "comparison_id", "annotator", "revision", "choice", "is_current", "is_surplus", "created_at"]
+    list_display = [
+        "id", "comparison_id", "annotator", "revision", "choice", "degree", "is_current", "is_surplus", "created_at",
+    ]  # fmt: skip
     list_filter = ["is_current", "is_surplus", "comparison__project"]
     list_select_related = ["annotator"]
     search_fields = ["=comparison__id", "annotator__username"]

@@ -8,23 +8,30 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from annotate.models import Aggregation, BadReason, Project, Role, SkipReason, User
+from annotate.models import Aggregation, BadReason, Degree, Project, Role, SkipReason, User
 from annotate.workflow.demonstrations import LONGEST_NAME
 
 LARGEST_UPLOAD = 50 * 1024 * 1024
 LONGEST_NOTE = 5_000
 LARGEST_SEED = 2**32 - 1
 SIDES = [("left", _("Left is better")), ("tie", _("Tie")), ("right", _("Right is better"))]
+# A button has one value, so that it works without JavaScript: "left-3" is a side with its degree.
+GRADED = [(f"{side}-{degree}", degree.label) for side in ("left", "right") for degree in Degree]
 
 
 class JudgmentForm(forms.Form):
-    """What the judging page sends; `side` is in the screen's terms."""
+    """What the judging page sends; `side` is in the screen's terms, with its degree where the card asks for one."""
 
     assignment = forms.IntegerField(min_value=1)
-    side = forms.ChoiceField(choices=SIDES)
+    side = forms.ChoiceField(choices=[*SIDES, *GRADED])
     client_key = forms.UUIDField()
     note = forms.CharField(required=False, max_length=LONGEST_NOTE)
     seconds = forms.FloatField(required=False, min_value=0, max_value=7 * 24 * 3600)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        side, _dash, degree = cleaned.get("side", "").partition("-")
+        return {**cleaned, "side": side, "degree": int(degree) if degree else None}
 
 
 class SkipForm(forms.Form):
@@ -66,7 +73,7 @@ class ProjectForm(forms.ModelForm):
 
     class Meta:
         model = Project
-        fields = ["name", "slug", "description", "overlap"]
+        fields = ["name", "slug", "description", "overlap", "degrees"]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}
 
     def clean_slug(self) -> str:
@@ -76,7 +83,7 @@ class ProjectForm(forms.ModelForm):
 class ProjectSettingsForm(forms.ModelForm):
     class Meta:
         model = Project
-        fields = ["name", "description", "overlap", "lease_minutes"]
+        fields = ["name", "description", "overlap", "lease_minutes", "degrees"]
         widgets = {"description": forms.Textarea(attrs={"rows": 3})}
 
 

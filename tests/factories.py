@@ -36,13 +36,17 @@ def _comparison(batch: object, prompt: Prompt) -> Comparison:
     return made
 
 
-def judge(project: Project, annotator: User, choice: Choice | str) -> Judgment:
+def judge(project: Project, annotator: User, choice: Choice | str, degree: int | None = None) -> Judgment:
     """Take the next card and answer it."""
     mark_read(version=current_version(project), user=annotator)
     assignment = lease_next(project=project, annotator=annotator)
     assert assignment is not None, "nothing left to judge"
     return submit_judgment(
-        assignment_id=assignment.pk, annotator=annotator, choice=Choice(choice), client_key=uuid.uuid4()
+        assignment_id=assignment.pk,
+        annotator=annotator,
+        choice=Choice(choice),
+        degree=degree,
+        client_key=uuid.uuid4(),
     )
 
 

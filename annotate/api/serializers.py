@@ -9,6 +9,7 @@ from annotate.models import (
     Aggregation,
     Assignment,
     Comparison,
+    Degree,
     DemonstrationSet,
     GuidelineVersion,
     Judgment,
@@ -26,7 +27,7 @@ SIDES = ["left", "tie", "right"]
 class ProjectSerializer(serializers.ModelSerializer[Project]):
     class Meta:
         model = Project
-        fields = ["slug", "name", "description", "overlap", "lease_minutes", "created_at"]
+        fields = ["slug", "name", "description", "overlap", "lease_minutes", "degrees", "created_at"]
 
 
 class PromptSerializer(serializers.ModelSerializer[Prompt]):
@@ -42,16 +43,18 @@ class GuidelineVersionSerializer(serializers.ModelSerializer[GuidelineVersion]):
 
 
 class CardSerializer(serializers.ModelSerializer[Assignment]):
-    """An open card: blind, in the order drawn for this assignment."""
+    """An open card: blind, in the order drawn for this assignment. `degrees`: those that an answer naming a side
+    chooses from; with an empty list it has none."""
 
     prompt = serializers.JSONField(source="comparison.prompt.messages")
     left = serializers.SerializerMethodField()
     right = serializers.SerializerMethodField()
+    degrees = serializers.ListField(source="asked", child=serializers.IntegerField())
     guideline_version = serializers.IntegerField(source="guideline_version.number")
 
     class Meta:
         model = Assignment
-        fields = ["id", "prompt", "left", "right", "guideline_version", "expires_at"]
+        fields = ["id", "prompt", "left", "right", "degrees", "guideline_version", "expires_at"]
 
     def get_left(self, card: Assignment) -> str:
         return (card.comparison.response_b if card.flipped else card.comparison.response_a).text
@@ -64,6 +67,7 @@ class AnswerSerializer(Asked):
     """A judgment in the screen's terms."""
 
     side = serializers.ChoiceField(SIDES)
+    degree = serializers.ChoiceField(Degree.choices, default=None, allow_null=True)
     client_key = serializers.UUIDField(default=uuid.uuid4)
     note = serializers.CharField(default="", allow_blank=True, max_length=5000)
     seconds = serializers.FloatField(default=None, allow_null=True, min_value=0)
@@ -81,7 +85,7 @@ class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
     class Meta:
         model = Judgment
         fields = [
-            "id", "annotator", "choice", "flipped", "note", "seconds", "guideline_version",
+            "id", "annotator", "choice", "degree", "flipped", "note", "seconds", "guideline_version",
             "revision", "is_current", "is_surplus", "client_key", "created_at",
         ]  # fmt: skip
 
@@ -96,8 +100,8 @@ class OwnJudgmentSerializer(serializers.ModelSerializer[Judgment]):
     class Meta:
         model = Judgment
         fields = [
-            "id", "side", "note", "seconds", "guideline_version", "revision", "is_current", "is_surplus", "client_key",
-            "created_at",
+            "id", "side", "degree", "note", "seconds", "guideline_version", "revision", "is_current", "is_surplus",
+            "client_key", "created_at",
         ]  # fmt: skip
 
     def get_side(self, judgment: Judgment) -> str:

@@ -5,13 +5,14 @@ from annotate.models.agreement import AgreementSummary
 from annotate.models.comparison import Batch, Choice, Comparison, votes_column
 from annotate.models.demonstration import Demonstration, DemonstrationSet
 from annotate.models.guideline import GuidelineDraft, GuidelineReading, GuidelineVersion
-from annotate.models.judging import Assignment, AssignmentState, Judgment, SkipReason
-from annotate.models.project import Membership, Project, Role
+from annotate.models.judging import ASKED, Assignment, AssignmentState, Degree, Judgment, SkipReason
+from annotate.models.project import Degrees, Membership, Project, Role
 from annotate.models.prompt import Prompt, Response
 from annotate.models.snapshot import Aggregation, Snapshot, SnapshotItem, Split
 from annotate.models.user import IMPORTED, User, shown_name
 
 __all__ = [
+    "ASKED",
     "IMPORTED",
     "Adjudication",
     "Aggregation",
@@ -22,6 +23,8 @@ __all__ = [
     "Batch",
     "Choice",
     "Comparison",
+    "Degree",
+    "Degrees",
     "Demonstration",
     "DemonstrationSet",
     "GuidelineDraft",

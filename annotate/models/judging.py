@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from annotate.models.comparison import Choice, Comparison
 from annotate.models.guideline import GuidelineVersion
+from annotate.models.project import Degrees
 
 
 class AssignmentState(models.TextChoices):
@@ -28,6 +29,23 @@ class SkipReason(models.TextChoices):
     EXPERTISE = "expertise", _("I cannot judge this subject")
     UNSAFE = "unsafe", _("Offensive or unsafe")
     OTHER = "other", _("Another reason (say which in the note)")
+
+
+class Degree(models.IntegerChoices):
+    """How much better the chosen response is. One scale for all projects, so that degrees can be compared wherever they
+    were asked: two degrees are its ends. A tie is its zero, and has none."""
+
+    SLIGHTLY = 1, _("Slightly better")
+    BETTER = 2, _("Better")
+    MUCH = 3, _("Much better")
+
+
+ASKED: dict[int, list[Degree]] = {
+    Degrees.ONE: [],
+    Degrees.TWO: [Degree.SLIGHTLY, Degree.MUCH],
+    Degrees.THREE: list(Degree),
+}
+"""By the degrees of a project, those an answer chooses from."""
 
 
 class AssignmentQuerySet(models.QuerySet["Assignment"]):
@@ -48,6 +66,9 @@ class Assignment(models.Model):
     # Whether response B stands on the left (above, on a narrow screen): drawn per assignment and recorded with it.
     # Not known (null) of what was judged elsewhere and imported.
     flipped = models.BooleanField(null=True)
+    # How the card asks, as the project asked when it was first leased. It stays so, as the sides do: an answer to what
+    # was shown may wait in a browser while the project's setting changes, and has to be understood when it comes.
+    degrees = models.PositiveSmallIntegerField(choices=Degrees, default=Degrees.ONE)
     guideline_version = models.ForeignKey(GuidelineVersion, models.PROTECT, null=True, related_name="assignments")
     leased_at = models.DateTimeField()
     expires_at = models.DateTimeField()
@@ -68,6 +89,7 @@ class Assignment(models.Model):
                 | Q(state__in=["skipped", "expired", "surplus"], slot__isnull=True),
                 name="assignment_slot_only_while_held",
             ),
+            models.CheckConstraint(condition=Q(degrees__in=Degrees.values), name="assignment_known_degrees"),
         ]
         indexes = [
             models.Index(fields=["annotator", "state"], name="assignment_of_person"),
@@ -76,6 +98,11 @@ class Assignment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.comparison_id} → {self.annotator_id}"
+
+    @property
+    def asked(self) -> list[Degree]:
+        """The degrees to choose from, the lowest first; none where only the better response is asked for."""
+        return ASKED[self.degrees]
 
 
 class JudgmentQuerySet(models.QuerySet["Judgment"]):
@@ -101,6 +128,8 @@ class Judgment(models.Model):
     client_key = models.UUIDField(default=uuid.uuid4, unique=True)
     revision = models.PositiveIntegerField(default=1)
     choice = models.CharField(max_length=3, choices=Choice, null=True)
+    # Null where it was not asked.
+    degree = models.PositiveSmallIntegerField(choices=Degree, null=True)
     flipped = models.BooleanField(null=True)
     note = models.TextField(blank=True)
     seconds = models.FloatField(
@@ -121,6 +150,12 @@ class Judgment(models.Model):
             models.UniqueConstraint(fields=["assignment"], condition=Q(is_current=True), name="judgment_one_current"),
             models.CheckConstraint(
                 condition=Q(choice__isnull=True) | Q(choice__in=Choice.values), name="judgment_known_choice"
+            ),
+            # That there is a choice is said as well: the CHECK would pass where it is not known to be one of the two.
+            models.CheckConstraint(
+                condition=Q(degree__isnull=True)
+                | Q(degree__in=Degree.values, choice__isnull=False, choice__in=[Choice.A, Choice.B]),
+                name="judgment_degree_of_a_side",
             ),
         ]
         indexes = [

@@ -20,6 +20,14 @@ class Role(models.TextChoices):
         return ladder.index(self) >= ladder.index(needed)
 
 
+class Degrees(models.IntegerChoices):
+    """How finely a project asks by how much the chosen response is better: one of so many degrees."""
+
+    ONE = 1, _("Only which one is better")
+    TWO = 2, _("Two degrees: slightly better, much better")
+    THREE = 3, _("Three degrees: slightly better, better, much better")
+
+
 class ProjectQuerySet(models.QuerySet["Project"]):
     def of_member(self, user: "settings.AUTH_USER_MODEL") -> Self:  # type: ignore[name-defined]
         return self if user.is_superuser else self.filter(memberships__user=user)
@@ -43,13 +51,22 @@ class Project(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(24 * 60)],
         help_text=_("How long a comparison is kept for the person who has it open."),
     )
+    degrees = models.PositiveSmallIntegerField(
+        _("degrees of preference"),
+        choices=Degrees,
+        default=Degrees.ONE,
+        help_text=_("How much better the chosen response is: still one key a comparison. Holds from the next card on."),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
 
     class Meta:
         ordering = ["name"]
-        constraints = [models.CheckConstraint(condition=models.Q(overlap__gte=1), name="project_overlap_at_least_one")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(overlap__gte=1), name="project_overlap_at_least_one"),
+            models.CheckConstraint(condition=models.Q(degrees__in=Degrees.values), name="project_known_degrees"),
+        ]
 
     def __str__(self) -> str:
         return self.name

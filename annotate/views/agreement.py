@@ -101,9 +101,14 @@ def _raw_words() -> dict[str, tuple[str, str]]:
 def _corrected(overall: dict[str, Any]) -> list[tuple[str, str, Outcome]]:
     beyond = _("Beyond chance: 1 is perfect, 0 is chance.")
     alpha = overall["krippendorff_alpha"]
+    degrees = _("Ordinal too, from A much better over a tie to B much better; without votes that say no degree.")
+    graded = (
+        [(_("Alpha of the degrees"), degrees, overall["alpha_of_degrees"])] if "alpha_of_degrees" in overall else []
+    )
     return [
         (_("Krippendorff’s alpha"), beyond, alpha["nominal"]),
         (_("Alpha, ordinal"), _("A against B is a larger disagreement than either against a tie."), alpha["ordinal"]),
         (_("Fleiss’ kappa"), _("As alpha, each comparison weighing the same."), overall["fleiss_kappa"]),
         (_("Gwet’s AC1"), _("Holds where one answer is much more frequent than the others."), overall["gwet_ac1"]),
+        *graded,
     ]

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from annotate.forms import SkipForm
-from annotate.models import Assignment, GuidelineVersion
+from annotate.models import Assignment, Degree, GuidelineVersion
 from annotate.views.difference import passages
 from annotate.workflow.progress import Progress
 
@@ -24,9 +24,23 @@ def card_of(lease: Assignment, progress: Progress) -> dict[str, Any]:
         "language": comparison.prompt.language,
         "left": left,
         "right": right,
+        "graded": _graded(lease.asked),
         "client_key": uuid.uuid4(),
         "progress": progress,
         "skip_form": SkipForm(initial={"assignment": lease.pk}),
+    }
+
+
+def _graded(asked: list[Degree]) -> dict[str, Any]:
+    """The answers of a card that asks for degrees, each with its digit: keys and buttons both run from the left
+    response much better, over the tie in the middle, to the right one much better. Nothing where no degree is asked."""
+    if not asked:
+        return {}
+    n = len(asked)
+    return {
+        "left": [(f"left-{degree}", degree.label, key) for key, degree in enumerate(reversed(asked), start=1)],
+        "tie": n + 1,
+        "right": [(f"right-{degree}", degree.label, key) for key, degree in enumerate(asked, start=n + 2)],
     }
 
 

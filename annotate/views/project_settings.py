@@ -1,4 +1,4 @@
-"""Name, overlap and lease of a project."""
+"""Name, overlap, lease and degrees of preference of a project."""
 
 from django.contrib import messages
 from django.db import transaction

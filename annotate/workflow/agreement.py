@@ -6,11 +6,13 @@ from typing import Any
 
 from annotate.models import Project, User, shown_name
 from annotate.statistics.against_reference import AgainstReference
+from annotate.statistics.estimate import Outcome
 from annotate.statistics.judgments import Judgments
 from annotate.statistics.kappa_of_pairs import LEAST_COMMON, PairKappa
 from annotate.statistics.leave_one_out import leave_one_out
 from annotate.statistics.suite import AgreementSuite, agreement_suite
 from annotate.workflow.agreement_adjudicated import AgainstFinalWords, against_final_words
+from annotate.workflow.agreement_degrees import alpha_of_degrees
 from annotate.workflow.agreement_groups import groups_of
 from annotate.workflow.judgment_columns import JudgmentColumns, read_columns
 
@@ -25,18 +27,21 @@ MOST_PAIRS = 2000
 class AgreementReport:
     """The whole project, and its groups if a breakdown was asked for: suites, or by annotator each against the others.
 
-    Every coefficient is an `Estimate` with interval and n (items), or `Undefined` with its reason.
+    Every coefficient is an `Estimate` with interval and n (items), or `Undefined` with its reason; `degrees` is None
+    where nobody said by how much a response is better.
     """
 
     suite: AgreementSuite
     names: dict[int, str]
     adjudicated: AgainstFinalWords
+    degrees: Outcome | None = None
     by: str = ""
     groups: list[tuple[str | None, AgreementSuite]] = field(default_factory=list)
     annotators: list[AgainstReference] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
-        whole = {**self._suite_json(self.suite), **self.adjudicated.as_json(self.names)}
+        degrees = {"alpha_of_degrees": self.degrees.as_json()} if self.degrees else {}
+        whole = {**self._suite_json(self.suite), **degrees, **self.adjudicated.as_json(self.names)}
         if not self.by:
             return whole
         groups = [{"group": name, **self._suite_json(suite)} for name, suite in self.groups]
@@ -66,11 +71,12 @@ def agreement_of(*, project: Project, by: str = "", bootstrap: int = BOOTSTRAP) 
     judgments = columns.judgments()
     suite, names = suite_of(judgments, bootstrap), names_of(judgments)
     adjudicated = against_final_words(project, columns, replicates=bootstrap)
+    degrees = alpha_of_degrees(columns, replicates=bootstrap)
     if by == "annotator":
         people = leave_one_out(judgments, replicates=bootstrap).annotators
-        return AgreementReport(suite, names, adjudicated, by, annotators=people)
+        return AgreementReport(suite, names, adjudicated, degrees, by, annotators=people)
     groups = breakdown(project, columns, by, bootstrap) if by else []
-    return AgreementReport(suite, names, adjudicated, by, groups)
+    return AgreementReport(suite, names, adjudicated, degrees, by, groups)
 
 
 def breakdown(

@@ -23,6 +23,7 @@ from annotate.statistics.raw_agreement import raw_agreement
 from annotate.statistics.suite import agreement_suite
 from annotate.workflow.agreement import FEW_ANNOTATORS, names_of
 from annotate.workflow.agreement_adjudicated import AgainstFinalWords, against_final_words
+from annotate.workflow.agreement_degrees import alpha_of_degrees
 from annotate.workflow.agreement_groups import groups_of
 from annotate.workflow.judgment_columns import NO_VERSION, JudgmentColumns
 
@@ -42,7 +43,7 @@ def parts_of(project: Project, columns: JudgmentColumns, breakdowns: Iterable[st
     people = leave_one_out(judgments).annotators
     adjudicated = against_final_words(project, columns, replicates=REPLICATES)
     return {
-        "overall": agreement_suite(judgments, most_pairs=0).as_json(),
+        "overall": _overall(columns, judgments),
         "filtered": _filtered(columns, people),
         "breakdowns": {by: _breakdown(project, columns, by, people, names, adjudicated) for by in breakdowns},
         "differences": _differences(columns),
@@ -51,6 +52,12 @@ def parts_of(project: Project, columns: JudgmentColumns, breakdowns: Iterable[st
         "confusion": _confusion(judgments),
         "split": _split(judgments),
     }
+
+
+def _overall(columns: JudgmentColumns, judgments: Judgments) -> dict[str, Any]:
+    degrees = alpha_of_degrees(columns)
+    graded = {"alpha_of_degrees": degrees.as_json()} if degrees else {}
+    return {**agreement_suite(judgments, most_pairs=0).as_json(), **graded}
 
 
 def _headline(judgments: Judgments) -> dict[str, Any]:

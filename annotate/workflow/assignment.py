@@ -155,12 +155,12 @@ def _lease(comparison: Comparison, annotator: User, project: Project, version: G
     }
     if comparison.earlier:
         return _lease_again(comparison, held)
-    drawn = bool(secrets.randbits(1))
-    return Assignment.objects.create(comparison=comparison, annotator=annotator, flipped=drawn, **held)
+    shown = {"flipped": bool(secrets.randbits(1)), "degrees": project.degrees}
+    return Assignment.objects.create(comparison=comparison, annotator=annotator, **shown, **held)
 
 
 def _lease_again(comparison: Comparison, held: dict[str, Any]) -> Assignment:
-    """The sides stay as they were drawn: an answer in the screen's terms may still come for what was shown before.
+    """Sides and degrees stay as they were: an answer in the screen's terms may still come for what was shown before.
 
     So do the revisions, which an answer that was taken back has left.
     """

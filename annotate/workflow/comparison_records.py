@@ -10,7 +10,7 @@ from typing import Any
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 
-from annotate.models import Choice
+from annotate.models import Choice, Degree
 from annotate.workflow.faults import Faults
 from annotate.workflow.intake import content_hash
 from annotate.workflow.record_limits import LONGEST_RECORD
@@ -20,7 +20,7 @@ from annotate.workflow.uploaded_lines import Problem, Record, key_of, messages_o
 MOST_JUDGMENTS = 1000
 LONGEST_NAME = 150
 OF_COMPARISON = {"id", "prompt", "messages", "response_a", "response_b", "tags", "language", "annotations"}
-OF_ANNOTATION = {"annotator", "choice", "note", "seconds", "submitted_at"}
+OF_ANNOTATION = {"annotator", "choice", "degree", "note", "seconds", "submitted_at"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Annotation:
     line: int
     annotator: str
     choice: Choice
+    degree: Degree | None
     note: str
     seconds: float | None
     submitted_at: datetime | None
@@ -183,11 +184,27 @@ def _annotation(line: int, given: Any) -> Annotation:
         line=line,
         annotator=str(name).strip(),
         choice=Choice(choice),
+        degree=_degree(given.get("degree"), choice),
         note=note,
         seconds=_seconds(given.get("seconds")),
         submitted_at=_time(given.get("submitted_at")),
         metadata={name: value for name, value in given.items() if name not in OF_ANNOTATION and value is not None},
     )
+
+
+def _degree(given: Any, choice: str) -> Degree | None:
+    """Also as a text, which a cell of a CSV file is, and as 2.0, which a column with empty cells makes of it."""
+    if given is None:
+        return None
+    try:
+        degree = math.nan if isinstance(given, bool) else float(given)
+    except (TypeError, ValueError):
+        degree = math.nan
+    if degree not in Degree.values:
+        raise Problem("degree", _("must be 1 (slightly better), 2 (better) or 3 (much better)"))
+    if choice == Choice.TIE:
+        raise Problem("degree", _("must be left out: a tie has none"))
+    return Degree(int(degree))
 
 
 def _seconds(given: Any) -> float | None:

@@ -70,6 +70,12 @@ class AlreadyAnswered(WorkflowError):
     """The assignment has been judged or skipped already, under another client key."""
 
 
+class WrongDegree(WorkflowError):
+    """A degree of preference where none is asked, another than is asked, or none where one is."""
+
+    status = 400
+
+
 class NothingToUndo(WorkflowError):
     """There is no answer that could be taken back."""
 

@@ -49,9 +49,9 @@ class ImportTarget:
 
 @dataclass
 class _Held:
-    """What a comparison that was there already holds: choice and id of the judgment by annotator, and slots."""
+    """What a comparison that was there already holds: choice, degree and id of the judgment by annotator, and slots."""
 
-    said: dict[int, tuple[str, int]] = field(default_factory=dict)
+    said: dict[int, tuple[str, int | None, int]] = field(default_factory=dict)
     slots: set[int] = field(default_factory=set)
 
 
@@ -104,12 +104,16 @@ def _additions(
         return []
     found = []
     for annotation in record.annotations:
-        choice, judgment = held.said.get(annotators[annotation.annotator], ("", 0))
+        choice, degree, judgment = held.said.get(annotators[annotation.annotator], ("", None, 0))
         if judgment > target.last_judgment:
             faults.add(annotation.line, twice(annotation.annotator, record.key))
         elif judgment and choice != annotation.choice:
             said = _("“%(name)s” answered “%(before)s” in an earlier import; judgments are never changed")
             faults.add(annotation.line, Problem("annotations", said % {"name": annotation.annotator, "before": choice}))
+        elif judgment and degree != annotation.degree:
+            said = _("“%(name)s” said the degree “%(before)s” in an earlier import; judgments are never changed")
+            before = _("none") if degree is None else degree
+            faults.add(annotation.line, Problem("degree", said % {"name": annotation.annotator, "before": before}))
         elif not judgment:
             found.append(annotation)
     if row.taken + len(found) > MOST_JUDGMENTS:
@@ -124,8 +128,9 @@ def _held(comparisons: list[int]) -> dict[int, _Held]:
     for comparison, slot in slots.values_list("comparison_id", "slot"):
         held[comparison].slots.add(slot)
     judgments = Judgment.objects.current().filter(comparison__in=comparisons).order_by()
-    for comparison, annotator, choice, pk in judgments.values_list("comparison_id", "annotator_id", "choice", "pk"):
-        held[comparison].said[annotator] = (choice, pk)
+    names = ("comparison_id", "annotator_id", "choice", "degree", "pk")
+    for comparison, annotator, choice, degree, pk in judgments.values_list(*names):
+        held[comparison].said[annotator] = (choice, degree, pk)
     return held
 
 
@@ -230,8 +235,8 @@ def _create_judgments(assignments: list[tuple[Assignment, Annotation]]) -> None:
         [
             Judgment(
                 assignment=assignment, comparison_id=assignment.comparison_id, annotator_id=assignment.annotator_id,
-                choice=annotation.choice, flipped=None, note=annotation.note, seconds=annotation.seconds,
-                metadata=annotation.metadata, created_at=annotation.submitted_at or now,
+                choice=annotation.choice, degree=annotation.degree, flipped=None, note=annotation.note,
+                seconds=annotation.seconds, metadata=annotation.metadata, created_at=annotation.submitted_at or now,
             )
             for assignment, annotation in assignments
         ]

@@ -19,7 +19,7 @@ from annotate.models import (
     votes_column,
 )
 from annotate.workflow.assignment import free_slot, lease_until, take_slot
-from annotate.workflow.exceptions import AlreadyAnswered, NothingToUndo, NotYourAssignment
+from annotate.workflow.exceptions import AlreadyAnswered, NothingToUndo, NotYourAssignment, WrongDegree
 
 ANSWERED = (AssignmentState.JUDGED, AssignmentState.SURPLUS, AssignmentState.SKIPPED)
 
@@ -45,11 +45,13 @@ def submit_judgment(
     client_key: UUID,
     choice: Choice | None = None,
     side: str = "",
+    degree: int | None = None,
     note: str = "",
     seconds: float | None = None,
     project: Project | None = None,
 ) -> Judgment:
-    """Store what the annotator said, as `choice` or in the screen's terms as `side`.
+    """Store what the annotator said, as `choice` or in the screen's terms as `side`; a side with one of the degrees
+    that the card asks for, if it asks for any.
 
     The same client key again returns the judgment stored before. A judgment whose lease ran out is counted while its
     slot is still free, otherwise kept as surplus.
@@ -57,9 +59,10 @@ def submit_judgment(
     Raises:
         NotYourAssignment: unknown, another person's, or not of `project`.
         AlreadyAnswered: judged or skipped before, under another client key.
+        WrongDegree: not what the card asks for.
     """
     try:
-        return _submit(assignment_id, annotator, client_key, choice, side, note, seconds, project)
+        return _submit(assignment_id, annotator, client_key, choice, side, degree, note, seconds, project)
     except IntegrityError:
         # The client key is UNIQUE: it has been stored with another card. Anything else is no answer to the browser.
         if not Judgment.objects.filter(client_key=client_key).exists():
@@ -74,6 +77,7 @@ def _submit(
     client_key: UUID,
     choice: Choice | None,
     side: str,
+    degree: int | None,
     note: str,
     seconds: float | None,
     project: Project | None,
@@ -82,16 +86,42 @@ def _submit(
     # The second of two identical requests has waited for the lock and finds the first one's answer.
     if assignment.state in ANSWERED:
         return _stored(client_key, annotator)
+    choice = choice or choice_of_side(side, flipped=assignment.flipped)
+    _check_degree(assignment, choice, degree)
     counted = assignment.state == AssignmentState.LEASED or _regain_slot(assignment)
     assignment.state = AssignmentState.JUDGED if counted else AssignmentState.SURPLUS
-    choice = choice or choice_of_side(side, flipped=assignment.flipped)
     if counted:
         _count_vote(assignment, choice, 1)
     judgment = _append(
-        assignment, choice=choice, client_key=client_key, note=note, seconds=seconds, is_surplus=not counted
+        assignment,
+        choice=choice,
+        degree=degree,
+        client_key=client_key,
+        note=note,
+        seconds=seconds,
+        is_surplus=not counted,
     )
     assignment.save(update_fields=["state", "slot", "revisions", "updated_at"])
     return judgment
+
+
+def _check_degree(assignment: Assignment, choice: Choice, degree: int | None) -> None:
+    """By what the card asked, not by the project's setting of now. An answer that waited in a browser's outbox while
+    the setting changed was given to the card as it was: it keeps the degree it has, or has none, and is not lost. And a
+    client that forgets the degree is told so, instead of leaving holes in the data that nobody notices."""
+    asked = [] if choice == Choice.TIE else assignment.asked
+    if degree in (asked or [None]):
+        return
+    if asked:
+        named = ", ".join(f"{each.value} ({each.label})" for each in asked)
+        raise WrongDegree(
+            _("This comparison asks by how much the response is better."),
+            _("Send as “degree” one of: %(degrees)s.") % {"degrees": named},
+            where="degree",
+        )
+    is_tie = choice == Choice.TIE
+    said = _("A tie has no degree.") if is_tie else _("This comparison asks only which response is better.")
+    raise WrongDegree(said, _("Leave “degree” out."), where="degree")
 
 
 def _stored(client_key: UUID, annotator: User) -> Judgment:
@@ -121,7 +151,8 @@ def skip(*, assignment_id: int, annotator: User, reason: SkipReason, note: str =
 
 @transaction.atomic
 def undo_last(*, project: Project, annotator: User) -> Assignment:
-    """Take back the last answer: the judgment is retracted by a new revision and the card comes back.
+    """Take back the last answer: the judgment is retracted by a new revision and the card comes back, asked as the
+    project asks now (its answer has come, so that none can wait for it).
 
     Raises:
         NothingToUndo: no answer yet, or the slot has gone to somebody else.
@@ -138,6 +169,7 @@ def undo_last(*, project: Project, annotator: User) -> Assignment:
         _append(assignment, choice=None, is_surplus=assignment.state == AssignmentState.SURPLUS)
     assignment.state, assignment.skip_reason, assignment.note = AssignmentState.LEASED, "", ""
     assignment.leased_at, assignment.expires_at = timezone.now(), lease_until(project)
+    assignment.degrees = project.degrees
     assignment.save()
     return assignment
 
@@ -173,6 +205,7 @@ def _append(
     assignment: Assignment,
     *,
     choice: Choice | None,
+    degree: int | None = None,
     client_key: UUID | None = None,
     note: str = "",
     seconds: float | None = None,
@@ -190,6 +223,7 @@ def _append(
         guideline_version_id=assignment.guideline_version_id,
         revision=assignment.revisions,
         choice=choice,
+        degree=degree,
         flipped=assignment.flipped,
         note=note,
         seconds=seconds,

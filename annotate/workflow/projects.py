@@ -2,7 +2,7 @@
 
 from django.db import transaction
 
-from annotate.models import Membership, Project, Role, User
+from annotate.models import Degrees, Membership, Project, Role, User
 from annotate.workflow.guidelines import publish, save_draft
 
 
@@ -14,11 +14,12 @@ def create_project(
     manager: User,
     description: str = "",
     overlap: int = 2,
+    degrees: int = Degrees.ONE,
     guideline: str = "",
     summary: str = "",
 ) -> Project:
     """A project with its manager and, when a guideline is given, its first published version."""
-    project = Project.objects.create(slug=slug, name=name, description=description, overlap=overlap)
+    project = Project.objects.create(slug=slug, name=name, description=description, overlap=overlap, degrees=degrees)
     set_member(project=project, user=manager, role=Role.MANAGER)
     if guideline:
         save_draft(project=project, body=guideline, actor=manager)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from annotate.models import Choice, Comparison, Response, Split
+from annotate.models import Choice, Comparison, Degree, Response, Split
 from annotate.workflow.parquet_folder import MESSAGE
 
 PSEUDONYM = 16
@@ -32,10 +32,14 @@ SCHEMA = pa.schema(
 )
 # Of snapshots with adjudications only: without them the same state keeps the hash it had before there were any.
 ADJUDICATED = pa.field("adjudicated", pa.bool_())
+# Of snapshots with a vote that says how much better it finds a response, for the same reason.
+DEGREES = pa.field("degrees", pa.list_(pa.int64()))
+MOST = max(Degree).value
 
 
-def schema_of(*, adjudicated_first: bool) -> pa.Schema:
-    return SCHEMA.append(ADJUDICATED) if adjudicated_first else SCHEMA
+def schema_of(*, adjudicated_first: bool, with_degrees: bool = False) -> pa.Schema:
+    marked = SCHEMA.append(ADJUDICATED) if adjudicated_first else SCHEMA
+    return marked.append(DEGREES) if with_degrees else marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,7 @@ class Vote:
     judgment: int
     choice: str
     annotator: str
+    degree: int | None = None
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,35 @@ class Row:
         pair = (self.comparison.response_a, self.comparison.response_b)
         return pair if self.a_wins else pair[::-1]
 
-    def canonical(self, *, adjudicated_first: bool = False) -> dict[str, Any]:
+    @property
+    def sides(self) -> tuple[Choice, Choice]:
+        """Chosen, rejected."""
+        return (Choice.A, Choice.B) if self.a_wins else (Choice.B, Choice.A)
+
+    @property
+    def degrees(self) -> list[int]:
+        """Of the votes that have one, below 0 for the rejected response. Sorted: who gave which is not told."""
+        return sorted(self._toward_chosen(vote) for vote in self.votes if vote.degree)
+
+    @property
+    def strength(self) -> float:
+        """How much better the chosen response is, 0 to 1: the mean of the votes' degrees toward it as a share of the
+        highest, a tie 0, not below 0. A vote without a degree counts in full, as all do where none has one: then it is
+        |2p - 1| of the soft label p, and so it is of a final word, and of a tie (0)."""
+        even = abs(2 * self.soft_label - 1)
+        if not even or self.adjudication is not None or not self.degrees:
+            return even
+        return max(0.0, sum(map(self._toward_chosen, self.votes)) / (MOST * len(self.votes)))
+
+    def _toward_chosen(self, vote: Vote) -> int:
+        degree = vote.degree or MOST
+        return {self.sides[0]: degree, Choice.TIE: 0, self.sides[1]: -degree}[Choice(vote.choice)]
+
+    def canonical(self, *, adjudicated_first: bool = False, with_degrees: bool = False) -> dict[str, Any]:
         """What is hashed and written. Annotators are sorted: who gave which vote is not told."""
         marked = {ADJUDICATED.name: self.adjudication is not None} if adjudicated_first else {}
+        graded = {DEGREES.name: self.degrees} if with_degrees else {}
         chosen, rejected = self.responses
-        sides = (Choice.A, Choice.B) if self.a_wins else (Choice.B, Choice.A)
         choices = [vote.choice for vote in self.votes]
         prompt = self.comparison.prompt
         return {
@@ -81,14 +110,15 @@ class Row:
             "weight": 1.0,
             "soft_label": self.soft_label,
             "n_votes": len(choices),
-            "votes_chosen": choices.count(sides[0]),
+            "votes_chosen": choices.count(self.sides[0]),
             "votes_tie": choices.count(Choice.TIE),
-            "votes_rejected": choices.count(sides[1]),
+            "votes_rejected": choices.count(self.sides[1]),
             "annotators": sorted(vote.annotator for vote in self.votes),
             "tags": prompt.tags,
             "language": prompt.language,
-            "strength": abs(2 * self.soft_label - 1),
+            "strength": self.strength,
             **marked,
+            **graded,
         }
 
 

@@ -35,6 +35,12 @@ class Selection:
     guideline_versions: list[int]
     adjudicated_first: bool = False
 
+    @property
+    def columns(self) -> dict[str, bool]:
+        """Which columns there are beside those that are always there."""
+        graded = any(vote.degree for row in (*self.rows, *self.ties) for vote in row.votes)
+        return {"adjudicated_first": self.adjudicated_first, "with_degrees": graded}
+
 
 def select(
     *,
@@ -177,13 +183,13 @@ def _row(
 def _votes(project: Project) -> dict[int, list[Vote]]:
     """By comparison, everything that counts, in the order of the judgments."""
     rows = Judgment.objects.counted().filter(comparison__project=project)
-    columns = rows.values_list("comparison_id", "id", "choice", "annotator__username")
+    columns = rows.values_list("comparison_id", "id", "choice", "degree", "annotator__username")
     votes: dict[int, list[Vote]] = defaultdict(list)
     known: dict[str, str] = {}
-    for comparison, judgment, choice, username in columns.iterator(chunk_size=5000):
+    for comparison, judgment, choice, degree, username in columns.iterator(chunk_size=5000):
         if username not in known:
             known[username] = pseudonym(project.slug, username)
-        votes[comparison].append(Vote(judgment, choice, known[username]))
+        votes[comparison].append(Vote(judgment, choice, known[username], degree))
     return votes
 
 
@@ -197,9 +203,10 @@ def _content_hash(selection: Selection, query: dict[str, Any]) -> str:
     digest = hashlib.sha256()
     head = {"format": FORMAT, "query": query, "guideline_versions": selection.guideline_versions}
     digest.update(json.dumps(head, sort_keys=True).encode())
+    columns = selection.columns
     for name, rows in _files(selection).items():
         for row in rows:
-            line = {"file": name, **row.canonical(adjudicated_first=selection.adjudicated_first)}
+            line = {"file": name, **row.canonical(**columns)}
             digest.update(b"\n" + json.dumps(line, sort_keys=True, ensure_ascii=False).encode())
     return digest.hexdigest()
 
@@ -213,9 +220,9 @@ def _files(selection: Selection) -> dict[str, list[Row]]:
 
 def _write_files(folder: Path, selection: Selection) -> Path:
     """A snapshot's folder is whole or not there."""
-    first = selection.adjudicated_first
-    files = {name: [row.canonical(adjudicated_first=first) for row in rows] for name, rows in _files(selection).items()}
-    return write_folder(folder, files, schema_of(adjudicated_first=first))
+    columns = selection.columns
+    files = {name: [row.canonical(**columns) for row in rows] for name, rows in _files(selection).items()}
+    return write_folder(folder, files, schema_of(**columns))
 
 
 def _store(

@@ -51,7 +51,8 @@
     if (!fields || card().getAttribute("aria-busy") === "true" || performance.now() - clock.shown < SETTLE) return;
     const data = new FormData(fields);
     lock(true);
-    card().querySelector(`.response[data-side="${side}"]`)?.classList.add("chosen");
+    // A side may come with its degree: "left-3".
+    card().querySelector(`.response[data-side="${side.split("-")[0]}"]`)?.classList.add("chosen");
     await outbox.put({
       url: fields.getAttribute("action"), side, seconds: seconds(),
       assignment: data.get("assignment"), client_key: data.get("client_key"), note: data.get("note") || "",
@@ -124,6 +125,25 @@
   // ↓ scrolls a page that is longer than the window: a tie by accident would be worse than a key less.
   const fits = () => document.documentElement.scrollHeight <= window.innerHeight + 2;
 
+  // Where the card asks for degrees, every answer has a digit of its own, in the order of the row.
+  const graded = () => [...(form()?.querySelectorAll("[data-answer]") || [])];
+
+  // An arrow names a side and no degree, so it answers nothing there: it walks along the row, from the tie in the middle.
+  function walk(row, step) {
+    const from = row.includes(document.activeElement) ? row.indexOf(document.activeElement) : (row.length - 1) / 2;
+    row[Math.min(Math.max(from + step, 0), row.length - 1)].focus();
+  }
+
+  function answerGraded(key) {
+    const row = graded();
+    const button = row.find((each) => each.dataset.answer === key);
+    if (button) answer(button.value);
+    else if (row.length && key === "ArrowLeft") walk(row, -1);
+    else if (row.length && key === "ArrowRight") walk(row, 1);
+    else return false;
+    return true;
+  }
+
   const keys = {
     1: () => answer("left"), ArrowLeft: () => answer("left"),
     2: () => answer("right"), ArrowRight: () => answer("right"),
@@ -144,6 +164,7 @@
     if (isOpen && !(key === "g" && isOpen.id === "guideline")) return;
     // A code block or a table that scrolls sideways keeps its arrows while it has the focus.
     if (key.startsWith("Arrow") && event.target.closest(".prompt, pre, details.menu")) return;
+    if (answerGraded(key)) return event.preventDefault();
     const action = keys[key];
     if (action && action() !== false) event.preventDefault();
   });

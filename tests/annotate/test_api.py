@@ -41,7 +41,8 @@ def test_an_annotator_sees_no_results(project: Project, ann: User, address: str)
 def test_a_card_is_blind_and_in_the_drawn_order(project: Project, ann: User) -> None:
     make_comparisons(project, 1)
     card = _client(ann).post(BASE + "next/").json()
-    assert set(card) == {"id", "prompt", "left", "right", "guideline_version", "expires_at"}
+    assert set(card) == {"id", "prompt", "left", "right", "degrees", "guideline_version", "expires_at"}
+    assert card["degrees"] == []
     assignment = ann.assignments.get()
     shown = [assignment.comparison.response_a.text, assignment.comparison.response_b.text]
     assert [card["left"], card["right"]] == (shown[::-1] if assignment.flipped else shown)
@@ -59,6 +60,34 @@ def test_an_answer_is_stored_in_the_comparisons_terms_and_once(project: Project,
     winner = judgment.comparison.response_a if judgment.choice == "a" else judgment.comparison.response_b
     assert winner.text == card["left"]
     assert client.post(BASE + "next/").status_code == 204
+
+
+def test_a_card_says_which_degrees_to_choose_from_and_an_answer_brings_one(project: Project, ann: User, lead: User):
+    project.degrees = 2
+    project.save()
+    make_comparisons(project, 1)
+    client = _client(ann)
+    card = client.post(BASE + "next/").json()
+    assert (client.get(BASE).json()["degrees"], card["degrees"]) == (2, [1, 3])
+    address = f"{BASE}cards/{card['id']}/judgment/"
+    for wrong in ({"side": "left"}, {"side": "left", "degree": 2}, {"side": "tie", "degree": 1}):
+        refused = client.post(address, wrong, format="json")
+        assert (refused.status_code, refused.json()["field"]) == (400, "degree")
+        assert "degree" in refused.json()["hint"]
+    assert client.post(address, {"side": "left", "degree": 4}, format="json").status_code == 400
+    answered = client.post(address, {"side": "left", "degree": 3}, format="json")
+    assert (answered.status_code, answered.json()["side"], answered.json()["degree"]) == (201, "left", 3)
+    [row] = _client(lead).get(BASE + "comparisons/").json()["results"]
+    assert [judgment["degree"] for judgment in row["judgments"]] == [3]
+    assert _client(ann).post(BASE + "undo/").json()["degrees"] == [1, 3]
+
+
+def test_a_degree_is_refused_where_none_is_asked(project: Project, ann: User) -> None:
+    make_comparisons(project, 1)
+    card = _client(ann).post(BASE + "next/").json()
+    refused = _client(ann).post(f"{BASE}cards/{card['id']}/judgment/", {"side": "left", "degree": 3}, format="json")
+    assert refused.status_code == 400 and "only which response is better" in refused.json()["detail"]
+    assert not Judgment.objects.exists()
 
 
 def test_somebody_elses_card_is_404(project: Project, ann: User, ben: User, comparisons: list) -> None:

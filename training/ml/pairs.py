@@ -53,7 +53,7 @@ class Pair:
     annotators: tuple[str, ...] = ()  # pseudonyms
     tags: tuple[str, ...] = ()
     language: str = ""
-    strength: float | None = None  # how much better the chosen response is, 0 to 1; None: as the votes say
+    strength: float | None = None  # how much better the chosen response is, 0 to 1; None: as far as the votes lean
     tie: bool = False
     adjudicated: bool = False  # a reviewer's final word made the label, whatever the votes say
 
@@ -72,7 +72,8 @@ class Pair:
 
     @property
     def degree(self) -> float:
-        """The preference's strength, 0 to 1: as it was given, or else how far the votes are from even, |2p - 1|."""
+        """The preference's strength, 0 to 1: as it was given, which is by the degrees that annotators said if they were
+        asked, or else how far the votes are from even, |2p - 1|."""
         return abs(2 * self.soft_label - 1) if self.strength is None else self.strength
 
     @property

@@ -23,7 +23,8 @@ ALIKE = 0.1
 """Lengths are similar if they differ by at most this share of the longer one."""
 
 STRENGTHS = {"weak": 1 / 3, "medium": 2 / 3, "strong": 1.0}
-"""Each up to and with its bound: of three votes 2 to 1 is weak and 3 to 0 strong, of five 4 to 1 is medium."""
+"""Each up to and with its bound: of three votes 2 to 1 is weak and 3 to 0 strong, of five 4 to 1 is medium. Of one vote
+with a degree, slightly better is weak, better medium and much better strong."""
 
 ROUNDING = 1e-9
 FEW_SIMILAR = gettext_noop("Only %(n)s held-out pair(s) of similar length: at least %(enough)s are needed.")

@@ -108,12 +108,14 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
             "label": gettext_noop("Margin for strength"),
             "help": gettext_noop(
                 "By how much the chosen response has to lead where the preference is as strong as can be; less where "
-                "it is weaker. 0 asks for no lead. Strength is how far the votes are from even: of one vote it is full."
+                "it is weaker. 0 asks for no lead. Strength is the mean of the degrees that annotators said: slightly "
+                "better 1/3, better 2/3, much better 1. Where nobody was asked for a degree, it is how far the votes "
+                "are from even: of one vote it is full."
             ),
             "min": 0.0,
             "max": 100.0,
             "only_if": {"ties": ("drop",)},
-            "source": "Touvron et al. 2023 (Llama 2), equation 2: 1/3 to 3 by four degrees; 0 is plain Bradley-Terry",
+            "source": "Touvron et al. 2023 (Llama 2), equation 2, table 27: 1 (small) or 3 (large); 0 is Bradley-Terry",
         },
     )
     soft_labels: bool = field(

@@ -26,9 +26,9 @@ LENGTHS = {
     "accuracy_length_controlled": gettext_lazy("length held fixed: mean of “chosen is longer” and “chosen is shorter”"),
 }
 STRENGTHS = {
-    "strong": gettext_lazy("strong: votes clearer than 5 to 1"),
-    "medium": gettext_lazy("medium: up to 5 to 1"),
-    "weak": gettext_lazy("weak: up to 2 to 1"),
+    "strong": gettext_lazy("strong: much better, or votes clearer than 5 to 1"),
+    "medium": gettext_lazy("medium: better, or votes up to 5 to 1"),
+    "weak": gettext_lazy("weak: slightly better, or votes up to 2 to 1"),
 }
 VOTES = {
     "unanimous": gettext_lazy("everybody chose the same"),

@@ -45,6 +45,25 @@ def large(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return asked
 
 
+@pytest.mark.parametrize("is_large", [False, True])
+def test_degrees_have_a_coefficient_of_their_own_where_there_are_any(
+    leading: Client, project: Project, judged: list[Comparison], large: list[int], is_large: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    if not is_large:
+        monkeypatch.setattr(agreement_summary, "LIVE", 20_000)
+    refresh_agreement(project.pk)
+    assert "Alpha of the degrees" not in leading.get(PAGE).content.decode()
+    records = [
+        {**_record(n), "annotations": [{"annotator": name, "choice": "a", "degree": 1 + n % 3} for name in ("x", "y")]}
+        for n in range(6)
+    ]
+    _import(project, records)
+    refresh_agreement(project.pk)
+    assert "Alpha of the degrees" in leading.get(PAGE).content.decode()
+    assert leading.get("/api/v1/projects/garden/agreement/").json()["alpha_of_degrees"]["n"] == 9
+
+
 def _record(n: int) -> dict[str, Any]:
     return {"id": f"c{n}", "prompt": f"P{n}", "response_a": "A", "response_b": "B", "tags": ["hard"] if n % 2 else []}
 

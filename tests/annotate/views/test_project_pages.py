@@ -25,9 +25,9 @@ def test_home_lists_my_projects_only_with_what_is_left(
 
 def test_staff_make_projects_and_become_their_managers(client: Client, db: None) -> None:
     client.force_login(make_user("chief", is_staff=True))
-    client.post("/projects/new/", {"name": "Desert", "slug": "Desert", "overlap": "3"})
+    client.post("/projects/new/", {"name": "Desert", "slug": "Desert", "overlap": "3", "degrees": "2"})
     project = Project.objects.get(slug="desert")
-    assert project.overlap == 3
+    assert (project.overlap, project.degrees) == (3, 2)
     assert Membership.objects.get(project=project).role == Role.MANAGER
 
 
@@ -72,13 +72,13 @@ def test_a_new_overlap_reaches_the_comparisons_in_the_queue(
 ) -> None:
     judge_all(project, ann, ["a"])
     judge_all(project, ben, ["a"])
-    form = {"name": "Garden", "description": "", "lease_minutes": "30"}
+    form = {"name": "Garden", "description": "", "lease_minutes": "30", "degrees": "3"}
     page = manager.post("/p/garden/settings/", {**form, "overlap": "1"}, follow=True)
     assert "The overlap of 4 comparison(s) was changed" in page.content.decode()
     assert sorted(project.comparisons.values_list("overlap", flat=True)) == [1, 1, 1, 1, 2]
     assert manager.post("/p/garden/settings/", {**form, "overlap": "0"}).status_code == 400
     project.refresh_from_db()
-    assert (project.overlap, project.lease_minutes) == (1, 30)
+    assert (project.overlap, project.lease_minutes, project.degrees) == (1, 30, 3)
 
 
 def test_the_overview_shows_a_manager_what_comes_next(

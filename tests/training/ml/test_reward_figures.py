@@ -118,6 +118,11 @@ def test_strength_is_how_far_the_votes_are_from_even(votes: tuple[int, int, int]
     assert strength_of(held_out("p", soft_label=(votes[0] + votes[1] / 2) / sum(votes))) == name
 
 
+@pytest.mark.parametrize(("degree", "name"), [(1, "weak"), (2, "medium"), (3, "strong")])
+def test_each_degree_of_one_vote_has_a_name_of_its_own(degree: int, name: str) -> None:
+    assert strength_of(held_out("p", soft_label=1.0, strength=degree / 3)) == name
+
+
 def test_a_strength_that_was_given_goes_before_the_votes() -> None:
     assert strength_of(held_out("p", soft_label=1.0, strength=0.2)) == "weak"
 

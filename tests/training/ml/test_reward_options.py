@@ -67,6 +67,16 @@ def test_a_margin_is_asked_for_as_far_as_the_preference_is_strong(judge: Any) ->
     assert found.losses.tolist() == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.parametrize(("margin", "table"), [(1.0, (1 / 3, 2 / 3, 1.0)), (3.0, (1.0, 2.0, 3.0))])
+def test_of_single_votes_with_degrees_it_is_llama_2s_small_or_large_margin(
+    judge: Any, margin: float, table: tuple[float, ...]
+) -> None:
+    """Touvron et al. 2023, equation 2 and table 27; without degrees all three would have to lead alike."""
+    found = outcome(judge, [pair(strength=degree / 3) for degree in (1, 2, 3)], margin=margin)
+    difference = found.metrics["margin"][0].item()
+    assert found.losses.tolist() == pytest.approx([logistic(difference - m) for m in table], abs=1e-5)
+
+
 def test_soft_labels_and_smoothing_mix_both_directions(judge: Any) -> None:
     found = outcome(judge, [pair(soft_label=0.75)], soft_labels=True, label_smoothing=0.1)
     difference = found.metrics["margin"].item()

@@ -81,7 +81,7 @@ def test_accuracy_stands_beside_length_chance_and_people_before_everything_else(
 def test_each_kind_of_pair_has_its_row_and_what_is_not_known_says_why(as_lead: Client, round: Round) -> None:
     page = _pages(as_lead, round, reward_metrics())["run"]
     rows = page.split('<table class="figures grouped">')[1].split("</table>")[0]
-    for words in ("72 %", "62–82 %", "weak: up to 2 to 1", "90 %", "votes were split", "zh"):
+    for words in ("72 %", "62–82 %", "weak: slightly better, or votes up to 2 to 1", "90 %", "votes were split", "zh"):
         assert words in rows, words
     assert "Only 3 held-out pair(s) of similar length." in rows
     assert rows.count("The data do not say who judged.") == 1, "once for a group without rows"
