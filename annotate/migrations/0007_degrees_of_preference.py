@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='degrees',
-            field=models.PositiveSmallIntegerField(choices=[(1, 'Only which one is better'), (2, 'Two degrees: slightly better, much better'), (3, 'Three degrees: slightly better, better, much better')], default=1, help_text='How much better the chosen response is: still one key a comparison. Holds from the next card on.', verbose_name='degrees of preference'),
+            field=models.PositiveSmallIntegerField(choices=[(1, 'Only which one is better'), (2, 'Two degrees: slightly better, much better'), (3, 'Three degrees: slightly better, better, much better')], default=1, help_text='By how much the chosen response is better; it stays one key a comparison.', verbose_name='degrees of preference'),
         ),
         migrations.AddConstraint(
             model_name='assignment',

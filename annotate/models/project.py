@@ -55,7 +55,7 @@ class Project(models.Model):
         _("degrees of preference"),
         choices=Degrees,
         default=Degrees.ONE,
-        help_text=_("How much better the chosen response is: still one key a comparison. Holds from the next card on."),
+        help_text=_("By how much the chosen response is better; it stays one key a comparison."),
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -66,7 +66,7 @@ def test_an_annotator_is_answered_in_the_screens_terms_only(project: Project, le
         stored = client.post(f"{BASE}cards/{card['id']}/judgment/", answer, format="json").json()
         assert {name: stored[name] for name in answer} == answer
         assert set(stored) == {
-            "id", "side", "note", "seconds", "guideline_version", "revision", "is_current", "is_surplus", "client_key",
-            "created_at",
+            "id", "side", "degree", "note", "seconds", "guideline_version", "revision", "is_current", "is_surplus",
+            "client_key", "created_at",
         }  # fmt: skip
     assert Judgment.objects.get().flipped is not None
