@@ -82,3 +82,18 @@ def test_an_answer_given_offline_keeps_its_degree_though_the_setting_changes_mea
     judging.keyboard.press("Escape")
     _expect_next(judging, _press(judging, "2"))
     assert _last() == ("right", None)
+
+
+def test_without_javascript_each_button_is_a_side_with_its_degree(
+    judging: Page, browser: Browser, live_server: LiveServer
+) -> None:
+    context = browser.new_context(
+        base_url=live_server.url, java_script_enabled=False, storage_state=judging.context.storage_state()
+    )
+    plain = context.new_page()
+    plain.goto("/p/garden/judge/")
+    first = plain.locator("#card").get_attribute("data-assignment") or ""
+    plain.get_by_role("group", name="Right is better").get_by_role("button", name="Much better").click()
+    expect(plain.locator("#card")).not_to_have_attribute("data-assignment", first)
+    assert _last() == ("right", 3)
+    context.close()

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from annotate.models import Comparison, Prompt, Response, Split
+from annotate.workflow.parquet_folder import write_folder
+from annotate.workflow.snapshot_rows import Row, Vote, schema_of
 from tests.training.ml.jobs import job_of, manifest, write_job
 from tests.training.planted import planted_rows, write_of_many_kinds, write_planted, write_rows
 from training.ml import reward, run
@@ -18,7 +21,7 @@ from training.ml.device import choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_reward_model, load_tokenizer
 from training.ml.loop import adamw
-from training.ml.pairs import Pair
+from training.ml.pairs import Pair, read_pairs
 from training.ml.progress import read_lines
 from training.ml.prompt_groups import by_prompt
 from training.ml.reward_losses import cross_entropy
@@ -50,6 +53,17 @@ def pair(name: str = "p", response: int = 8, **more: Any) -> Pair:
     return Pair(name, [], "", "", [5, 6, 7], [response, 9, 2], [10, 11, 12, 2], **more)
 
 
+def single_vote(degree: int | None) -> dict[str, Any]:
+    """A row as a snapshot freezes it, of one vote for its response A."""
+    comparison = Comparison(
+        key=f"c{degree}",
+        prompt=Prompt(messages=[{"role": "user", "content": "Why?"}]),
+        response_a=Response(text="Because."),
+        response_b=Response(text="No idea."),
+    )
+    return Row(comparison, True, 1.0, [Vote(1, "a", "ann", degree)], Split.TRAIN).canonical(with_degrees=True)
+
+
 def outcome(model: Any, batch: list[Any], ties: TieParameter | None = None, **settings: Any) -> Any:
     return preference_likelihood(by_model(model, 0), RewardConfig(**settings), 0, ties)(batch)
 
@@ -68,13 +82,16 @@ def test_a_margin_is_asked_for_as_far_as_the_preference_is_strong(judge: Any) ->
 
 
 @pytest.mark.parametrize(("margin", "table"), [(1.0, (1 / 3, 2 / 3, 1.0)), (3.0, (1.0, 2.0, 3.0))])
-def test_of_single_votes_with_degrees_it_is_llama_2s_small_or_large_margin(
-    judge: Any, margin: float, table: tuple[float, ...]
+def test_of_frozen_votes_with_degrees_it_is_llama_2s_small_or_large_margin(
+    judge: Any, fixture_model: Path, tmp_path: Path, margin: float, table: tuple[float, ...]
 ) -> None:
-    """Touvron et al. 2023, equation 2 and table 27; without degrees all three would have to lead alike."""
-    found = outcome(judge, [pair(strength=degree / 3) for degree in (1, 2, 3)], margin=margin)
+    """Touvron et al. 2023, equation 2 and table 27; one vote a pair, which would have to lead alike without degrees."""
+    rows = [single_vote(degree) for degree in (1, 2, 3, None)]
+    write_folder(tmp_path / "snapshot", {"train": rows}, schema_of(adjudicated_first=False, with_degrees=True))
+    pairs = read_pairs(tmp_path / "snapshot" / "train.parquet", AutoTokenizer.from_pretrained(fixture_model), 512).kept
+    found = outcome(judge, pairs, margin=margin)
     difference = found.metrics["margin"][0].item()
-    assert found.losses.tolist() == pytest.approx([logistic(difference - m) for m in table], abs=1e-5)
+    assert found.losses.tolist() == pytest.approx([logistic(difference - m) for m in (*table, margin)], abs=1e-5)
 
 
 def test_soft_labels_and_smoothing_mix_both_directions(judge: Any) -> None:
