@@ -12,12 +12,11 @@ from benchmarks.operations import Sizes, drawn_once, peak
 from tests.training.planted import planted_rows
 from training.ml.batching import pad, sorted_batches
 from training.ml.chat import prompt_ids
-from training.ml.decoding import Drawing, complete
+from training.ml.decoding import Drawing, complete, stop_ids
 from training.ml.device import choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
 from training.ml.products import as_torch_comes
-from training.ml.sampling import stop_ids
 
 DRAWING = {"temperature": 0.7, "top_p": 0.9}
 REPEATED = (1, 1, 3, 1, 6, 2, 1, 4)  # how often a prompt says its question: lengths differ as users' do

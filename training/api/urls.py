@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.api import artifacts, benches, estimates, playground, probes, reports, runs
+from training.api import artifacts, benches, estimates, playground, probes, reports, runs, sampling
 
 PROJECT = "projects/<slug:slug>/"
 urlpatterns = [
@@ -13,6 +13,9 @@ urlpatterns = [
     path(PROJECT + "runs/<int:run_id>/cancel/", runs.cancel, name="api_run_cancel"),
     path(PROJECT + "runs/<int:run_id>/resume/", runs.resume, name="api_run_resume"),
     path(PROJECT + "runs/<int:run_id>/alignment-tax/", probes.run_tax, name="api_run_tax"),
+    path(PROJECT + "runs/<int:run_id>/ranking/", sampling.ranking, name="api_run_ranking"),
+    path(PROJECT + "runs/<int:run_id>/best/", sampling.best, name="api_run_best"),
+    path(PROJECT + "sampling/", sampling.sampling, name="api_sampling"),
     path(PROJECT + "probes/", probes.probe_list, name="api_probes"),
     path(PROJECT + "probes/<int:set_id>/", probes.probe_detail, name="api_probe_set"),
     path(PROJECT + "rounds/<int:number>/alignment-tax/", probes.round_tax, name="api_round_tax"),

@@ -3,7 +3,7 @@
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import MISSING, Field, fields
 from typing import Any
 
@@ -19,7 +19,7 @@ from training.workflow.told import in_readers_language
 # What somebody who starts a run for the first time should see, after the adapter; the rest waits in "More settings".
 FIRST_SETTINGS = {
     "adapter", "epochs", "learning_rate", "head_epochs", "head_learning_rate", "beta", "batch_size", "max_length",
-    "samples_per_prompt", "temperature", "top_p", "max_new_tokens",
+    "samples_per_prompt", "pairs", "temperature", "top_p", "max_new_tokens",
     "folder", "form", "dtype", "repository", "private",
 }  # fmt: skip
 # Where the choices have names of their own, a recipe's help need not explain its short ones.
@@ -70,10 +70,19 @@ class RecipeForm(forms.Form):
     script; without the script it is shown, says for what it is, and whatever stands in it is let be.
     """
 
-    def __init__(self, recipe: str, data: Mapping[str, Any] | None = None, *args: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        recipe: str,
+        data: Mapping[str, Any] | None = None,
+        *args: Any,
+        without: Collection[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        """`without`: settings that are settled by where the form stands."""
         super().__init__(data, *args, prefix=kwargs.pop("prefix", recipe), **kwargs)
         self.recipe = recipe
-        self.settings = {setting.name: setting for setting in fields(RECIPES[recipe]) if _can_count(setting)}
+        asked = [setting for setting in fields(RECIPES[recipe]) if _can_count(setting) and setting.name not in without]
+        self.settings = {setting.name: setting for setting in asked}
         hints = typing.get_type_hints(RECIPES[recipe])
         for setting in self.settings.values():
             self.fields[setting.name] = form_field(setting, hints[setting.name])

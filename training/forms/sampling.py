@@ -7,7 +7,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Project
-from training.forms.fields import policies_of, seed_field
+from training.forms.fields import policies_of, reward_models_of, seed_field
 from training.forms.queue import QueueForm
 from training.models import Artifact
 
@@ -22,6 +22,15 @@ class SamplingForm(QueueForm):
         required=False,
         empty_label=_("itself: the responses of one model with each other"),
         help_text=_("Another model answers the same prompts; each of its responses is compared with one of the first."),
+    )
+    reward_model = forms.ModelChoiceField(
+        queryset=Artifact.objects.none(),
+        label=_("Score with"),
+        required=False,
+        empty_label=_("no reward model"),
+        help_text=_(
+            "Scores every response as it is written, and can choose the pairs to compare. Annotators never see a score."
+        ),
     )
     batch_name = forms.CharField(
         label=_("Name of the batch"),
@@ -42,6 +51,7 @@ class SamplingForm(QueueForm):
         policies = policies_of(project)
         self.fields["model"].queryset = self.fields["reference"].queryset = policies
         self.fields["model"].initial = policies.first()
+        self.fields["reward_model"].queryset = reward_models_of(project)
         self.fields["batch_name"].initial = gettext("Samples %(number)s") % {"number": project.batches.count() + 1}
 
     def clean(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
-from transformers import Cache, DynamicCache, PreTrainedModel
+from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml import cancel
 from training.ml.batching import pad
@@ -39,6 +39,14 @@ class Completion:
     ids: list[int]
     finished: bool
     drawn: int
+
+
+def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The tokenizer's EOS and those of the generation config: some models end a turn with another one."""
+    more = model.generation_config.eos_token_id if model.generation_config else None
+    return frozenset(
+        [tokenizer.eos_token_id, *(more if isinstance(more, list) else [more] if more is not None else [])]
+    )
 
 
 @torch.inference_mode()

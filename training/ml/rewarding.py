@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -20,11 +21,15 @@ from training.ml.job import Job
 from training.ml.load import load_reward_model, load_tokenizer
 from training.ml.notices import Notices
 from training.ml.progress import read_lines
+from training.ml.prompts import Prompt
 from training.ml.rollout import Rollout
 from training.ml.scoring import member_rewards
 from training.ml.unusable import Unusable, usable_prompt
 from training.recipes.rollouts import RolloutConfig
+from training.recipes.sample import SampleConfig
 from training.recipes.words import gettext_noop
+
+Drawn = RolloutConfig | SampleConfig  # settings of what draws the responses
 
 CUT = gettext_noop(
     "Some responses are longer, with their prompt, than the reward model can read: they are scored without their end, "
@@ -48,33 +53,35 @@ class RewardModel:
     learned from texts that end with EOS. One that was cut is scored as if it ended there, as it would be shown.
 
     In another vocabulary a response may have more tokens than the policy has drawn: what goes beyond the context is
-    not read. `cut` says of how many responses among those scored last."""
+    not read. `unread` says of each response scored last whether that befell it, `cut` of how many."""
 
-    def __init__(self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: RolloutConfig, batch: int) -> None:
+    def __init__(self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: Drawn, batch: int) -> None:
         require_chat_template(tokenizer)
         self.model, self.tokenizer, self.config, self.batch = model, tokenizer, config, batch
         self.context = context_of(model)
-        self.cut = 0
+        self.unread: list[bool] = []
+
+    @property
+    def cut(self) -> int:
+        return sum(self.unread)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
         """Raises ModelError("nan_loss") if a score is no number."""
         members = self.member_scores([(rollout.prompt.messages, rollout.text) for rollout in rollouts])
         scores = combined(members, self.config.ensemble, self.config.uncertainty_weight).tolist()
-        bad = [rollout.prompt.id for rollout, score in zip(rollouts, scores, strict=True) if score - score != 0]
-        if bad:
-            raise ModelError(
-                "nan_loss",
-                gettext_noop("The reward model gave no finite score to a response to %(prompts)s."),
-                gettext_noop("Train the reward model again with a smaller learning rate, or choose another one."),
-                prompts=", ".join(bad[:8]),
-            )
-        return scores
+        return _finite(scores, [rollout.prompt.id for rollout in rollouts])
+
+    def scores_of(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
+        """Of responses to one prompt, an ensemble's mean: what every page and file calls the score of a text. Raises
+        ModelError("nan_loss")."""
+        members = self.member_scores([(prompt.messages, text) for text in texts])
+        return _finite(members.mean(dim=1).tolist(), [prompt.id] * len(texts))
 
     @torch.inference_mode()
     def member_scores(self, texts: Sequence[tuple[Messages, str]]) -> Tensor:
         """The score of each text by each member, [texts, members], on the CPU."""
         read = [encode(self.tokenizer, messages, text, self.context) for messages, text in texts]
-        self.cut = sum(one.truncated for one in read)
+        self.unread = [one.truncated for one in read]
         sequences = [one.ids for one in read]
         device = next(self.model.parameters()).device
         found: dict[int, Tensor] = {}
@@ -91,6 +98,18 @@ class RewardModel:
         room = self.config.max_new_tokens + 1  # one that was cut gets its EOS all the same
         if self.context and tokens + room > self.context:
             raise Unusable(NO_ROOM, tokens=tokens, room=room, most=self.context)
+
+
+def _finite(scores: list[float], prompts: Sequence[int | str]) -> list[float]:
+    bad = [str(prompt) for prompt, score in zip(prompts, scores, strict=True) if not math.isfinite(score)]
+    if bad:
+        raise ModelError(
+            "nan_loss",
+            gettext_noop("The reward model gave no finite score to a response to %(prompts)s."),
+            gettext_noop("Train the reward model again with a smaller learning rate, or choose another one."),
+            prompts=", ".join(bad[:8]),
+        )
+    return scores
 
 
 def cut_by(rewarding: Rewarding) -> int:

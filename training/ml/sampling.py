@@ -1,4 +1,5 @@
-"""The recipe "sample": responses to prompts from a model, and from a second one beside it where the job names one."""
+"""The recipe "sample": responses to prompts from a model, and from a second one beside it where the job names one; with
+the reward model's score of each where the job names that."""
 
 from __future__ import annotations
 
@@ -12,14 +13,16 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from training.ml import cancel
 from training.ml.batching import sorted_batches
 from training.ml.chat import text_of
-from training.ml.decoding import Completion, Drawing, complete
+from training.ml.decoding import Completion, Drawing, complete, stop_ids
 from training.ml.device import Device, choose_device
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
 from training.ml.job import Job, ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
+from training.ml.notices import Notices
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompts import Prompt, read_prompts
+from training.ml.rewarding import RewardModel, load_rewarder, tell_of_cuts
 from training.ml.samples import Samples, sample_seed
 from training.ml.unusable import Unusable, usable_prompt
 from training.recipes.sample import SampleConfig
@@ -59,6 +62,7 @@ def run(job: Job) -> None:
     device = choose_device()
     skipped: Skipped = {}
     voices = [_voice(name, spec, prompts, job, device, progress, skipped) for name, spec in _specs(job)]
+    judge = _judge(prompts, job, device, skipped) if job.reward_model else None
     asked = [prompt for prompt in prompts if prompt.id not in skipped]
     if not asked:
         raise ModelError(
@@ -77,7 +81,7 @@ def run(job: Job) -> None:
     for indices in sorted_batches(lengths, turn, first=first):
         # Both models answer the same prompts before the next turn begins: old and new can be compared early.
         for voice in voices:
-            _answer(voice, [asked[index] for index in indices], job, samples, pace)
+            _answer(voice, [asked[index] for index in indices], job, samples, pace, judge)
     _write_result(job, samples, skipped, pace, seconds=time.monotonic() - started)
 
 
@@ -129,16 +133,36 @@ def _require_room(
             skipped[prompt] = Unusable(NO_ROOM, tokens=len(tokens), room=config.max_new_tokens, most=context)
 
 
-def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The tokenizer's EOS and those of the generation config: some models end a turn with another one."""
-    more = model.generation_config.eos_token_id if model.generation_config else None
-    return frozenset(
-        [tokenizer.eos_token_id, *(more if isinstance(more, list) else [more] if more is not None else [])]
-    )
+@dataclass(frozen=True)
+class Judge:
+    """The reward model, and where it is told that it could not read a response to its end."""
+
+    model: RewardModel
+    notices: Notices
+
+    def scored(self, prompt: Prompt, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Of responses to one prompt: each with its score, and whether that is of its beginning alone."""
+        scores = self.model.scores_of(prompt, [row["text"] for row in rows])
+        tell_of_cuts(self.notices, self.model.cut)
+        facts = zip(rows, scores, self.model.unread, strict=True)
+        return [row | {"score": score, "truncated": unread} for row, score, unread in facts]
 
 
-def _answer(voice: Voice, batch: list[Prompt], job: Job, samples: Samples, pace: _Pace) -> None:
-    """Draws the batch's missing responses and writes those of a prompt as soon as they have all ended."""
+def _judge(prompts: list[Prompt], job: Job, device: Device, skipped: Skipped) -> Judge:
+    """The loaded reward model; a prompt that leaves it no room is noted in `skipped`."""
+    cancel.check()
+    model = load_rewarder(job, device)
+    for prompt in prompts:
+        try:
+            model.require_room(prompt.messages)
+        except Unusable as why:
+            skipped.setdefault(prompt.id, why)
+    return Judge(model, Notices(job.directory))
+
+
+def _answer(voice: Voice, batch: list[Prompt], job: Job, samples: Samples, pace: _Pace, judge: Judge | None) -> None:
+    """Draws the batch's missing responses and writes those of a prompt as soon as they have all ended, scored: a group
+    that is there has its scores."""
     config = job.config
     todo = [prompt for prompt in batch if (prompt.id, voice.name) not in samples.done]
     if not todo:
@@ -164,7 +188,8 @@ def _answer(voice: Voice, batch: list[Prompt], job: Job, samples: Samples, pace:
         pace.tokens += completion.drawn - drawn
         drawn = completion.drawn
         if len(groups[place]) == count:
-            samples.add([groups[place][index] for index in range(count)])
+            rows = [groups[place][index] for index in range(count)]
+            samples.add(judge.scored(todo[place], rows) if judge else rows)
             pace.tell()
 
 
@@ -213,6 +238,9 @@ def _write_result(job: Job, samples: Samples, skipped: Skipped, pace: _Pace, *, 
         "tokens_per_second": pace.tokens_per_second,
         "seconds": round(seconds, 1),
     }
+    if job.reward_model:
+        metrics["mean_score"] = sum(row["score"] for row in rows) / len(rows)
+        metrics["truncated"] = sum(row["truncated"] for row in rows)
     result = {
         "format": 1,
         "samples": len(rows),

@@ -12,10 +12,9 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from training.ml.chat import Messages, text_of
-from training.ml.decoding import Drawing, complete
+from training.ml.decoding import Drawing, complete, stop_ids
 from training.ml.forward import context_of
 from training.ml.samples import sample_seed
-from training.ml.sampling import stop_ids
 
 PROMPTS = 3
 # Enough to see the manner of an answer; half a minute on two CPU cores.

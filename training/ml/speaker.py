@@ -10,14 +10,13 @@ from typing import Any
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml.chat import Messages, prompt_ids, require_chat_template, text_of
-from training.ml.decoding import Drawing, complete
+from training.ml.decoding import Drawing, complete, stop_ids
 from training.ml.device import Device
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
 from training.ml.job import ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
 from training.ml.samples import sample_seed
-from training.ml.sampling import stop_ids
 from training.recipes.playground import TalkConfig
 from training.recipes.words import gettext_noop
 

@@ -71,7 +71,7 @@ class Run(models.Model):
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, null=True, blank=True, related_name="runs")
     model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="used_by_runs")
     reference_model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="+")
-    # What PPO, RLOO and GRPO are rewarded by.
+    # What PPO, RLOO and GRPO are rewarded by, and what scores the responses of a sampling run.
     reward_model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="+")
     # What supervised fine-tuning learns from, in place of a snapshot.
     demonstrations = models.ForeignKey(DemonstrationSet, models.PROTECT, null=True, blank=True, related_name="runs")

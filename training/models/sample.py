@@ -16,6 +16,8 @@ class Sample(models.Model):
     tokens = models.PositiveIntegerField()
     # False when the response was cut at the maximum length: no EOS was seen.
     finished = models.BooleanField()
+    # By the run's reward model, where it has one; whoever judges the response never sees it.
+    score = models.FloatField(null=True, blank=True)
 
     def __str__(self) -> str:
         return f"{self.artifact_id}: {self.response_id}"

@@ -6,6 +6,10 @@ from dataclasses import dataclass, field
 
 from training.recipes.words import gettext_noop
 
+# Which responses of one model to a prompt become comparisons: all pairs, or one by the scores of a reward model.
+ALL, CLOSEST, BEST_AND_WORST, BEST_TWO = "all", "closest", "best_and_worst", "best_two"
+PAIRS = (ALL, CLOSEST, BEST_AND_WORST, BEST_TWO)
+
 
 @dataclass(frozen=True)
 class SampleConfig:
@@ -19,6 +23,21 @@ class SampleConfig:
             "min": 1,
             "max": 16,
             "source": "a comparison shows two responses",
+        },
+    )
+    pairs: str = field(
+        default=ALL,
+        metadata={
+            "label": gettext_noop("Pairs to compare"),
+            "help": gettext_noop(
+                "Which responses to a prompt are put before annotators. All but the first choose one pair by the "
+                "scores of a reward model: the closest two teach it most, best and worst check what it is sure of, and "
+                "the best two decide what would be delivered. Compared with another model, new always meets old."
+            ),
+            "choices": PAIRS,
+            "source": "closest: Lewis & Gale 1994, A Sequential Algorithm for Training Text Classifiers (uncertainty "
+            "sampling; under Bradley-Terry a judgment's information p(1 - p) is largest at 1/2). best_and_worst: Yuan "
+            "et al. 2024, Self-Rewarding Language Models. best_two: our choice, the contest that best-of-n decides",
         },
     )
     temperature: float = field(

@@ -98,5 +98,11 @@ CHOICES: dict[str, dict[str, str]] = {
         "merged": gettext_noop("the whole model (adapters merged)"),
         "adapter": gettext_noop("the adapter alone"),
     },
+    "pairs": {
+        "all": gettext_noop("all of them"),
+        "closest": gettext_noop("the two closest in score"),
+        "best_and_worst": gettext_noop("the best and the worst"),
+        "best_two": gettext_noop("the best two"),
+    },
     "reward_scaling": {"running": gettext_noop("running"), "none": gettext_noop("none")},
 }

@@ -105,7 +105,7 @@ def create_round(request: HttpRequest, project: Project) -> HttpResponse:
     form, chosen = RoundForm(project, request.POST or None, initial=request.GET.dict()), []
     if request.method == "POST":
         entered = form.is_valid()
-        chosen = [stage for recipe in recipes_asked_for(form) if (stage := RecipeForm(recipe, request.POST)).was_sent]
+        chosen = [stage for recipe in recipes_asked_for(form) if (stage := stage_form(recipe, request.POST)).was_sent]
         if not is_asked(request) and all([entered, *(stage.is_valid() for stage in chosen)]):
             round = unless_refused(form, start, project, form.cleaned_data, chosen, request.user, stages=chosen)
             if round:
@@ -142,9 +142,14 @@ def recipes_asked_for(form: RoundForm) -> tuple[str, ...]:
 def stages_to_show(request: HttpRequest) -> dict[str, RecipeForm]:
     """Every stage that a round can have, as it comes, or as it was sent: of what is not chosen nothing is checked."""
     return {
-        recipe: RecipeForm(recipe, initial={**config, **RecipeForm(recipe, request.POST).entered})
+        recipe: stage_form(recipe, initial={**config, **stage_form(recipe, request.POST).entered})
         for recipe, config in default_configs().items()
     }
+
+
+def stage_form(recipe: str, *args: Any, **kwargs: Any) -> RecipeForm:
+    """A round's samples are of two models, so there are no pairs to choose from."""
+    return RecipeForm(recipe, *args, without=("pairs",) if recipe == "sample" else (), **kwargs)
 
 
 def start(project: Project, asked: dict[str, Any], stages: list[RecipeForm], actor: User) -> Round:

@@ -29,8 +29,9 @@ def create_sampling(request: HttpRequest, project: Project) -> HttpResponse:
     if request.method == "POST" and all([form.is_valid(), settings.is_valid()]):
         form.check_pairs(settings.config["samples_per_prompt"])
         run = form.is_valid() and unless_refused(
-            form, start, project, form.cleaned_data, settings.config, form.waits_as, actor=request.user
-        )
+            form, start, project, form.cleaned_data, settings.config, form.waits_as,
+            actor=request.user, stages=[settings],
+        )  # fmt: skip
         if run:
             dispatch_queued()
             messages.success(request, _("Sampling is queued; comparisons appear while it goes on."), extra_tags="ok")
@@ -44,7 +45,13 @@ def as_before(source: Run | None) -> dict[str, Any]:
     if source is None:
         return {}
     facts = {"model": source.model_id, "reference": source.reference_model_id, "prompts": len(source.prompt_ids)}
-    return {**facts, "seed": source.seed, "priority": source.priority, "device": source.device}
+    return {
+        **facts,
+        "reward_model": source.reward_model_id,
+        "seed": source.seed,
+        "priority": source.priority,
+        "device": source.device,
+    }
 
 
 def start(
@@ -58,6 +65,7 @@ def start(
         choose_prompts(project, asked["prompts"]),
         batch=open_batch(project=project, name=asked["batch_name"]),
         reference=asked["reference"],
+        reward_model=asked["reward_model"],
         seed=asked["seed"],
         **waits_as,
         actor=actor,

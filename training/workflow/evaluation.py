@@ -10,11 +10,11 @@ from annotate.models import Comparison
 from training.models import Artifact, Run
 from training.workflow import left_out
 from training.workflow.alignment_tax import Probed, tax_of
-from training.workflow.figures import ROLLOUTS, Figure, figure_of
+from training.workflow.figures import ENOUGH_PROMPTS, ROLLOUTS, Figure, figure_of
 from training.workflow.reward_results import RewardDetails, reward_details
+from training.workflow.sample_scores import SampleScores, shown
 
 SHOWN_PAIRS = 3
-ENOUGH_PROMPTS = 5  # fewer are no clusters of an interval (training/ml/intervals.py)
 # Of a policy that was trained on its own responses, before and after, on the same held-out prompts.
 ROLLOUT_LABELS = {
     "reward_before": gettext_lazy("Mean score of the reward model, before"),
@@ -85,6 +85,10 @@ LEFT_OUT = {
     **dict.fromkeys(ROLLOUTS, gettext_lazy("%(n)s prompt(s) were left out: %(reasons)s.")),
 }
 
+UNREAD = gettext_lazy(
+    "Of %(n)s response(s) the reward model could not read the end: their scores are of what it could."
+)
+
 
 @dataclass(frozen=True)
 class TextPair:
@@ -97,19 +101,21 @@ class TextPair:
 
 @dataclass(frozen=True)
 class Results:
-    """`details` of a reward model: where it is right and where not; `tax` of a policy: what it has unlearned."""
+    """`details` of a reward model: where it is right and where not; `tax` of a policy: what it has unlearned; `scores`
+    of a sampling run: what its reward model makes of the responses."""
 
     figures: list[Figure]
     notes: list[str]
     pairs: list[TextPair]
     details: RewardDetails | None = None
     tax: list[Probed] = field(default_factory=list)
+    scores: SampleScores | None = None
 
 
 def results_of(run: Run) -> Results:
     """Empty while the run has no product."""
     if run.recipe == "sample":
-        return Results([], _notes_on_samples(run), _judged_pairs(run))
+        return Results([], _notes_on_samples(run), _judged_pairs(run), scores=shown(run))
     artifact = Artifact.ever.filter(run=run).first()
     if artifact is None:
         return Results([], [], [])
@@ -142,8 +148,7 @@ def _notes_on_data(manifest: dict[str, Any]) -> list[str]:
         said = LEFT_OUT.get(recipe, _("%(n)s pair(s) were left out: %(reasons)s."))
         notes.append(said % {"n": len(dropped), "reasons": left_out.in_words(dropped)})
     if data.get("truncated"):
-        said = _("Of %(n)s response(s) the reward model could not read the end: their scores are of what it could.")
-        notes.append(said % {"n": data["truncated"]})
+        notes.append(UNREAD % {"n": data["truncated"]})
     return notes + _notes_on_reference(manifest.get("reference") or {}) + _notes_on_reward(manifest)
 
 
@@ -191,6 +196,8 @@ def _notes_on_samples(run: Run) -> list[str]:
     if skipped := result.get("skipped"):
         facts = {"n": len(skipped), "reasons": left_out.in_words(skipped)}
         notes.append(_("%(n)s prompt(s) could not be put to the model: %(reasons)s.") % facts)
+    if truncated := (result.get("metrics") or {}).get("truncated"):
+        notes.append(UNREAD % {"n": truncated})
     if unknown := result.get("unknown_prompts"):
         notes.append(_("%(n)s prompt(s) had been deleted in the meantime.") % {"n": unknown})
     return notes

@@ -16,6 +16,7 @@ __all__ = [
     "NotAllowed",
     "NotCancellable",
     "NotComparable",
+    "NotScored",
     "PlaygroundBusy",
     "PlaygroundEnded",
     "RunNotResumable",
@@ -110,3 +111,7 @@ class NotAllowed(WorkflowError):
 
 class NotComparable(WorkflowError):
     """The two responses make no comparison: equal, not whole, or not to the same prompt."""
+
+
+class NotScored(WorkflowError):
+    """There are no ranked responses to take the best of, or not yet."""

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 from training.workflow.told import in_readers_language
 
 ROLLOUTS = ("ppo", "rloo", "grpo")
+ENOUGH_PROMPTS = 5  # fewer are no clusters of an interval (training/ml/intervals.py)
 SHARES = (
     "accuracy",
     "accuracy_before",
@@ -21,6 +22,7 @@ SHARES = (
     "token_accuracy",
     "token_accuracy_before",
     "win_rate",
+    "higher",
     "eos_rate_before",
     "eos_rate_after",
 )

@@ -13,10 +13,11 @@ from training.models import Artifact, DeviceWish, Playground, PlaygroundRule, Pr
 from training.recipes.mailbox import FIRST, SECOND, Mailbox
 from training.workflow import jobs, runs
 from training.workflow.disk import enough_disk
-from training.workflow.exceptions import BadInput, ModelRefused, NotCancellable
+from training.workflow.exceptions import BadInput, NotCancellable
 from training.workflow.folders import folder_of, progress_of
 from training.workflow.outcomes import result_of
 from training.workflow.playground_memory import memory_wanted, require_room
+from training.workflow.refusals import require_task
 from training.workflow.tails import Tail
 from training.workflow.told import told
 
@@ -144,19 +145,9 @@ def _check_models(project: Project, models: list[Artifact], reward: Artifact | N
     if blind and len(models) < 2:
         raise BadInput(_("One model alone cannot be hidden."), _("Choose a second model."), where="blind")
     for where, model in zip(("model", "other"), models, strict=False):
-        _require(project, model, Task.POLICY, _("Choose a policy."), where)
+        require_task(project, model, Task.POLICY, _("Choose a policy."), where)
     if reward is not None:
-        _require(project, reward, Task.REWARD, _("Choose a reward model."), "reward_model")
-
-
-def _require(project: Project, model: Artifact, task: Task, hint: str, where: str) -> None:
-    if model.project_id != project.pk:
-        raise BadInput(_("“%(name)s” is a model of another project.") % {"name": model}, hint, where=where)
-    if model.deleted_at:
-        raise ModelRefused(_("“%(name)s” has been deleted.") % {"name": model}, hint, where=where)
-    if model.task != task:
-        said = _("“%(name)s” cannot be used here: %(task)s.")
-        raise ModelRefused(said % {"name": model, "task": model.get_task_display()}, hint, where=where)
+        require_task(project, reward, Task.REWARD, _("Choose a reward model."), "reward_model")
 
 
 def _name(models: list[Artifact], reward: Artifact | None) -> str:

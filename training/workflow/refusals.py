@@ -1,13 +1,15 @@
-"""What a recipe refuses, in the reader's language."""
+"""What a recipe, or whoever loads models, refuses, in the reader's language."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.utils.translation import gettext as _
 
+from annotate.models import Project
+from training.models import Artifact, Task
 from training.recipes import RecipeError
 from training.recipes.estimate import DRAWN
-from training.workflow.exceptions import BadConfig, BadInput
+from training.workflow.exceptions import BadConfig, BadInput, ModelRefused
 from training.workflow.told import in_readers_language
 
 
@@ -27,3 +29,14 @@ def require_rewarded(recipe: str) -> None:
     if recipe not in DRAWN:
         said = _("“%(recipe)s” uses no reward model.") % {"recipe": recipe}
         raise BadInput(said, _("Leave it out."), where="reward_model")
+
+
+def require_task(project: Project, model: Artifact, task: Task, hint: str, where: str) -> None:
+    """Raises BadInput or ModelRefused, naming the input `where`: not the project's own, gone, or of another task."""
+    if model.project_id != project.pk:
+        raise BadInput(_("“%(name)s” is a model of another project.") % {"name": model}, hint, where=where)
+    if model.deleted_at:
+        raise ModelRefused(_("“%(name)s” has been deleted.") % {"name": model}, hint, where=where)
+    if model.task != task:
+        said = _("“%(name)s” cannot be used here: %(task)s.")
+        raise ModelRefused(said % {"name": model, "task": model.get_task_display()}, hint, where=where)

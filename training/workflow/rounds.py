@@ -216,6 +216,7 @@ def _checked_configs(
         recipe: runs.checked_config(recipe, {**DEFAULTS.get(recipe, {}), **configs.get(recipe, {})})
         for recipe in stages
     }
+    sampling.check_pairs(complete["sample"]["pairs"], reference=True, scored=False)
     if with_demonstrations:
         _check_can_be_trained_on(complete["sft"])
     return complete

@@ -11,19 +11,27 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils.translation import gettext as _
 
-from annotate.models import Batch, Comparison, Project, Prompt, Response, User
+from annotate.models import Batch, Comparison, Project, Prompt, User
+from annotate.statistics import scored_pairs
 from annotate.workflow import intake
-from training.models import Artifact, DeviceWish, Priority, Run, Sample
-from training.workflow import runs
-from training.workflow.exceptions import NoPrompts
+from training.models import Artifact, DeviceWish, Priority, Run, Sample, Task
+from training.recipes.sample import ALL, BEST_AND_WORST, BEST_TWO, CLOSEST
+from training.workflow import runs, sample_scores
+from training.workflow.exceptions import BadConfig, BadInput, NoPrompts
 from training.workflow.folders import folder_of
+from training.workflow.refusals import require_task
+from training.workflow.sample_scores import NEW, OLD
 from training.workflow.storable import storable
 from training.workflow.tails import Tail
 
-NEW, OLD = "new", "old"
 Slot = tuple[str, int]
 # Lines taken in at once: a write lock is held for no longer than that.
 CHUNK = 200
+CHOICES = {
+    CLOSEST: scored_pairs.closest,
+    BEST_AND_WORST: scored_pairs.best_and_worst,
+    BEST_TWO: scored_pairs.best_two,
+}
 
 
 def choose_prompts(project: Project, number: int | None = None) -> list[Prompt]:
@@ -42,13 +50,21 @@ def start_sampling(
     *,
     batch: Batch | None = None,
     reference: Artifact | None = None,
+    reward_model: Artifact | None = None,
     seed: int = 0,
     name: str = "",
     priority: Priority = Priority.NORMAL,
     device: DeviceWish = DeviceWish.ANY,
     actor: User | None = None,
 ) -> Run:
-    """Queues a sampling run. Without a reference all responses to a prompt are compared, otherwise new with old."""
+    """Queues a sampling run. Without a reference responses to a prompt are compared as `pairs` says, otherwise new with
+    old; a reward model scores them all.
+
+    Raises NoPrompts, BadConfig, or BadInput or ModelRefused for models that cannot play these parts.
+    """
+    config = runs.checked_config("sample", config)
+    _check_models(project, artifact, reference, reward_model)
+    check_pairs(config["pairs"], reference=reference is not None, scored=reward_model is not None)
     chosen = list(prompts)
     if not chosen:
         raise NoPrompts(_("No prompt was chosen."), _("Choose at least one prompt to sample responses to."))
@@ -61,6 +77,7 @@ def start_sampling(
             seed=seed,
             model=artifact,
             reference_model=reference,
+            reward_model=reward_model,
             prompts=chosen,
             priority=priority,
             device=device,
@@ -70,6 +87,29 @@ def start_sampling(
         run.batch = batch or intake.open_batch(project=project, name=f"Sampling {run.pk}")
         run.save(update_fields=["batch"])
     return run
+
+
+def _check_models(project: Project, policy: Artifact, reference: Artifact | None, reward: Artifact | None) -> None:
+    require_task(project, policy, Task.POLICY, _("Choose a policy."), "model")
+    if reference is not None:
+        require_task(project, reference, Task.POLICY, _("Choose a policy."), "reference")
+        if reference == policy:
+            raise BadInput(_("This is the same model."), _("Choose another one, or none."), where="reference")
+    if reward is not None:
+        require_task(project, reward, Task.REWARD, _("Choose a reward model."), "reward_model")
+
+
+def check_pairs(pairs: str, *, reference: bool, scored: bool) -> None:
+    """Raises BadConfig for a choice among pairs that could not be made."""
+    if pairs == ALL or (scored and not reference):
+        return
+    if reference:
+        said = _("New is always compared with old: there are no pairs to choose from.")
+        hint = _("Compare all of them, or compare with no other model.")
+    else:
+        said = _("Pairs are chosen by the scores of a reward model, and none was named.")
+        hint = _("Choose what to score with, or compare all pairs.")
+    raise BadConfig(f"sample.pairs: {said}", hint, field="pairs", recipe="sample", said=said)
 
 
 def samples_of(run: Run) -> Path:
@@ -91,20 +131,22 @@ def ingest_samples(run: Run, tail: Tail | None = None, goes_on: Callable[[], boo
 
 
 def summarize(run: Run) -> None:
-    """Counts into `run.result` what came of the run; pairs of identical texts, which nobody is asked about, too."""
+    """Counts into `run.result` what came of the run; pairs of identical texts, which nobody is asked about, too. With a
+    reward model also what it makes of the responses."""
     samples = Sample.objects.filter(run=run)
-    slots: dict[int, list[Slot]] = {}
-    for prompt, key in samples.values_list("response__prompt_id", "response__key"):
-        slots.setdefault(prompt, []).append(_slot(key))
-    pairs = sum(len(_pairs(run, written)) for written in slots.values())
+    scores: dict[int, dict[Slot, float | None]] = {}
+    for prompt, key, score in samples.values_list("response__prompt_id", "response__key", "score"):
+        scores.setdefault(prompt, {})[_slot(key)] = score
+    wanted = sum(_number_of_pairs(run, written) for written in scores.values())
     made = Comparison.objects.filter(batch=run.batch, key__startswith=f"run{run.pk}:").count()
     known = Prompt.objects.filter(project=run.project).in_bulk(run.prompt_ids)
     run.result = {
         "samples": samples.count(),
         "finished": samples.filter(finished=True).count(),
         "comparisons": made,
-        "identical": pairs - made,
+        "identical": wanted - made,
         "unknown_prompts": len(run.prompt_ids) - len(known),
+        **({"scores": sample_scores.summary(scores.values())} if run.reward_model_id else {}),
         **_own_words(folder_of(run) / "result.json"),
     }
     run.save(update_fields=["result"])
@@ -127,10 +169,13 @@ def _take_in(run: Run, lines: list[dict[str, Any]]) -> int:
 def _take_in_prompt(run: Run, prompt: Prompt, lines: list[dict[str, Any]]) -> int:
     for line in lines:
         _store(run, prompt, line)
-    fresh = {(line["model"], line["index"]) for line in lines}
-    responses = Response.objects.filter(prompt=prompt, sample__run=run)
-    written = {_slot(response.key): response for response in responses}
-    pairs = [pair for pair in _pairs(run, written) if fresh.intersection(pair)]
+    samples = Sample.objects.filter(run=run, response__prompt=prompt).select_related("response")
+    written = {_slot(sample.response.key): sample for sample in samples}
+    if _chooses(run):
+        pairs = _chosen_pair(run, written)
+    else:
+        fresh = {(line["model"], line["index"]) for line in lines}
+        pairs = [pair for pair in _pairs(run, written) if fresh.intersection(pair)]
     return sum(_compare(run, prompt, pair, written) for pair in pairs)
 
 
@@ -144,6 +189,7 @@ def _store(run: Run, prompt: Prompt, line: dict[str, Any]) -> None:
         metadata={"run": run.pk, "seed": line.get("seed")},
     )
     facts = {"run": run, "artifact": artifact, "tokens": line["tokens"], "finished": line["finished"]}
+    facts["score"] = line.get("score")
     Sample.objects.get_or_create(response=response, defaults=facts)
 
 
@@ -160,10 +206,32 @@ def _pairs(run: Run, written: Iterable[Slot]) -> list[tuple[Slot, Slot]]:
     return [((NEW, index), (OLD, index)) for model, index in slots if model == NEW and (OLD, index) in slots]
 
 
-def _compare(run: Run, prompt: Prompt, pair: tuple[Slot, Slot], written: dict[Slot, Response]) -> bool:
+def _chooses(run: Run) -> bool:
+    return run.config.get("pairs", ALL) != ALL
+
+
+def _chosen_pair(run: Run, written: dict[Slot, Sample]) -> list[tuple[Slot, Slot]]:
+    """One pair, by score, of responses that differ; none before all responses to the prompt are there."""
+    slots = sorted(written)
+    if len(slots) < run.config["samples_per_prompt"]:
+        return []
+    slots = [slots[place] for place in scored_pairs.distinct([written[slot].response.text for slot in slots])]
+    if len(slots) < 2:
+        return []
+    one, other = CHOICES[run.config["pairs"]]([written[slot].score for slot in slots])
+    return [(slots[one], slots[other])]
+
+
+def _number_of_pairs(run: Run, written: Iterable[Slot]) -> int:
+    """How many comparisons would come of these if no two texts were alike."""
+    slots = list(written)
+    return int(len(slots) == run.config["samples_per_prompt"]) if _chooses(run) else len(_pairs(run, slots))
+
+
+def _compare(run: Run, prompt: Prompt, pair: tuple[Slot, Slot], written: dict[Slot, Sample]) -> bool:
     """A and B are drawn, so that neither letter says who wrote it; from the key, so that it is the same every time."""
     key = f"run{run.pk}:{prompt.pk}:" + "~".join(f"{model}{index}" for model, index in pair)
-    sides = [written[slot] for slot in pair]
+    sides = [written[slot].response for slot in pair]
     random.Random(f"{run.seed}:{key}").shuffle(sides)
     made = intake.compare(batch=run.batch, prompt=prompt, response_a=sides[0], response_b=sides[1], key=key)
     return made is not None

@@ -76,7 +76,7 @@ def test_a_run_tells_how_many_responses_were_scored_in_part(
 
     def half_read(self: RewardModel, texts: Any) -> Any:
         found = scores(self, texts)
-        self.cut = len(texts) // 2
+        self.unread = [place < len(texts) // 2 for place in range(len(texts))]
         return found
 
     monkeypatch.setattr(RewardModel, "member_scores", half_read)

@@ -1,4 +1,4 @@
-"""manage.py sample: responses of a model to the project's prompts, as comparisons to judge."""
+"""manage.py sample: responses of a model to the project's prompts, scored if asked, as comparisons to judge."""
 
 from typing import Any
 
@@ -20,6 +20,9 @@ class Command(BaseCommand):
             default=None,
             help="How many, fresh ones first (default: all).",
         )
+        parser.add_argument(
+            "--reward-model", default="", help="Name of the reward model to score with (default: none)."
+        )
         parser.add_argument("--samples-per-prompt", type=int, default=2, help="Responses to each prompt (default: 2).")
 
     def handle(self, *args: Any, **given: Any) -> None:
@@ -28,7 +31,11 @@ class Command(BaseCommand):
             config = {"samples_per_prompt": given["samples_per_prompt"], **options.settings_of(given["set"])}
             model = artifacts.policy_named(project, given["model"])
             prompts = sampling.choose_prompts(project, given["prompts"])
-            run = sampling.start_sampling(project, model, config, prompts, seed=given["seed"])
+            named = given["reward_model"]
+            reward_model = artifacts.reward_model_named(project, named) if named else None
+            run = sampling.start_sampling(
+                project, model, config, prompts, reward_model=reward_model, seed=given["seed"]
+            )
             options.carry_out_or_send(run, given["wait"])
         where = f"run {run.pk}, {len(run.prompt_ids)} prompts, batch “{run.batch}”"
         text = f"{run.name}: {run.get_state_display()} ({where})"
