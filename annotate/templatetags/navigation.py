@@ -58,7 +58,7 @@ SECTIONS = [
         _("Training"),
         [
             ("rounds", _("Rounds"), Role.REVIEWER, ("round", "round_create")),
-            ("runs", _("Runs"), Role.REVIEWER, ("run", "run_create", "sampling_create")),
+            ("runs", _("Runs"), Role.REVIEWER, ("run", "run_create", "run_ranking", "sampling_create")),
             ("benches", _("PEFT bench"), Role.REVIEWER, ("bench", "bench_create")),
             (
                 "models",

@@ -30,9 +30,8 @@ class SampleConfig:
         metadata={
             "label": gettext_noop("Pairs to compare"),
             "help": gettext_noop(
-                "Which responses to a prompt are put before annotators. All but the first choose one pair by the "
-                "scores of a reward model: the closest two teach it most, best and worst check what it is sure of, and "
-                "the best two decide what would be delivered. Compared with another model, new always meets old."
+                "Which responses to a prompt people compare. A pair chosen by score: the closest two teach the reward "
+                "model most, best and worst test what it is sure of, the best two decide what would be delivered."
             ),
             "choices": PAIRS,
             "source": "closest: Lewis & Gale 1994, A Sequential Algorithm for Training Text Classifiers (uncertainty "
