@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -35,13 +35,18 @@ def show_ranking(request: HttpRequest, project: Project, run_id: int) -> HttpRes
 @require_safe
 @never_cache
 @require_role(Role.REVIEWER)
-def download_ranking(request: HttpRequest, project: Project, run_id: int, kind: str) -> HttpResponse:
-    """JSONL: a line a prompt; CSV: a line a response."""
+def download_table(request: HttpRequest, project: Project, run_id: int) -> HttpResponse:
+    """CSV: a line a response."""
     run = in_project(Run, project, pk=run_id, recipe="sample")
-    if kind == "csv":
-        return csv_answer(f"run-{run_id}-ranked", [COLUMNS, *(row for one in ranked(run) for row in as_rows(one))])
-    if kind != "jsonl":
-        raise Http404
+    return csv_answer(f"run-{run_id}-ranked", [COLUMNS, *(row for one in ranked(run) for row in as_rows(one))])
+
+
+@require_safe
+@never_cache
+@require_role(Role.REVIEWER)
+def download_lines(request: HttpRequest, project: Project, run_id: int) -> StreamingHttpResponse:
+    """JSONL: a line a prompt."""
+    run = in_project(Run, project, pk=run_id, recipe="sample")
     disposition = {"Content-Disposition": f'attachment; filename="run-{run_id}-ranked.jsonl"'}
     return StreamingHttpResponse(_lines(run), content_type="application/jsonl; charset=utf-8", headers=disposition)
 

@@ -96,16 +96,15 @@ def test_ranked_responses_stand_in_order_and_are_sanitised(as_lead: Client, scor
 
 
 def test_files_hold_every_response_with_its_score(as_lead: Client, scored: Run) -> None:
-    answer = as_lead.get(reverse("run_ranked", args=["garden", scored.pk, "jsonl"]))
+    answer = as_lead.get(reverse("ranking_jsonl", args=["garden", scored.pk]))
     lines = [json.loads(line) for line in b"".join(answer.streaming_content).decode().splitlines()]
     assert len(lines) == 8
     assert lines[0]["prompt"] == [{"role": "user", "content": "How do I grow plant number 0?"}]
     assert (lines[0]["responses"], lines[0]["scores"]) == (TEXTS[::-1], [4.0, 2.0, 0.0])
-    table = as_lead.get(reverse("run_ranked", args=["garden", scored.pk, "csv"])).content.decode()
+    table = as_lead.get(reverse("ranking_csv", args=["garden", scored.pk])).content.decode()
     rows = list(csv.DictReader(io.StringIO(table)))
     assert len(rows) == 24
     assert (rows[1]["prompt"], rows[1]["rank"], rows[1]["score"]) == ("p0", "2", "2.0")
-    assert as_lead.get(reverse("run_ranked", args=["garden", scored.pk, "xlsx"])).status_code == 404
 
 
 def test_the_button_makes_demonstrations_of_the_best(as_lead: Client, scored: Run) -> None:
@@ -119,7 +118,7 @@ def test_the_button_makes_demonstrations_of_the_best(as_lead: Client, scored: Ru
 
 def test_who_may_see_scores(client: Client, scored: Run, ann: User, reviewer: User, stranger: User) -> None:
     ranking, best = (reverse(name, args=["garden", scored.pk]) for name in ("run_ranking", "run_best"))
-    file = reverse("run_ranked", args=["garden", scored.pk, "csv"])
+    file = reverse("ranking_csv", args=["garden", scored.pk])
     for person, looks, makes in ((reviewer, 200, 403), (ann, 403, 403), (stranger, 404, 404)):
         client.force_login(person)
         assert client.get(ranking).status_code == client.get(file).status_code == looks
