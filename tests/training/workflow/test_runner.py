@@ -18,6 +18,11 @@ from annotate.models import Comparison, Project, Prompt, Snapshot
 from tests.factories import make_prompts
 from tests.training.background import in_background, until
 from tests.training.database import environment
+from tests.training.ml.judges import lora_judge
+from training.ml.device import choose_device
+from training.ml.job import ModelSpec
+from training.ml.scorer import load_scorer
+from training.ml.scoring import score
 from training.models import Artifact, Run, RunState, Sample
 from training.workflow import children, jobs, runner, runs, sampling, starting
 from training.workflow.folders import artifact_folder, folder_of, log_of, progress_of
@@ -49,8 +54,13 @@ def _trained_a_bit(run: Run) -> Callable[[], bool]:
     return lambda: len(_steps(run)) >= 4
 
 
-def test_samples_become_comparisons(project: Project, policy: Artifact, prompts: list[Prompt]) -> None:
-    run = sampling.start_sampling(project, policy, SHORT, prompts)
+def test_samples_become_comparisons_and_are_scored(
+    project: Project, policy: Artifact, prompts: list[Prompt], tmp_path: Path
+) -> None:
+    judge = lora_judge(tmp_path, Path(policy.location))
+    facts = {"task": "reward", "is_adapter": True, "parent": policy}
+    scorer = Artifact.objects.create(project=project, name="judge", location=judge["adapters"][0], **facts)
+    run = sampling.start_sampling(project, policy, SHORT, prompts, reward_model=scorer)
     assert runner.execute(run.pk) == RunState.SUCCEEDED
     run.refresh_from_db()
     assert run.slot is None
@@ -58,6 +68,13 @@ def test_samples_become_comparisons(project: Project, policy: Artifact, prompts:
     assert run.result["comparisons"] + run.result["identical"] == 4
     assert Comparison.objects.filter(batch=run.batch).count() == run.result["comparisons"] > 0
     assert run.progress["kind"] in ("step", "status")
+    samples = Sample.objects.filter(run=run).select_related("response__prompt")
+    asked = load_scorer(ModelSpec(**judge), cache=tmp_path, device=choose_device(), on_convert=lambda: None)
+    texts = [(sample.response.prompt.messages, sample.response.text) for sample in samples]
+    assert [sample.score for sample in samples] == pytest.approx(
+        score(asked.model, asked.tokenizer, texts, 3), abs=1e-5
+    )
+    assert run.result["scores"]["prompts"] == 4
     assert list(run.events.values_list("state", flat=True)) == ["queued", "running", "succeeded"]
 
 
