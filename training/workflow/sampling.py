@@ -188,9 +188,8 @@ def _store(run: Run, prompt: Prompt, line: dict[str, Any]) -> None:
         key=f"run{run.pk}:{line['model']}:{line['index']}",
         metadata={"run": run.pk, "seed": line.get("seed")},
     )
-    facts = {"run": run, "artifact": artifact, "tokens": line["tokens"], "finished": line["finished"]}
-    facts["score"] = line.get("score")
-    Sample.objects.get_or_create(response=response, defaults=facts)
+    facts = {"tokens": line["tokens"], "finished": line["finished"], "score": line.get("score")}
+    Sample.objects.get_or_create(response=response, defaults={"run": run, "artifact": artifact, **facts})
 
 
 def _slot(key: str) -> Slot:
@@ -224,8 +223,8 @@ def _chosen_pair(run: Run, written: dict[Slot, Sample]) -> list[tuple[Slot, Slot
 
 def _number_of_pairs(run: Run, written: Iterable[Slot]) -> int:
     """How many comparisons would come of these if no two texts were alike."""
-    slots = list(written)
-    return int(len(slots) == run.config["samples_per_prompt"]) if _chooses(run) else len(_pairs(run, slots))
+    pairs = _pairs(run, written)
+    return min(len(pairs), 1) if _chooses(run) else len(pairs)
 
 
 def _compare(run: Run, prompt: Prompt, pair: tuple[Slot, Slot], written: dict[Slot, Sample]) -> bool:

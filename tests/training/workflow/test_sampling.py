@@ -213,6 +213,19 @@ def test_equal_texts_are_never_a_chosen_pair(
     assert (run.result["comparisons"], run.result["identical"]) == (1, 1)
 
 
+def test_one_response_alone_is_no_pair_of_equal_texts(
+    policy: Artifact, scorer: Artifact, project: Project, prompts: list[Prompt]
+) -> None:
+    """A single response is scored all the same: how good a policy is, needs no comparison."""
+    config = {"samples_per_prompt": 1, "pairs": "best_two"}
+    run = sampling.start_sampling(project, policy, config, prompts[:1], reward_model=scorer)
+    _append(run, *_scored(prompts[0], [1.5]))
+    assert sampling.ingest_samples(run) == 0
+    sampling.summarize(run)
+    assert (run.result["comparisons"], run.result["identical"]) == (0, 0)
+    assert run.result["scores"]["mean"]["value"] == 1.5
+
+
 def test_nothing_of_a_score_is_in_what_is_judged(
     policy: Artifact, scorer: Artifact, project: Project, prompts: list[Prompt]
 ) -> None:
