@@ -188,3 +188,14 @@ class FreezeForm(forms.Form):
         label=_("Seed of the split"), min_value=0, max_value=LARGEST_SEED, initial=0,
         help_text=_("The same seed puts the same prompts on the same side, in every snapshot."),
     )  # fmt: skip
+    annotator_share = forms.FloatField(
+        label=_("Share of annotators held out"), min_value=0, max_value=0.5, initial=0, required=False,
+        widget=forms.NumberInput(attrs={"step": "0.05"}),
+        help_text=_(
+            "Between 0 and 0.5, drawn by the seed. No vote of theirs is trained on; a reward model is measured on what "
+            "they said of the test prompts: has it learned what people prefer, or what these people prefer? 0: nobody."
+        ),
+    )  # fmt: skip
+
+    def clean_annotator_share(self) -> float:
+        return self.cleaned_data["annotator_share"] or 0

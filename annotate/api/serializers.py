@@ -128,6 +128,7 @@ class FreezeSerializer(Asked):
     test_share = serializers.FloatField(default=0.2, min_value=0, max_value=0.9)
     seed = serializers.IntegerField(default=0, min_value=0)
     adjudicated_first = serializers.BooleanField(default=False)
+    annotator_share = serializers.FloatField(default=0, min_value=0, max_value=0.5)
 
 
 class SnapshotSerializer(serializers.ModelSerializer[Snapshot]):

@@ -52,7 +52,8 @@ class Snapshot(models.Model):
     number = models.PositiveIntegerField()
     content_hash = models.CharField(max_length=64)
     aggregation = models.CharField(max_length=20, choices=Aggregation, default=Aggregation.MAJORITY)
-    # What was asked for (test share, split seed, whether adjudications go first): enough to make the same again.
+    # What was asked for (test share, split seed, whether adjudications go first, share of annotators held out): enough
+    # to make the same again.
     query = models.JSONField()
     guideline_versions = models.JSONField()
     # comparisons, pairs, train, test, ties, splits, judgments, won_by_a, won_by_b ...

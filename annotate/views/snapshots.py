@@ -9,7 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotate.access import in_project, require_role
 from annotate.forms import FreezeForm
 from annotate.models import Aggregation, Project, Role, Snapshot, Split
-from annotate.workflow.exceptions import NothingToInferFrom
+from annotate.workflow.exceptions import NobodyHeldOut, NothingToInferFrom
 from annotate.workflow.export import export_lines
 from annotate.workflow.snapshots import freeze, parquet_path, select
 
@@ -46,8 +46,8 @@ def _counts(project: Project, form: FreezeForm) -> dict[str, int] | None:
     """What a freeze would hold, or an error at the field that asks for too much."""
     try:
         return select(project=project, **form.cleaned_data).counts
-    except NothingToInferFrom as problem:
-        form.add_error("aggregation", f"{problem.message} {problem.hint}")
+    except (NobodyHeldOut, NothingToInferFrom) as problem:
+        form.add_error(problem.where or "aggregation", f"{problem.message} {problem.hint}")
         return None
 
 

@@ -94,6 +94,10 @@ class EmptySnapshot(WorkflowError):
     """No comparison has a majority: there is nothing to freeze."""
 
 
+class NobodyHeldOut(WorkflowError):
+    """Annotators are to be held out, and the draw leaves nobody on one of the two sides."""
+
+
 class NameTaken(WorkflowError):
     """Another set of the project has this name."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from annotate.models import Adjudication, Comparison, Project, Verdict
 from annotate.statistics.judgments import TIE, A, B
 from annotate.workflow.aggregation import Decision, decide
-from annotate.workflow.snapshot_rows import Vote
+from annotate.workflow.snapshot_rows import Vote, pseudonym
 
 # A final word is certain: P(a is better) by verdict.
 LABELS = {Verdict.A: (A, 1.0), Verdict.TIE: (TIE, 0.5), Verdict.B: (B, 0.0)}
@@ -14,11 +14,13 @@ LABELS = {Verdict.A: (A, 1.0), Verdict.TIE: (TIE, 0.5), Verdict.B: (B, 0.0)}
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A current adjudication, and the number of the guideline version it was made under."""
+    """A current adjudication, and the number of the guideline version it was made under; `adjudicator` is the pseudonym
+    that their votes have too."""
 
     adjudication: int
     verdict: Verdict
     version: int | None
+    adjudicator: str
 
     @property
     def is_bad(self) -> bool:
@@ -28,10 +30,10 @@ class Word:
 def words_of(project: Project) -> dict[int, Word]:
     """By comparison."""
     rows = Adjudication.objects.current().filter(comparison__project=project)
-    columns = rows.values_list("comparison_id", "id", "verdict", "guideline_version__number")
+    columns = rows.values_list("comparison_id", "id", "verdict", "guideline_version__number", "adjudicator__username")
     return {
-        comparison: Word(pk, Verdict(verdict), version)
-        for comparison, pk, verdict, version in columns.iterator(chunk_size=5000)
+        comparison: Word(pk, Verdict(verdict), version, pseudonym(project.slug, username))
+        for comparison, pk, verdict, version, username in columns.iterator(chunk_size=5000)
     }
 
 

@@ -3,14 +3,12 @@
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
@@ -18,7 +16,9 @@ from annotate.models import Aggregation, Comparison, Judgment, Project, Snapshot
 from annotate.statistics.judgments import TIE, A
 from annotate.workflow.aggregation import Decision
 from annotate.workflow.exceptions import EmptySnapshot, WorkflowError
-from annotate.workflow.final_words import Word, decisions_of, words_of
+from annotate.workflow.final_words import Word, words_of
+from annotate.workflow.held_out import TEST_ANNOTATORS, Votes, counts_of, draw, labels_by_split, labels_of
+from annotate.workflow.one_state import one_state
 from annotate.workflow.parquet_folder import write_folder
 from annotate.workflow.snapshot_rows import Row, Vote, pseudonym, schema_of
 
@@ -27,13 +27,17 @@ FORMAT = 2  # of the hash: 1 had neither votes, annotators, tags and languages n
 
 @dataclass(frozen=True)
 class Selection:
-    """What a freeze would hold: pairs, beside them what was called a tie, and all that it would leave out, counted."""
+    """What a freeze would hold: pairs, beside them what was called a tie, and all that it would leave out, counted.
+
+    `held_out`: the test comparisons as annotators who are held out judged them; None where nobody is.
+    """
 
     rows: list[Row]
     ties: list[Row]
     counts: dict[str, int]
     guideline_versions: list[int]
     adjudicated_first: bool = False
+    held_out: list[Row] | None = None
 
     @property
     def columns(self) -> dict[str, bool]:
@@ -49,11 +53,13 @@ def select(
     test_share: float = 0.2,
     seed: int = 0,
     adjudicated_first: bool = False,
+    annotator_share: float = 0,
 ) -> Selection:
     """One label for every judged comparison. Ties and splits are no pairs, and counted; ties stand apart. Reads only.
 
-    With `adjudicated_first` a final word goes before the votes, and bad items are left out, and counted.
-    Raises NothingToInferFrom as `aggregation.decide` does.
+    With `adjudicated_first` a final word goes before the votes, and bad items are left out, and counted. With an
+    `annotator_share` that many people have no part in the training split.
+    Raises NothingToInferFrom as `aggregation.decide` does, and NobodyHeldOut as `held_out.draw`.
     """
     votes = _votes(project)
     words = words_of(project) if adjudicated_first else {}
@@ -64,14 +70,20 @@ def select(
     ties: list[Row] = []
     counts: Counter[str] = Counter(dict.fromkeys(("ties", "splits", "won_by_a", "won_by_b", "train", "test"), 0))
     counts.update(dict.fromkeys(("adjudicated", "bad") if adjudicated_first else (), 0))
-    decisions = decisions_of(aggregation, ordered, votes, words)
+    people = draw(votes, annotator_share, seed) if annotator_share else frozenset()
+    labels = labels_by_split(aggregation, ordered, votes, words, people)
+    splits = {each.pk: split_of(each.prompt.content_hash, test_share, seed) for each in ordered}
+    held_out = _as_judged_by(people, ordered, splits, votes, words, counts) if people else None
     for comparison in ordered:
-        word = words.get(comparison.pk)
+        split = splits[comparison.pk]
+        word = labels[split].words.get(comparison.pk)
         if word and word.is_bad:
             counts["bad"] += 1
             continue
-        decision = decisions[comparison.pk]
-        split = split_of(comparison.prompt.content_hash, test_share, seed)
+        decision, counted = labels[split].decisions.get(comparison.pk), labels[split].votes
+        if decision is None:
+            counts["held_out_only"] += 1
+            continue
         counts["judgments"] += decision.votes
         if word:
             counts["adjudicated"] += 1
@@ -82,13 +94,13 @@ def select(
             counts["identical"] += 1
         elif decision.label == TIE:
             counts["ties"] += 1
-            ties.append(_row(comparison, Decision(A, 0.5, decision.votes), votes, split, word))
+            ties.append(_row(comparison, Decision(A, 0.5, decision.votes), counted, split, word))
         else:
-            rows.append(_row(comparison, decision, votes, split, word))
+            rows.append(_row(comparison, decision, counted, split, word))
             counts["won_by_a" if rows[-1].a_wins else "won_by_b"] += 1
             counts[split] += 1
     counts["comparisons"], counts["pairs"] = len(ordered), len(rows)
-    return Selection(rows, ties, dict(counts), _guideline_numbers(project, words), adjudicated_first)
+    return Selection(rows, ties, dict(counts), _guideline_numbers(project, words), adjudicated_first, held_out)
 
 
 def freeze(
@@ -98,6 +110,7 @@ def freeze(
     test_share: float = 0.2,
     seed: int = 0,
     adjudicated_first: bool = False,
+    annotator_share: float = 0,
     actor: User | None = None,
 ) -> tuple[Snapshot, bool]:
     """The snapshot of the project as it is now, and whether it is new: the same state has the same hash.
@@ -108,14 +121,23 @@ def freeze(
     Raises:
         EmptySnapshot: no comparison is decided.
         NothingToInferFrom: the aggregation asks for more than the judgments can tell.
-        WorkflowError: an unknown aggregation, or a test share outside 0 to 0.9.
+        NobodyHeldOut: the annotators to hold out are none or all of them.
+        WorkflowError: an unknown aggregation, a test share outside 0 to 0.9 or an annotator share outside 0 to 0.5.
     """
-    _check_query(aggregation, test_share)
+    _check_query(aggregation, test_share, annotator_share)
     query: dict[str, Any] = {"aggregation": str(aggregation), "test_share": test_share, "seed": seed}
     if adjudicated_first:
         query["adjudicated_first"] = True
-    with _one_state():
+    if annotator_share:
+        query["annotator_share"] = annotator_share
+    with one_state():
         selection = select(project=project, **query)
+    if selection.held_out is not None and not selection.counts["train"]:
+        raise EmptySnapshot(
+            _("Without the annotators held out, none of %(n)s judged comparison(s) is left to train on.")
+            % {"n": selection.counts["comparisons"]},
+            _("Hold out fewer annotators, or let the others judge more."),
+        )
     if not selection.rows:
         raise EmptySnapshot(
             _("There is nothing to freeze: of %(n)s judged comparison(s) none is decided.")
@@ -146,22 +168,7 @@ def parquet_path(snapshot: Snapshot, split: str) -> Path:
     return Path(snapshot.folder) / f"{Split(split)}.parquet"
 
 
-@contextmanager
-def _one_state() -> Iterator[None]:
-    """All that is read within is of one moment, whatever is judged meanwhile.
-
-    On SQLite a transaction holds that by itself. PostgreSQL has to be told before the first statement, which in tests
-    that run in a transaction of their own has long been.
-    """
-    is_outermost = not connection.in_atomic_block
-    with transaction.atomic(durable=True):
-        if connection.vendor == "postgresql" and is_outermost:
-            with connection.cursor() as cursor:
-                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        yield
-
-
-def _check_query(aggregation: str, test_share: float) -> None:
+def _check_query(aggregation: str, test_share: float, annotator_share: float) -> None:
     if aggregation not in Aggregation.values:
         raise WorkflowError(
             _("Unknown aggregation “%(name)s”.") % {"name": aggregation},
@@ -169,11 +176,38 @@ def _check_query(aggregation: str, test_share: float) -> None:
         )
     if not 0 <= test_share <= 0.9:
         raise WorkflowError(_("The test share is %(x)s.") % {"x": test_share}, _("Use a number from 0 to 0.9."))
+    if not 0 <= annotator_share <= 0.5:
+        said = _("The share of annotators held out is %(x)s.") % {"x": annotator_share}
+        raise WorkflowError(said, _("Use a number from 0 to 0.5."))
 
 
-def _row(
-    comparison: Comparison, decision: Decision, votes: dict[int, list[Vote]], split: Split, word: Word | None
-) -> Row:
+def _as_judged_by(
+    people: frozenset[str],
+    comparisons: list[Comparison],
+    splits: dict[int, Split],
+    votes: Votes,
+    words: dict[int, Word],
+    counts: Counter[str],
+) -> list[Row]:
+    """The test comparisons labelled by those held out alone; what is left out for them is counted."""
+    by_split = {split: [each for each in comparisons if splits[each.pk] == split] for split in Split}
+    counts.update(counts_of(people, by_split[Split.TRAIN], votes))
+    labels = labels_of(people, by_split[Split.TEST], votes)
+    rows: list[Row] = []
+    for comparison in by_split[Split.TEST]:
+        decision, word = labels.decisions.get(comparison.pk), words.get(comparison.pk)
+        # What is bad or has two equal texts is counted with the other rows.
+        if decision is None or (word and word.is_bad) or comparison.response_a.text == comparison.response_b.text:
+            continue
+        if decision.label in (None, TIE):
+            counts["test_annotators_undecided"] += 1
+        else:
+            rows.append(_row(comparison, decision, labels.votes, Split.TEST, None))
+    counts[TEST_ANNOTATORS] = len(rows)
+    return rows
+
+
+def _row(comparison: Comparison, decision: Decision, votes: Votes, split: Split, word: Word | None) -> Row:
     a_wins = decision.label == A
     soft_label = decision.probability_a if a_wins else 1 - decision.probability_a
     adjudication = word.adjudication if word else None
@@ -212,10 +246,12 @@ def _content_hash(selection: Selection, query: dict[str, Any]) -> str:
 
 
 def _files(selection: Selection) -> dict[str, list[Row]]:
-    """What each file of the folder holds; both splits are always there, ties where there are any."""
+    """What each file of the folder holds; both splits are always there, ties where there are any, and what held-out
+    annotators said where any are held out."""
     files = {str(split): [row for row in selection.rows if row.split == split] for split in Split}
     ties = {f"ties_{split}": [row for row in selection.ties if row.split == split] for split in Split}
-    return {**files, **{name: rows for name, rows in ties.items() if rows}}
+    held_out = {} if selection.held_out is None else {TEST_ANNOTATORS: selection.held_out}
+    return {**files, **{name: rows for name, rows in ties.items() if rows}, **held_out}
 
 
 def _write_files(folder: Path, selection: Selection) -> Path:

@@ -15,7 +15,12 @@ from training.ml.calibration import calibration
 from training.ml.human_ceiling import human_ceiling
 from training.ml.intervals import clusters_of, mean, proportion, wins
 from training.ml.pairs import Pair
-from training.ml.reward_figures import accuracies_by_group, accuracies_by_length, accuracy_on_new_annotators
+from training.ml.reward_figures import (
+    accuracies_by_group,
+    accuracies_by_length,
+    accuracy_on_new_annotators,
+    accuracy_on_test_annotators,
+)
 
 Figures = dict[str, Any]
 Scores = Callable[[Sequence[Pair]], tuple[Tensor, Tensor]]
@@ -28,26 +33,33 @@ def evaluate_reward(
     batch_size: int,
     trained_on: Sequence[Pair] = (),
     log_odds: Callable[[Tensor], Tensor] = lambda margins: margins,
+    test_annotators: Sequence[Pair] | None = None,
 ) -> Figures:
     """Of a reward model: accuracy beside "the longer one wins", a coin's and the annotators' own; where it is right and
     where not; margin, Bradley-Terry loss and calibration.
 
     `scores` gives (chosen, rejected), each [pairs], or [pairs, members] of an ensemble, whose margin is the mean of
-    its members'. A tie counts half, so a constant score has accuracy 0.5. `trained_on` is looked at for its annotators.
-    `log_odds` says how sure the model's likelihood is of a pair with a margin: of Bradley and Terry's, and of
+    its members'. A tie counts half, so a constant score has accuracy 0.5. `trained_on` is looked at for its annotators;
+    `test_annotators` are pairs as people judged them who were held out; where None were, new people are looked for in
+    `pairs`. `log_odds` says how sure the model's likelihood is of a pair with a margin: of Bradley and Terry's, and of
     Davidson's where one wins, it is the margin itself. Intervals are over prompts (`clusters_of`).
     """
     of_members = member_margins(scores, pairs, batch_size)
     margins = of_members.mean(dim=1).tolist()
     odds = log_odds(torch.tensor(margins)).tolist()
     clusters = clusters_of([pair.prompt_ids for pair in pairs])
+    if test_annotators is None:
+        new = accuracy_on_new_annotators(pairs, margins, trained_on, clusters)
+    else:
+        by_them = member_margins(scores, test_annotators, batch_size).mean(dim=1).tolist()
+        new = accuracy_on_test_annotators(test_annotators, by_them, trained_on)
     figures = {
         "accuracy": wins(margins, clusters),
         "accuracy_longer_wins": wins([float(len(pair.chosen) - len(pair.rejected)) for pair in pairs], clusters),
         "accuracy_chance": proportion(len(pairs) / 2, len(pairs)),
         "human_ceiling": human_ceiling(pairs, margins, clusters),
         **accuracies_by_length(pairs, margins, clusters),
-        "accuracy_new_annotators": accuracy_on_new_annotators(pairs, margins, trained_on, clusters),
+        "accuracy_new_annotators": new,
         **accuracies_by_group(pairs, margins, clusters),
         "margin": mean(margins, clusters),
         "loss": mean((-logsigmoid(torch.tensor(odds))).tolist(), clusters),

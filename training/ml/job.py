@@ -29,13 +29,16 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Data:
-    """The ties are pairs of the same shape in which neither response won; None where the snapshot keeps none."""
+    """The ties are pairs of the same shape in which neither response won; None where the snapshot keeps none.
+    `test_annotators`: pairs of test prompts as people judged them of whom nothing is in `train`; None where the
+    snapshot holds nobody out."""
 
     train: Path
     test: Path
     snapshot_hash: str
     ties_train: Path | None = None
     ties_test: Path | None = None
+    test_annotators: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,8 @@ def _job(directory: Path, raw: dict[str, Any]) -> Job:
 
 
 def _data(raw: dict[str, Any]) -> Data:
-    ties = {name: Path(raw[name]) for name in ("ties_train", "ties_test") if raw.get(name)}
-    return Data(Path(raw["train"]), Path(raw["test"]), str(raw["snapshot_hash"]), **ties)
+    besides = {name: Path(raw[name]) for name in ("ties_train", "ties_test", "test_annotators") if raw.get(name)}
+    return Data(Path(raw["train"]), Path(raw["test"]), str(raw["snapshot_hash"]), **besides)
 
 
 def _spec(raw: dict[str, Any]) -> ModelSpec:

@@ -92,12 +92,14 @@ class Pairs:
 
 @dataclass(frozen=True)
 class PairData:
-    """What a run trains and is measured on, and what was left out of both; `ties` are for training as well."""
+    """What a run trains and is measured on, and what was left out of both; `ties` are for training as well.
+    `test_annotators` are for measuring as well: None where nobody is held out, or nobody asked for them."""
 
     train: list[Pair]
     test: list[Pair]
     dropped: list[dict[str, Any]]
     ties: list[Pair] = field(default_factory=list)
+    test_annotators: list[Pair] | None = None
 
     def counts(self) -> dict[str, int]:
         return {"train": len(self.train), "test": len(self.test), "dropped": len(self.dropped)}
@@ -106,7 +108,8 @@ class PairData:
         """The manifest's `data`. Nothing is ever truncated: what is too long is dropped."""
         prompts = len({tuple(pair.prompt_ids) for pair in self.test})
         sizes = {"train": len(self.train), "test": len(self.test), "test_prompts": prompts}
-        return {**sizes, "dropped": self.dropped, "truncated": 0}
+        besides = {} if self.test_annotators is None else {"test_annotators": len(self.test_annotators)}
+        return {**sizes, **besides, "dropped": self.dropped, "truncated": 0}
 
 
 def load_pairs(
@@ -116,8 +119,10 @@ def load_pairs(
     max_length: int,
     *,
     with_ties: bool = False,
+    with_test_annotators: bool = False,
 ) -> PairData:
-    """Both files of a job, no pair longer than `max_length` or the model's context; ties only where they are asked for.
+    """Both files of a job, no pair longer than `max_length` or the model's context; ties, and what annotators who are
+    held out said, only where they are asked for.
 
     Raises ModelError: "empty_data" if nothing is left to train on, "bad_data", "no_chat_template".
     """
@@ -130,7 +135,11 @@ def load_pairs(
     ties = Pairs([], [])
     if with_ties and data.ties_train is not None:
         ties = read_pairs(data.ties_train, tokenizer, limit, tie=True)
-    return PairData(train.kept, test.kept, train.dropped + ties.dropped + test.dropped, ties.kept)
+    apart = None
+    if with_test_annotators and data.test_annotators is not None:
+        apart = read_pairs(data.test_annotators, tokenizer, limit)
+    dropped = train.dropped + ties.dropped + test.dropped + (apart.dropped if apart else [])
+    return PairData(train.kept, test.kept, dropped, ties.kept, apart.kept if apart else None)
 
 
 def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, *, tie: bool = False) -> Pairs:

@@ -57,7 +57,8 @@ def run(job: Job) -> None:
     tokenizer = load_tokenizer(job.model, **source)
     model = load_reward_base(job.model, device=device, members=config.members, **source)
     switch_off_dropout(model)
-    data = load_pairs(job.data, tokenizer, model, config.max_length, with_ties=config.ties != "drop")
+    wanted = {"with_ties": config.ties != "drop", "with_test_annotators": True}
+    data = load_pairs(job.data, tokenizer, model, config.max_length, **wanted)
     progress.left_out(data.dropped)
     model = apply_adapter(model, config, "reward")
     items = items_of(data, config)
@@ -73,7 +74,7 @@ def run(job: Job) -> None:
 
     progress.status("evaluating")
     scores = partial(both_sides, learner.scores)
-    metrics = evaluate_reward(scores, data.test, config.batch_size, data.train, log_odds)
+    metrics = evaluate_reward(scores, data.test, config.batch_size, data.train, log_odds, data.test_annotators)
     progress.evaluation(metrics=headline(metrics), step=end.step)
 
     progress.status("saving")
@@ -126,7 +127,7 @@ def on_features(
     config = job.config
     known = Features(job.cache, model_key(model.base_model, tokenizer, config))
     learned_from = [ids for pair in data.train + data.ties for ids in pair.sequences]
-    pairs = data.train + data.ties + data.test
+    pairs = data.train + data.ties + data.test + (data.test_annotators or [])
     texts = [(pair.prompt_ids, response) for pair in pairs for response in (pair.chosen_ids, pair.rejected_ids)]
     known.prepare(model, tokenizer.pad_token_id, texts, config.batch_size, progress)
     head = StandardisedHead(model.score, known.of(learned_from))

@@ -8,6 +8,7 @@ from typing import Any
 from training.ml.intervals import (
     ENOUGH,
     Clusters,
+    clusters_of,
     correlation_of_shares,
     hits_of,
     mean_of_two,
@@ -63,11 +64,20 @@ def accuracy_on_new_annotators(
 ) -> dict[str, Any]:
     """On held-out pairs none of whose annotators judged a training pair: whether the model has learned what people
     prefer, or these people."""
-    if not any(pair.annotators for pair in pairs):
+    if pairs and not any(pair.annotators for pair in pairs):
         return undefined(0, NOBODY)
     known = {annotator for pair in trained_on for annotator in pair.annotators}
     new = [bool(pair.annotators) and known.isdisjoint(pair.annotators) for pair in pairs]
     return unless_too_few(_wins_where(new, margins, clusters), FEW_NEW)
+
+
+def accuracy_on_test_annotators(
+    pairs: Sequence[Pair], margins: Sequence[float], trained_on: Sequence[Pair]
+) -> dict[str, Any]:
+    """The same on pairs whose labels are by people held out alone; `people` says how many they are. The interval is
+    over prompts: the fewer the people, the less it says of others."""
+    figure = accuracy_on_new_annotators(pairs, margins, trained_on, clusters_of([pair.prompt_ids for pair in pairs]))
+    return {**figure, "people": len({annotator for pair in pairs for annotator in pair.annotators})}
 
 
 def accuracies_by_group(

@@ -13,6 +13,7 @@ import pyarrow.parquet
 
 from annotate.models import DemonstrationSet, Project, Snapshot, Split
 from annotate.workflow import snapshots
+from annotate.workflow.held_out import TEST_ANNOTATORS
 from annotate.workflow.intake import content_hash
 from training.models import Artifact, ProbeSet, Run, RunState
 from training.recipes import load
@@ -68,12 +69,15 @@ def data_of(
         return Data(0, 0)
     train, test = (_path(source, split) for split in (Split.TRAIN, Split.TEST))
     examples, held_out = (source.counts.get(split, 0) for split in ("train", "test"))
+    if recipe == "reward":
+        held_out += source.counts.get(TEST_ANNOTATORS, 0)
     if recipe in DRAWN:
         examples, held_out = _distinct_prompts(train, test) or (examples, held_out)
     lengths = _mean_lengths(train, recipe)
     probed = _probed_tokens(model.project, demonstrations) if recipe != "reward" else 0.0
     if grouped and (found := _responses(train)):
-        mean, others = sum(found) / len(found), len(_responses(test)) or held_out
+        apart = _responses(str(Path(test).with_name(f"{TEST_ANNOTATORS}.parquet")))
+        mean, others = sum(found) / len(found), len(_responses(test)) + len(apart) or held_out
         tokens, again = mean * lengths.tokens / 2, (mean - 1) * lengths.prompt
         return Data(len(found), tokens, again, others, probed, kept, responses=max(found))
     return Data(examples, lengths.tokens, lengths.prompt, held_out, probed, kept)

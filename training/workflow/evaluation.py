@@ -33,6 +33,7 @@ LABELS = {
         "accuracy_longer_wins": gettext_lazy("Accuracy of “the longer one wins”"),
         "accuracy_chance": gettext_lazy("Accuracy of chance"),
         "human_ceiling": gettext_lazy("Human ceiling: one annotator against the others"),
+        "accuracy_new_annotators": gettext_lazy("Accuracy on annotators held out, by their votes alone"),
     },
     "dpo": {
         "margin": gettext_lazy("Reward margin against the reference"),
@@ -129,7 +130,13 @@ def figures_of(artifact: Artifact) -> list[Figure]:
     metrics = artifact.manifest.get("metrics") or {}
     recipe = artifact.manifest.get("recipe", "")
     labels = LABELS.get(recipe, {})
-    return [figure_of(name, str(label), metrics[name], recipe) for name, label in labels.items() if name in metrics]
+    known = [name for name in labels if name in metrics and _is_headline(name, metrics[name])]
+    return [figure_of(name, str(labels[name]), metrics[name], recipe) for name in known]
+
+
+def _is_headline(name: str, metric: Any) -> bool:
+    """Of new annotators where the snapshot held some out: where they are there by chance, they are a detail."""
+    return name != "accuracy_new_annotators" or "people" in metric
 
 
 def details_of(artifact: Artifact) -> RewardDetails | None:

@@ -11,6 +11,7 @@ from django.conf import settings
 
 from annotate.models import Prompt, Split
 from annotate.workflow import snapshots
+from annotate.workflow.held_out import TEST_ANNOTATORS
 from training.models import Run
 from training.workflow.artifacts import model_spec
 from training.workflow.card_facts import card_for
@@ -86,11 +87,13 @@ def _data_of(run: Run) -> dict[str, str] | None:
         return None
     files = {split: snapshots.parquet_path(run.snapshot, split) for split in (Split.TRAIN, Split.TEST)}
     # Beside each the ties of its prompts, where the snapshot keeps any.
-    ties = {f"ties_{split}": path.with_name(f"ties_{path.name}") for split, path in files.items()}
+    besides = {f"ties_{split}": path.with_name(f"ties_{path.name}") for split, path in files.items()}
+    # And what annotators who are held out said of the test prompts.
+    besides[TEST_ANNOTATORS] = files[Split.TEST].with_name(f"{TEST_ANNOTATORS}.parquet")
     return {
         **{str(split): str(path) for split, path in files.items()},
         "snapshot_hash": run.snapshot.content_hash,
-        **{name: str(path) for name, path in ties.items() if path.exists()},
+        **{name: str(path) for name, path in besides.items() if path.exists()},
     }
 
 

@@ -12,6 +12,8 @@ from training.models import Artifact
 
 # Of the most pairs there were: further than that a curve is a guess.
 TIMES = (1.5, 2.0, 4.0)
+# Of snapshots whose rows differ in number alone: who is held out leaves fewer votes to a label.
+QUERY = ("test_share", "seed", "adjudicated_first", "annotator_share")
 
 
 def reward_curve(project: Project) -> dict[str, Any]:
@@ -43,7 +45,7 @@ def _measured(project: Project) -> Iterable[tuple[str, dict[str, Any]]]:
         if accuracy is None or pairs < 1:
             continue
         run, snapshot = artifact.run, artifact.snapshot
-        held_out = {name: snapshot.query.get(name) for name in ("test_share", "seed", "adjudicated_first")}
+        held_out = {name: snapshot.query.get(name) for name in QUERY}
         same = [run.model_id, run.config, snapshot.aggregation, held_out]
         yield (
             json.dumps(same, sort_keys=True),

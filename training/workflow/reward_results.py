@@ -34,6 +34,8 @@ VOTES = {
     "unanimous": gettext_lazy("everybody chose the same"),
     "split": gettext_lazy("votes were split"),
 }
+NEW = gettext_lazy("judged by nobody who judged a training pair")
+HELD_OUT = gettext_lazy("of the test prompts, by the votes of the %(people)s annotator(s) held out alone")
 CEILING = {
     "model": gettext_lazy("the model against all votes"),
     "model_as_annotator": gettext_lazy("the model in an annotator’s place, against the others"),
@@ -85,7 +87,8 @@ def reward_details(metrics: dict[str, Any]) -> RewardDetails | None:
 def _groups(metrics: dict[str, Any], notes: list[str]) -> list[Group]:
     ceiling = metrics.get("human_ceiling") or {}
     by_vote, by_strength = _by_name(metrics, "by_votes"), _by_name(metrics, "by_strength")
-    new = {"accuracy_new_annotators": gettext_lazy("judged by nobody who judged a training pair")}
+    held_out = (metrics.get("accuracy_new_annotators") or {}).get("people")
+    new = {"accuracy_new_annotators": NEW if held_out is None else HELD_OUT % {"people": held_out}}
     groups = [
         _group(_("Length"), _rows(LENGTHS, metrics.get, "accuracy")),
         _group(_("Strength of the preference"), _rows(STRENGTHS, by_strength.get, "accuracy")),

@@ -21,6 +21,12 @@ class Command(ProjectCommand):
             action="store_true",
             help="final words decide where there are any, bad items are left out; the aggregation decides the rest",
         )
+        parser.add_argument(
+            "--annotator-share",
+            type=float,
+            default=0,
+            help="share of the annotators held out of the training split (0 to 0.5); the test split is as without it",
+        )
         # --user is the name it had before.
         parser.add_argument("--by", "--user", dest="by", help="account the snapshot is recorded under")
 
@@ -31,6 +37,7 @@ class Command(ProjectCommand):
             test_share=options["test_share"],
             seed=options["seed"],
             adjudicated_first=options["adjudicated_first"],
+            annotator_share=options["annotator_share"],
             actor=named_user(options["by"]),
         )
         return {

@@ -81,6 +81,25 @@ def test_scores_are_put_back_into_the_order_of_the_pairs() -> None:
     assert {group["name"]: group["value"] for group in figures["by_tag"]} == {"even": 1.0, "odd": 0.0}
 
 
+def test_new_annotators_are_those_held_out_where_any_are_and_the_accuracy_is_what_it_was() -> None:
+    """The model knows the taste of those it learned from: of the same pairs people held out prefer the other one."""
+    train = [held_out("t", annotators=("ann",))]
+    pairs = [held_out(f"p{i}", annotators=("ann", "dan"), prompt_ids=[i]) for i in range(8)]
+    theirs = [held_out(f"p{i}", "b", "aa", annotators=("dan",), prompt_ids=[i]) for i in range(8)]
+
+    def scores(batch: list[Pair]) -> tuple[torch.Tensor, torch.Tensor]:
+        return tuple(
+            torch.tensor([float(len(getattr(pair, side))) for pair in batch]) for side in ("chosen", "rejected")
+        )
+
+    plain = evaluate_reward(scores, pairs, 3, train)
+    apart = evaluate_reward(scores, pairs, 3, train, test_annotators=theirs)
+    assert "Only 0 held-out pair(s)" in plain["accuracy_new_annotators"]["reason"]
+    told = apart.pop("accuracy_new_annotators")
+    assert (told["value"], told["n"], told["people"]) == (0.0, 8, 1)
+    assert apart == {name: figure for name, figure in plain.items() if name != "accuracy_new_annotators"}
+
+
 def test_an_ensemble_is_measured_by_the_mean_of_its_members_and_by_how_far_they_differ() -> None:
     margins = torch.tensor([[3.0, -1.0, 1.0], [1.0, 1.0, 1.0], [-3.0, 1.0, -1.0], [2.0, 2.0, -1.0], [0.0, 0.0, 3.0]])
     pairs = [held_out(f"p{i}", prompt_ids=[5] * (9 - i)) for i in range(5)]

@@ -159,6 +159,22 @@ def test_ties_are_read_where_they_are_asked_for(tmp_path: Path, tokenizer: Any, 
     assert load_pairs(files, tokenizer, model, 512).ties == []
 
 
+def test_what_people_held_out_said_is_read_where_it_is_asked_for(
+    tmp_path: Path, tokenizer: Any, fixture_model: Path
+) -> None:
+    data = write_planted(tmp_path, train=3, test=2)
+    rows = [*planted_rows(2, seed=1), row("same", "Why?", "Because.", "Because.")]
+    apart = write_rows(tmp_path / "test_annotators.parquet", rows)
+    model = AutoModelForCausalLM.from_pretrained(fixture_model)
+    files = Data(Path(data["train"]), Path(data["test"]), "", test_annotators=apart)
+    found = load_pairs(files, tokenizer, model, 512, with_test_annotators=True)
+    assert (len(found.train), len(found.test), len(found.test_annotators)) == (3, 2, 2)
+    assert found.facts()["test_annotators"] == 2
+    assert [(one["id"], one["split"]) for one in found.dropped] == [("same", "test_annotators")]
+    plain = load_pairs(files, tokenizer, model, 512)
+    assert plain.test_annotators is None and plain.dropped == [] and "test_annotators" not in plain.facts()
+
+
 @pytest.mark.parametrize("rows", [[], [row("same", "Why?", "Because.", "Because.")]])
 def test_nothing_to_train_on_is_said_with_the_reason(tmp_path: Path, tokenizer: Any, rows: list[Any]) -> None:
     path = write_rows(tmp_path / "train.parquet", rows)

@@ -18,6 +18,7 @@ from training.ml.reward_figures import (
     accuracies_by_group,
     accuracies_by_length,
     accuracy_on_new_annotators,
+    accuracy_on_test_annotators,
     strength_of,
 )
 
@@ -108,6 +109,19 @@ def test_new_annotators_are_those_who_judged_no_training_pair() -> None:
     assert "judged none of the training pairs" in accuracy_on_new_annotators(pairs[:2], margins[:2], train)["reason"]
     unknown = accuracy_on_new_annotators([held_out("p")], [RIGHT], train)
     assert (unknown["value"], unknown["n"], unknown["reason"]) == (None, 0, "The data do not say who judged.")
+
+
+def test_people_who_were_held_out_are_counted_and_their_prompts_bear_the_interval() -> None:
+    train = [held_out("t0", annotators=("ann", "ben"))]
+    judged = [("dan", "eve"), ("eve",), ("dan",), ("dan",), ("dan", "eve"), ("eve",)] * 2
+    pairs = [held_out(f"p{i}", annotators=who, prompt_ids=[i // 2 + 5]) for i, who in enumerate(judged)]
+    margins = [RIGHT, RIGHT, WRONG, WRONG, RIGHT, RIGHT, WRONG, RIGHT, RIGHT, RIGHT, WRONG, WRONG]
+    found = accuracy_on_test_annotators(pairs, margins, train)
+    assert (found["value"], found["n"], found["clusters"], found["people"]) == (7 / 12, 12, 6, 2)
+    assert found["low"] < 7 / 12 < found["high"]
+    none = accuracy_on_test_annotators([], [], train)
+    assert (none["value"], none["n"], none["people"]) == (None, 0, 0)
+    assert "judged none of the training pairs" in none["reason"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from django.urls import reverse
 from annotate.models import Project
 from tests.training.views.conftest import complete, figure
 from training.models import Artifact, Round
+from training.workflow.card_facts import card_for
 from training.workflow.evaluation import details_of, figures_of
 
 pytestmark = pytest.mark.django_db
@@ -87,6 +88,22 @@ def test_each_kind_of_pair_has_its_row_and_what_is_not_known_says_why(as_lead: C
     assert rows.count("The data do not say who judged.") == 1, "once for a group without rows"
     assert "medium" not in rows
     assert rows.index("strong:") < rows.index("weak:")
+
+
+def test_people_held_out_have_a_tile_and_a_row_that_says_how_many_they_are(as_lead: Client, round: Round) -> None:
+    metrics = {**reward_metrics(), "accuracy_new_annotators": {**figure(0.58), "people": 3}}
+    for name, page in _pages(as_lead, round, metrics).items():
+        assert page.index("Human ceiling") < page.index("Accuracy on annotators held out") < page.index("58 %"), name
+        assert "by the votes of the 3 annotator(s) held out alone" in page, name
+        assert "judged by nobody who judged" not in page, name
+    artifact = Artifact.objects.get(project__slug="garden", run__recipe="reward")
+    assert "| Accuracy on annotators held out\\, by their votes alone | 58.0 % | 48.0 to 68.0 % | 40 |" in card_for(
+        artifact
+    )
+    artifact.manifest["metrics"] = {**metrics, "accuracy_new_annotators": figure(0.58)}
+    assert "accuracy_new_annotators" not in [one.name for one in figures_of(artifact)], (
+        "who is new by chance is a detail"
+    )
 
 
 def test_names_of_tags_are_text_and_the_smallest_of_many_are_left_to_the_manifest(

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from annotate.models import Project, Snapshot, User
+from annotate.workflow.exceptions import NobodyHeldOut
+from annotate.workflow.held_out import draw
+from annotate.workflow.snapshot_rows import Vote, pseudonym
 from annotate.workflow.snapshots import freeze
 from tests.factories import judge_all, make_comparisons
 from training.models import Run
@@ -28,6 +31,26 @@ def test_ties_are_named_where_the_snapshot_keeps_any(project: Project, ann: User
     data = _data(freeze(project=project, test_share=0)[0], tmp_path)
     assert list(data) == ["train", "test", "snapshot_hash", "ties_train"]
     assert Path(data["ties_train"]).parent == Path(data["train"]).parent
+
+
+def test_annotators_held_out_are_named_where_the_snapshot_holds_any_out(
+    project: Project, ann: User, ben: User, tmp_path: Path
+) -> None:
+    make_comparisons(project, 4)
+    judge_all(project, ann, ["a", "b", "a", "a"])
+    judge_all(project, ben, ["a", "b", "a", "a"])
+    people = {0: [Vote(0, "a", pseudonym(project.slug, name)) for name in ("ann", "ben")]}
+    seed = next(seed for seed in range(100) if _holds_one_out(people, seed))
+    data = _data(freeze(project=project, test_share=0, annotator_share=0.5, seed=seed)[0], tmp_path)
+    assert list(data) == ["train", "test", "snapshot_hash", "test_annotators"]
+    assert Path(data["test_annotators"]).parent == Path(data["test"]).parent
+
+
+def _holds_one_out(people: dict[int, list[Vote]], seed: int) -> bool:
+    try:
+        return bool(draw(people, 0.5, seed))
+    except NobodyHeldOut:
+        return False
 
 
 def test_a_file_is_whole_however_many_write_it_at_once(tmp_path: Path) -> None:
