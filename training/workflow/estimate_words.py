@@ -26,6 +26,7 @@ TIME_NAMES = {
     "loading": gettext_noop("loading"),
     "reading": gettext_noop("reading the texts once"),
     "training": gettext_noop("training"),
+    "answers": gettext_noop("answers on the way"),
     "evaluation": gettext_noop("evaluation"),
 }
 UNITS = (("GB", 1e9), ("MB", 1e6), ("KB", 1e3))

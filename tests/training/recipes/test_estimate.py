@@ -15,6 +15,7 @@ from training.recipes.encoders import FAMILIES, ON_ENCODERS
 from training.recipes.errors import RecipeError
 from training.recipes.estimate import (
     Data,
+    Durations,
     Machine,
     Question,
     Rewarder,
@@ -154,6 +155,24 @@ def test_every_part_of_a_run_takes_its_time(recipe: str) -> None:
     assert parts(replace(bare, kept=frozenset(["reference"])))["reading"] == 0
     probed = replace(bare, held_out=30, probed=5000)
     assert (parts(replace(probed, kept=frozenset(["probes"]))) == parts(probed)) == (recipe == "reward")
+
+
+def test_every_look_at_a_training_takes_as_long_as_its_answers() -> None:
+    """A hundred examples in batches of 4 by 2 and three epochs are 39 steps: of nine looks and of none."""
+    asked = question("dpo", speed=Speed("earlier run", 1e12, 1e9, learning=3.0, rest=0.5))
+    steps = {"batch_size": 4, "gradient_accumulation": 2, "epochs": 3}
+
+    def found(every: int, held_out: int = 30) -> Durations:
+        data = replace(asked.data, held_out=held_out)
+        return estimate(replace(asked, data=data), load("dpo", {**steps, "samples_every": every})).durations
+
+    one_look = 3.0 * 80 * 4 * MODEL.policy / 1e9  # eighty steps, each of which reads all weights
+    plain, looked = found(0), found(4)
+    assert plain.parts["answers"] == 0 and looked.parts["answers"] == pytest.approx(9 * one_look)
+    assert looked.training == pytest.approx(plain.training + 9 * one_look)
+    assert looked.rest == pytest.approx(plain.rest) and looked.total == pytest.approx(looked.training + looked.rest)
+    assert found(40).parts["answers"] == found(4, held_out=0).parts["answers"] == 0
+    assert found(39).parts["answers"] == pytest.approx(one_look)
 
 
 def test_a_prompt_that_is_computed_once_for_both_sides_is_counted_once() -> None:

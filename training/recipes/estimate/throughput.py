@@ -19,7 +19,8 @@ REFERENCED = ("dpo", "kto")  # the frozen start reads every example once
 # How often the held-out examples are read, by the model or its start (training/ml/policy_figures.py and others).
 READ_AT_THE_END = {"reward": 1, "sft": 4, "dpo": 2, "kto": 5, "orpo": 3, "simpo": 3}
 ASKED_AT_THE_END = 64  # held-out prompts of a recipe that draws (training/ml/rollout_evaluation.py)
-ANSWER_TOKENS = 80  # of the few held-out answers that are shown, drawn side by side (training/ml/side_by_side.py)
+# Of the few held-out answers that are shown, drawn side by side (training/ml/side_by_side.py).
+ANSWERED, ANSWER_TOKENS = 3, 80
 # As measured (docs/performance.md): libraries and a run's own start and end, in seconds, and the reading
 # of a model from the disk, in bytes a second.
 STARTED, LOADED = 13.0, 5e8
@@ -66,7 +67,7 @@ class Data:
 @dataclass(frozen=True)
 class Durations:
     """Seconds, by part: `loading` (the process, its libraries, the model), `reading` (what the frozen model makes of
-    the examples, once), `training`, and `evaluation`."""
+    the examples, once), `training`, `answers` (the looks at it on its way), and `evaluation`."""
 
     parts: dict[str, float] = field(default_factory=dict)
 
@@ -76,7 +77,8 @@ class Durations:
 
     @property
     def training(self) -> float:
-        return self.parts["training"]
+        """From the first step to the last, as a run's manifest tells it: with the answers on the way."""
+        return self.parts["training"] + self.parts["answers"]
 
     @property
     def rest(self) -> float:
@@ -135,9 +137,11 @@ def durations(
         speed = replace(speed, learning=1.0, rest=1.0)
     clock = Clock(model, config, counted, work, speed, reward)
     parts = {"loading": _loading(clock), "reading": _reading(clock, data)}
-    parts |= {"training": _training(clock, data), "evaluation": _evaluation(clock, data)}
+    parts |= {"training": _training(clock, data), "answers": _answers(clock, data)}
+    parts |= {"evaluation": _evaluation(clock, data)}
+    within = ("training", "answers")
     return Durations(
-        {name: spent * (speed.learning if name == "training" else speed.rest) for name, spent in parts.items()}
+        {name: spent * (speed.learning if name in within else speed.rest) for name, spent in parts.items()}
     )
 
 
@@ -172,6 +176,16 @@ def _training(clock: Clock, data: Data) -> float:
     tokens = rows * example_tokens(work, data)
     passes = 3 if work.recipe == "ppo" else 2  # policy and reference, and the value of every token
     return learned + clock.draws(rows, work.response, work.drawn) + passes * clock.reads(tokens) + clock.scores(tokens)
+
+
+def _answers(clock: Clock, data: Data) -> float:
+    """Of the held-out prompts that are answered every so many steps, if they are."""
+    config, every = clock.config, getattr(clock.config, "samples_every", 0)
+    if not every:
+        return 0.0
+    items = data.examples * (2 if clock.work.recipe == "kto" else 1)  # of a pair each side by itself
+    steps = config.epochs * -(-items // (config.batch_size * config.gradient_accumulation))
+    return steps // every * clock.draws(min(data.held_out, ANSWERED), ANSWER_TOKENS, ANSWERED)
 
 
 def _evaluation(clock: Clock, data: Data) -> float:
