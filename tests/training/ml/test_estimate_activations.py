@@ -29,6 +29,8 @@ SIZES = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
 }
+# As in the large DeBERTa of version 3.
+DISTANCES = {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "position_buckets": 48, "share_att_key": True}
 MODELS: dict[str, dict[str, Any]] = {
     "llama": {**SIZES, "model_type": "llama"},
     "qwen2": {**SIZES, "model_type": "qwen2"},
@@ -36,11 +38,16 @@ MODELS: dict[str, dict[str, Any]] = {
     "gemma": {**SIZES, "model_type": "gemma", "head_dim": 16},
     "gpt2": {"model_type": "gpt2", "vocab_size": 300, "n_embd": 64, "n_layer": 8, "n_head": 4, "n_positions": 256},
     "bert": {**SIZES, "model_type": "bert"},
+    "mpnet": {**SIZES, "model_type": "mpnet"},
+    "deberta-v2": {**SIZES, **DISTANCES, "model_type": "deberta-v2"},
 }
+ENCODERS = ("bert", "mpnet", "deberta-v2")
+WRITTEN_OUT = [(name, variant) for name in ENCODERS[1:] for variant in ("lora", "full", "last_layers")]
+WRITTEN_OUT += [("deberta-v2", "houlsby"), ("mpnet", "bias")]
 FOR_LLAMA = [*VARIANTS]
 FOR_OTHERS = ["lora", "full", "ia3", "houlsby", "last_layers"]
 CASES = [("llama", variant) for variant in FOR_LLAMA if variant != "bias"]
-CASES += [(name, variant) for name in MODELS if name != "llama" for variant in FOR_OTHERS]
+CASES += [(name, variant) for name in MODELS if name not in ("llama", *ENCODERS[1:]) for variant in FOR_OTHERS]
 CASES += [("gpt2", "bias"), ("qwen2", "bias")]
 HALF = [("llama", "lora"), ("llama", "ia3"), ("llama", "houlsby"), ("gpt2", "lora")]
 
@@ -48,6 +55,13 @@ HALF = [("llama", "lora"), ("llama", "ia3"), ("llama", "houlsby"), ("gpt2", "lor
 @pytest.mark.parametrize(("name", "variant"), CASES)
 def test_what_autograd_keeps_is_counted(name: str, variant: str) -> None:
     _compare(name, variant, torch.float32, padded=True)
+
+
+@pytest.mark.parametrize(("name", "variant"), WRITTEN_OUT)
+def test_attention_that_is_written_out_keeps_its_probabilities(name: str, variant: str) -> None:
+    """Length by length for every head, so the more of the whole the longer the texts are."""
+    for length in (LENGTH, 4 * LENGTH - 16):
+        _compare(name, variant, torch.float32, padded=True, length=length)
 
 
 @pytest.mark.parametrize("variant", ["lora", "full"])
@@ -76,12 +90,12 @@ def _with_layers(number: int) -> Any:
     return read_architecture({**MODELS["llama"], "num_hidden_layers": number})
 
 
-def _compare(name: str, variant: str, dtype: torch.dtype, *, padded: bool) -> None:
+def _compare(name: str, variant: str, dtype: torch.dtype, *, padded: bool, length: int = LENGTH) -> None:
     settings = {**SMALL, "layers": 4, **VARIANTS[variant]}
     config = AdapterConfig(adapter=variant.partition("-")[0], **settings)
-    batch = Batch(ROWS, LENGTH, 1, width=dtype.itemsize, padded=padded)
+    batch = Batch(ROWS, length, 1, width=dtype.itemsize, padded=padded)
     found = saved_bytes(read_architecture(MODELS[name]), config, batch)
-    assert _kept(_built(name, config, dtype), padded=padded) == pytest.approx(found, rel=0.04)
+    assert _kept(_built(name, config, dtype), padded=padded, length=length) == pytest.approx(found, rel=0.04)
 
 
 def _built(name: str, config: AdapterConfig, dtype: torch.dtype) -> nn.Module:
@@ -89,13 +103,15 @@ def _built(name: str, config: AdapterConfig, dtype: torch.dtype) -> nn.Module:
     settings.num_labels = 1
     for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attn_pdrop", "embd_pdrop", "resid_pdrop"):
         setattr(settings, dropout, 0.0)
-    encoder = name == "bert"
+    encoder = name in ENCODERS
+    if encoder and name != "bert":
+        settings._attn_implementation = "eager"  # they know no other
     model = EncoderForReward(settings) if encoder else AutoModelForCausalLM.from_config(settings)
     model = model.to(dtype)
     return apply_adapter(model, config, "reward" if encoder else "policy").train()
 
 
-def _kept(model: nn.Module, *, padded: bool) -> int:
+def _kept(model: nn.Module, *, padded: bool, length: int = LENGTH) -> int:
     """Bytes of all that is saved for the backward pass of the body, weights aside."""
     weights = {one.untyped_storage().data_ptr() for one in (*model.parameters(), *model.buffers())}
     kept: dict[int, int] = {}
@@ -108,7 +124,7 @@ def _kept(model: nn.Module, *, padded: bool) -> int:
             alive.append(tensor)  # or its address would be given to another
         return tensor
 
-    rows = [[5] * (LENGTH - (padded and row % 2)) for row in range(ROWS)]
+    rows = [[5] * (length - (padded and row % 2)) for row in range(ROWS)]
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         hidden_states(model, pad(rows, 0))
     return sum(kept.values())

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from tests.training.ml.encoders import build_encoder
 from tests.training.ml.tensor_bytes import peak_bytes
 from tests.training.ml.trained import VARIANTS, untrained
 from training.ml.demonstrations import Demonstration
@@ -70,6 +71,19 @@ def test_the_peak_of_training_is_estimated(fixture_model: Path, recipe: str, var
     there = sum(found.parts[name] for name in ("weights", "reference", "reward", "kv_cache"))
     measured = peak_bytes(two_steps(recipe, model, config))
     assert found.total - there == pytest.approx(measured, rel=0.06)
+
+
+@pytest.mark.parametrize("family", ["mpnet", "deberta-v2"])
+def test_the_peak_of_attention_that_is_written_out_is_estimated(tmp_path: Path, family: str) -> None:
+    """It goes with the square of the length: counted as a kernel's it would be half of it and less."""
+    base = build_encoder(tmp_path, family)
+    config = load("reward", {"adapter": "lora", **VARIANTS["lora"], "batch_size": 2, "max_length": LENGTH})
+    model = untrained(config, "reward", base).train()
+    found = memory(
+        read_architecture(json.loads((base / "config.json").read_text())), config, workload("reward", config), "cpu"
+    )
+    measured = peak_bytes(two_steps("reward", model, config))
+    assert found.total - found.parts["weights"] == pytest.approx(measured, rel=0.06)
 
 
 def two_steps(recipe: str, model: nn.Module, config: Any) -> Callable[[], None]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from training.recipes.adapters import HEAD, LOW_RANK, VIRTUAL_TOKENS, AdapterConfig
 from training.recipes.estimate.adapters import BOTTLENECKS, KEYS_AND_VALUES, targeted
-from training.recipes.estimate.layout import Architecture, Linear, Norm
+from training.recipes.estimate.layout import Architecture, Linear, Norm, WrittenOut
 
 SINGLE, HALF = 4, 2  # bytes of a number of fp32 and bf16
+PLACE = 8  # of an index
 # How many tensors of the inner width an activation function, written out in Python, keeps; a fused one keeps its input.
 WRITTEN_OUT = {"gelu_new": 4, "gelu_fast": 4}
 
@@ -43,29 +44,36 @@ def saved_bytes(model: Architecture, config: AdapterConfig, batch: Batch, *, che
     length = batch.length if before_text else keys
     tokens = batch.rows * length
     block = tokens * _per_token(model, config, batch, keys, length) + _per_layer(model, config)
+    block += _of_distances(model, batch, keys)
     blocks = config.layers if config.adapter == "last_layers" else model.layers
     around = tokens * _around(model, config, batch.width)
     if checkpointing:
         # Of each block its input; one block at a time is computed again and kept whole.
         return around + blocks * tokens * model.width * batch.width + block
-    return around + blocks * block - (tokens * _before_the_first(model, batch) if config.adapter == "houlsby" else 0)
+    return around + blocks * block - (_before_the_first(model, config, batch) if config.adapter == "houlsby" else 0)
 
 
 def working_bytes(model: Architecture, batch: Batch) -> int:
-    """Gradients on their way through one block: of its states and of the inner activation."""
-    return batch.tokens * batch.width * (model.width + 2 * model.inner)
+    """Gradients on their way through one block: of its states and of the inner activation, or of what attention that is
+    written out makes of the scores, from probabilities to distances."""
+    passed = model.width + 2 * model.inner
+    if written := model.written_out:
+        passed = max(passed, model.heads * max((2 + written.kinds) * batch.length, written.reach))
+    return batch.tokens * batch.width * passed
 
 
 def _per_token(model: Architecture, config: AdapterConfig, batch: Batch, keys: int, length: int) -> int:
     width = batch.width
-    found = _attention(model, batch, keys, length) + _inner(model) * width
+    found = _attention(model, config, batch, keys, length) + _inner(model) * width
     found += sum(_norm(norm, _trains_the_base(config), width) for norm in model.norms)
     return found + _of_adapter(model, config, width)
 
 
-def _attention(model: Architecture, batch: Batch, keys: int, length: int) -> int:
+def _attention(model: Architecture, config: AdapterConfig, batch: Batch, keys: int, length: int) -> int:
     """Queries, keys, values, what comes of them, the logarithm of each head's sum, and, where rows are padded, the
     mask, which the kernel copies for every layer. With a mask, grouped keys and values are repeated for every query."""
+    if model.written_out:
+        return _written_out(model, model.written_out, config, batch, keys)
     repeated = model.queries if batch.padded else model.keys
     if not batch.padded:
         return batch.width * (2 * model.queries + 2 * repeated) + SINGLE * model.heads
@@ -74,10 +82,28 @@ def _attention(model: Architecture, batch: Batch, keys: int, length: int) -> int
     return int(batch.width * (2 * model.queries + 2 * repeated * longer + mask)) + SINGLE * model.heads
 
 
-def _before_the_first(model: Architecture, batch: Batch) -> int:
+def _written_out(model: Architecture, written: WrittenOut, config: AdapterConfig, batch: Batch, keys: int) -> int:
+    """Queries, keys (of DeBERTa scaled, and as they were for the products with distances), values and probabilities;
+    what comes of them only for a layer that learns from it."""
+    learned = config.adapter in LOW_RANK and any(layer.role == "attention_output" for layer in targeted(model, config))
+    states = 3 + written.p2c + (learned or _trains_the_base(config))
+    scores = model.heads * (keys + written.kinds * written.reach)
+    return batch.width * (states * model.queries + scores) + (keys if written.keeps_mask else 0)
+
+
+def _of_distances(model: Architecture, batch: Batch, keys: int) -> int:
+    """Of a block with attention that looks at distances: their embeddings, once a row, and the place of every pair."""
+    if not model.written_out:
+        return 0
+    kinds, reach = model.written_out.kinds, model.written_out.reach
+    return kinds * (batch.rows * reach * model.queries * batch.width + PLACE * keys**2)
+
+
+def _before_the_first(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
     """The first bottleneck stands behind the first attention: nothing is kept for what lies below it."""
     norms = 0 if model.encoder else sum(_norm(norm, False, batch.width) for norm in (model.norms[0], *model.norms[2:]))
-    return _attention(model, batch, batch.length, batch.length) + norms
+    attention = _attention(model, config, batch, batch.length, batch.length)
+    return batch.tokens * (attention + norms) + _of_distances(model, batch, batch.length)
 
 
 def _inner(model: Architecture) -> int:

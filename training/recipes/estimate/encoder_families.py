@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from training.recipes.estimate.layout import Architecture, Linear, Norm
+from training.recipes.estimate.layout import Architecture, Linear, Norm, WrittenOut
 from training.recipes.estimate.sizes import Config, head_width, size, size_or_none
 
 # These number positions from behind that of the padding, and so have room for fewer.
@@ -96,6 +96,7 @@ def mpnet(family: str, config: Config) -> Architecture:
         embeddings=model.embeddings + distances,
         linears=tuple(replace(layer, name=name) for layer, name in named),
         placeless=("ia3", "houlsby"),
+        written_out=WrittenOut(),
     )
 
 
@@ -108,10 +109,13 @@ def deberta(family: str, config: Config) -> Architecture:
     embeddings = (model.embeddings // width - absent) * words
     linears = {layer.name: layer for layer in model.linears}
     attention = [replace(linears.pop(f"attention.self.{n}"), name=f"attention.self.{n}_proj") for n in PROJECTED]
+    written_out = WrittenOut(keeps_mask=True)
     if config.get("relative_attention"):
-        reach = size_or_none(config, "max_relative_positions") or positions
-        embeddings += 2 * (size_or_none(config, "position_buckets") or reach) * width
-        attention += [] if config.get("share_att_key") else _of_distances(config, width)
+        far = size_or_none(config, "max_relative_positions") or positions
+        reach, kinds = 2 * (size_or_none(config, "position_buckets") or far), _kinds_of_distances(config)
+        embeddings += reach * width
+        attention += [] if config.get("share_att_key") else _of_distances(kinds, width)
+        written_out = replace(written_out, reach=reach, c2p="c2p" in kinds, p2c="p2c" in kinds)
     wider = (Linear("encoder.embeddings.embed_proj", words, width, "other"),) if words != width else ()
     return replace(
         _with_words(model, words, wider),
@@ -122,15 +126,19 @@ def deberta(family: str, config: Config) -> Architecture:
         final_norm=Norm(width, bias=True) if "layer_norm" in str(config.get("norm_rel_ebd")).lower() else None,
         beside=_convolution(config, width),
         placeless=("ia3",),
+        written_out=written_out,
     )
 
 
-def _of_distances(config: Config, width: int) -> list[Linear]:
+def _kinds_of_distances(config: Config) -> set[str]:
     kinds = config.get("pos_att_type") or ()
     named = kinds.lower().split("|") if isinstance(kinds, str) else kinds
-    found = {str(kind).strip() for kind in named} if isinstance(named, list | tuple) else set()
+    return {str(kind).strip() for kind in named} if isinstance(named, list | tuple) else set()
+
+
+def _of_distances(kinds: set[str], width: int) -> list[Linear]:
     made = {"c2p": "pos_key_proj", "p2c": "pos_query_proj"}
-    return [Linear(f"attention.self.{made[kind]}", width, width, "other", True) for kind in made if kind in found]
+    return [Linear(f"attention.self.{made[kind]}", width, width, "other", True) for kind in made if kind in kinds]
 
 
 def _convolution(config: Config, width: int) -> tuple[Linear | Norm, ...]:

@@ -64,6 +64,22 @@ class Stacked:
 
 
 @dataclass(frozen=True)
+class WrittenOut:
+    """Attention that no kernel computes: Python keeps the probabilities of every head, length by length, and, where
+    `keeps_mask`, one more of the mask. Where tokens look at embeddings of `reach` distances, it keeps what that gives:
+    for queries (`c2p`), for keys (`p2c`)."""
+
+    keeps_mask: bool = False
+    reach: int = 0
+    c2p: bool = False
+    p2c: bool = False
+
+    @property
+    def kinds(self) -> int:
+        return self.c2p + self.p2c
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A model as its config.json describes it. All counts are of parameters, tied weights once.
 
@@ -72,6 +88,7 @@ class Architecture:
     `lacking` is a norm that the first block does without.
     `word_width` is the width of the words' embedding where it is not that of the states.
     `placeless` are adapter methods that do not know the names of its layers (training/ml/blocks.py).
+    `written_out` is its attention where no kernel computes it.
     `known` is False where it is taken for a Llama for want of anything better.
     """
 
@@ -102,6 +119,7 @@ class Architecture:
     experts: tuple[Stacked, ...] = ()
     word_width: int | None = None
     placeless: tuple[str, ...] = ()
+    written_out: WrittenOut | None = None
 
     @property
     def queries(self) -> int:
