@@ -41,13 +41,12 @@ def draw(votes: Votes, share: float, seed: int) -> frozenset[str]:
     drawn = frozenset(person for person in people if _place(person, seed) < share)
     if 0 < len(drawn) < len(people):
         return drawn
-    whom = _("everybody") if drawn else _("nobody")
-    raise NobodyHeldOut(
-        _("A share of %(share)s with the seed %(seed)s holds out %(whom)s of %(n)s annotators.")
-        % {"share": share, "seed": seed, "whom": whom, "n": len(people)},
-        _("Take a smaller share, or another seed.") if drawn else _("Take a larger share, or another seed."),
-        where="annotator_share",
-    )
+    said = _("A share of %(share)s with the seed %(seed)s holds out none of %(n)s annotators.")
+    hint = _("Take a larger share, or another seed.")
+    if drawn:
+        said = _("A share of %(share)s with the seed %(seed)s holds out all of %(n)s annotators.")
+        hint = _("Take a smaller share, or another seed.")
+    raise NobodyHeldOut(said % {"share": share, "seed": seed, "n": len(people)}, hint, where="annotator_share")
 
 
 def labels_by_split(

@@ -151,10 +151,10 @@ def test_a_person_keeps_their_side_whoever_else_judges() -> None:
 
 def test_a_draw_that_leaves_one_side_empty_says_what_to_change(project: Project) -> None:
     two = {0: [Vote(0, "a", "one"), Vote(1, "a", "two")]}
-    with pytest.raises(NobodyHeldOut, match="holds out nobody of 2") as refused:
+    with pytest.raises(NobodyHeldOut, match="holds out none of 2") as refused:
         draw(two, 0.0001, 0)
     assert "larger share" in refused.value.hint
-    with pytest.raises(NobodyHeldOut, match="holds out everybody of 2") as refused:
+    with pytest.raises(NobodyHeldOut, match="holds out all of 2") as refused:
         draw(two, 1, 0)
     assert "smaller share" in refused.value.hint
     with pytest.raises(NobodyHeldOut, match="Of 1 annotator"):
@@ -233,7 +233,7 @@ def test_page_and_api_say_what_cannot_be(project: Project, judged: list[Comparis
     page, api = Client(), APIClient()
     page.force_login(lead)
     api.force_authenticate(lead)
-    for share, said in (("0.6", "less than or equal to 0.5"), ("0.0001", "holds out nobody of 4")):
+    for share, said in (("0.6", "less than or equal to 0.5"), ("0.0001", "holds out none of 4")):
         answer = page.get("/p/garden/snapshots/new/", {"aggregation": "majority", "test_share": 0.5, "seed": 0,
                                                        "annotator_share": share})  # fmt: skip
         assert answer.status_code == 400 and said in answer.content.decode()
