@@ -39,7 +39,7 @@ WORDS = "the air was cold and the road went on along the river to a town that no
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="", help='folder of the model, or "fixture" (default: the demo model)')
-    parser.add_argument("--cases", default=CASES, help="recipe:adapter, by commas")
+    parser.add_argument("--cases", default=CASES, help="recipe:adapter, or recipe:adapter:on to checkpoint, by commas")
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--max-length", type=int, default=256)
     parser.add_argument("--rows", type=int, default=8, help="examples to learn from")
@@ -49,9 +49,10 @@ def main() -> None:
     model = tiny if options.model == "fixture" else model_folder(options.model, folder)
     short = argparse.Namespace(batch_size=1, max_length=64, rows=4)
     for case in options.cases.split(","):
-        recipe, adapter = case.split(":")
-        libraries = Case(folder / "tiny", tiny, recipe, adapter, short).peak()
-        print(json.dumps(compared(Case(folder / "whole", model, recipe, adapter, options), libraries)), flush=True)
+        recipe, adapter, checkpointing = (*case.split(":"), "off")[:3]
+        libraries = Case(folder / "tiny", tiny, recipe, adapter, checkpointing, short).peak()
+        whole = Case(folder / "whole", model, recipe, adapter, checkpointing, options)
+        print(json.dumps(compared(whole, libraries)), flush=True)
 
 
 def model_folder(named: str, folder: Path) -> Path:
@@ -66,13 +67,14 @@ class Case:
     model: Path
     recipe: str
     adapter: str
+    checkpointing: str
     options: argparse.Namespace
 
     @property
     def settings(self) -> dict[str, Any]:
         length = self.options.max_length
         found = {"adapter": self.adapter, "batch_size": self.options.batch_size, "gradient_accumulation": 2}
-        found |= {"max_length": length}
+        found |= {"max_length": length, "gradient_checkpointing": self.checkpointing}
         if self.recipe in DRAWN:
             found |= {"max_new_tokens": length // 2, "epochs": 1}
         return found | ({"rollouts": self.options.rows} if self.recipe == "ppo" else {})
@@ -81,7 +83,7 @@ class Case:
         """Bytes, VmHWM."""
         reward_model = rewarding(self) if self.recipe in DRAWN else None
         data = write_data(self.folder / f"data-{self.recipe}", self)
-        directory = self.folder / f"{self.recipe}-{self.adapter}"
+        directory = self.folder / f"{self.recipe}-{self.adapter}-{self.checkpointing}"
         write_job(directory, self.recipe, self.model, data, reward_model=reward_model, **self.settings)
         return peak([sys.executable, "-m", "training.ml.run", str(directory)])
 
@@ -95,6 +97,7 @@ def compared(case: Case, libraries: int) -> dict[str, Any]:
     return {
         "recipe": case.recipe,
         "adapter": case.adapter,
+        "checkpointing": case.checkpointing,
         "estimated": round(found.total / MEGABYTE),
         "measured": round(measured / MEGABYTE),
         "ratio": round(found.total / measured, 3),

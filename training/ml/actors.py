@@ -41,6 +41,12 @@ class Actors:
     trained: nn.ModuleDict
     sharing: str
 
+    @property
+    def learners(self) -> list[nn.Module]:
+        """The backbones that something is trained on, each once."""
+        policy = self.policy.get_base_model() if isinstance(self.policy, PeftModel) else self.policy
+        return [self.policy] if self.value.body is policy else [self.policy, self.value.body]
+
 
 def shares_backbone(job: Job) -> bool:
     """Whether policy and reward model are two LoRAs on the same frozen model."""

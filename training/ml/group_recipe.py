@@ -15,7 +15,7 @@ from training.ml.evaluate import headline
 from training.ml.group_training import Parts, train_groups
 from training.ml.job import Job
 from training.ml.load import load_policy, load_tokenizer
-from training.ml.machine import facts_of
+from training.ml.machine import settle_drawn
 from training.ml.ppo import require_one_process
 from training.ml.precision import for_training
 from training.ml.progress import Progress
@@ -45,9 +45,10 @@ def run_groups(job: Job, trainer: type, settings: type) -> None:
     untrained = trainable_hash(policy)
     start = frozen_start(policy, config, lambda: load_policy(job.model, device=device, **source))
 
-    machine = facts_of(policy, device)
+    machine = settle_drawn(policy, config, device, data.train)
     progress.status("training", data=data.counts(), **machine)
     where = {"seed": job.seed, "directory": job.directory, "progress": progress}
+    where["checkpointing"] = machine["gradient_checkpointing"]
     parts = Parts(job.recipe, policy, start, rewarding, tokenizer, data.train, config, **where)
     end = train_groups(trainer, settings, parts)
     require_change(policy, untrained)

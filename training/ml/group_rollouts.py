@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from training.ml.computed_twice import computed_twice
 from training.ml.notices import Notices
 from training.ml.progress import Progress
 from training.ml.prompt_data import AskedPrompt
@@ -40,6 +41,7 @@ class Parts:
     seed: int
     directory: Path
     progress: Progress
+    checkpointing: bool = False
 
     @property
     def responses(self) -> int:
@@ -120,7 +122,8 @@ class OurRollouts:
         if model is self.ref_model:
             with self.ref_model() as frozen:
                 return self._by_rows(frozen, input_ids, attention_mask, logits_to_keep, batch_size)
-        return self._by_rows(self.parts.policy, input_ids, attention_mask, logits_to_keep, batch_size)
+        with computed_twice([self.parts.policy] if self.parts.checkpointing else []):
+            return self._by_rows(self.parts.policy, input_ids, attention_mask, logits_to_keep, batch_size)
 
     def _by_rows(
         self, model: nn.Module, ids: Tensor, mask: Tensor, kept: int, batch_size: int | None

@@ -16,6 +16,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from training.ml import cancel
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint, trainable_tensors
+from training.ml.dropout import switch_off_dropout
 from training.ml.errors import ModelError
 from training.ml.group_rollouts import Parts
 from training.ml.loop import adamw, fingerprint, forget_moments, rate_factor
@@ -129,6 +130,7 @@ def _trainer(kind: type, settings: type, parts: Parts, optimizer: torch.optim.Op
     )
     trainer.take(parts, start.step)
     trainer.remove_callback(PrinterCallback)
+    switch_off_dropout(policy)  # TRL looks at layers alone, and attention's is a number in many families
     # Undo what TRL has made of the policy: a copy of its adapter, 16-bit adapters, its own idea of how a turn ends.
     if "ref" in getattr(policy, "peft_config", {}):
         policy.delete_adapter("ref")

@@ -13,9 +13,10 @@ from training.ml.activations import kept_bytes
 from training.ml.device import Device
 from training.ml.forward import loses_the_prefix
 from training.ml.loop import Item
+from training.ml.prompt_data import AskedPrompt
 from training.ml.row_attention import how_prompts_are_read
 from training.ml.scoring import members_of
-from training.recipes.machine import MachineConfig
+from training.recipes.machine import MachineConfig, MemoryConfig
 
 KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
 # Of the free memory; the rest is for what no formula knows: workspaces, fragments, the logits of an evaluation.
@@ -29,10 +30,26 @@ def settle(model: nn.Module, config: MachineConfig, device: Device, items: Seque
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
     if flash.flash_fits(device) and body._supports_flash_attn:
         body.set_attn_implementation(flash.NAME)
-    if checkpointing := wants_checkpointing(model, config, device, items, rows):
+    tokens = rows * config.batch_size * max(item.length for item in items)
+    if checkpointing := wants_checkpointing([model], config, device, tokens):
         # Without re-entering autograd: then also what comes before the first trained weight may be frozen.
         body.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     return {**facts_of(model, device), "gradient_checkpointing": checkpointing}
+
+
+def settle_drawn(
+    policy: nn.Module,
+    config: MemoryConfig,
+    device: Device,
+    prompts: Sequence[AskedPrompt],
+    beside: Sequence[nn.Module] = (),
+) -> dict[str, Any]:
+    """As `settle` of a policy that learns from its own responses, at most one `batch_size` of them at a time, and of
+    the models that learn `beside` it, which must be loaded by now. Attention stays SDPA, which drawing asks for; layers
+    are computed twice by whoever learns, and then alone (`computed_twice.py`)."""
+    tokens = config.batch_size * (max(prompt.length for prompt in prompts) + config.max_new_tokens)
+    checkpointing = wants_checkpointing([policy, *beside], config, device, tokens)
+    return {**facts_of(policy, device), "gradient_checkpointing": checkpointing}
 
 
 def facts_of(model: nn.Module, device: Device) -> dict[str, Any]:
@@ -48,18 +65,17 @@ def facts_of(model: nn.Module, device: Device) -> dict[str, Any]:
     }
 
 
-def wants_checkpointing(
-    model: nn.Module, config: MachineConfig, device: Device, items: Sequence[Item], rows: int
-) -> bool:
-    """As `config` asks; by itself only on a GPU that the largest batch would not fit otherwise."""
+def wants_checkpointing(models: Sequence[nn.Module], config: MemoryConfig, device: Device, tokens: int) -> bool:
+    """As `config` asks; by itself only on a GPU that the largest batch, of so many `tokens`, would not fit otherwise.
+    Models that learn in turns have their optimizer beside them all the time, and what a batch keeps one at a time."""
     loses = getattr(config, "adapter", None) in KEYS_BEFORE_THE_TEXT
     if config.gradient_checkpointing == "on" and loses:
         raise loses_the_prefix()
     if config.gradient_checkpointing != "auto":
         return config.gradient_checkpointing == "on"
-    if device.torch_device.type != "cuda" or loses or members_of(model):
+    if device.torch_device.type != "cuda" or loses or members_of(models[0]):
         return False
-    tokens = rows * config.batch_size * max(item.length for item in items)
-    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    wanted = kept_bytes(model, tokens, device.dtype.itemsize) + OPTIMIZER_BYTES * trained
+    trained = sum(weight.numel() for weight in nn.ModuleList(models).parameters() if weight.requires_grad)
+    kept = max(kept_bytes(model, tokens, device.dtype.itemsize) for model in models)
+    wanted = kept + OPTIMIZER_BYTES * trained
     return wanted > ROOM * torch.cuda.mem_get_info()[0]

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import GatedRepoError
 from safetensors import SafetensorError
 from transformers import PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -120,6 +121,8 @@ def load_errors(base: str) -> Iterator[None]:
             raise
         if "use_safetensors=True" in str(error):
             raise _pickle_only(base) from error
+        if isinstance(error.__cause__, GatedRepoError):
+            raise _gated(base) from error
         raise _unreadable(base, error) from error
     except (ValueError, KeyError, ImportError) as error:
         raise _unreadable(base, error) from error
@@ -141,6 +144,18 @@ def _unreadable_note(path: Path, why: object) -> ModelError:
         gettext_noop("Run its training again, or choose another model."),
         path=path,
         why=why,
+    )
+
+
+def _gated(base: str) -> ModelError:
+    return ModelError(
+        "unknown_model",
+        gettext_noop("The hub gives the model %(base)s only to those whom its owner lets read it."),
+        gettext_noop(
+            "Ask there for access. A worker reads with its own hub token (HF_TOKEN) where PLUMBLINE_HUB_READ=1 is set "
+            "for it."
+        ),
+        base=repr(base),
     )
 
 

@@ -26,7 +26,7 @@ from training.ml.errors import ModelError
 from training.ml.evaluate import headline
 from training.ml.job import Job
 from training.ml.load import load_policy, load_tokenizer
-from training.ml.machine import facts_of
+from training.ml.machine import settle_drawn
 from training.ml.ppo_loop import PPO
 from training.ml.precision import for_training
 from training.ml.progress import Progress
@@ -58,9 +58,10 @@ def run(job: Job) -> None:
     start = frozen_start(policy, config, lambda: load_policy(job.model, device=device, **source))
     actors = cast(job, policy, start, tokenizer, rewarder, lambda: load_policy(job.model, device=device, **source))
 
-    machine = facts_of(policy, device)
+    machine = settle_drawn(policy, config, device, data.train, beside=actors.learners[1:])
     progress.status("training", data=data.counts(), sharing=actors.sharing, **machine)
     where = {"seed": job.seed, "directory": job.directory, "progress": progress}
+    where["checkpointing"] = machine["gradient_checkpointing"]
     end = PPO(actors, tokenizer, data.train, config, **where).train()
 
     progress.status("evaluating")

@@ -17,6 +17,8 @@ from transformers import PreTrainedTokenizerBase
 from training.ml import cancel
 from training.ml.actors import Actors
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
+from training.ml.computed_twice import computed_twice
+from training.ml.dropout import switch_off_dropout
 from training.ml.errors import ModelError
 from training.ml.experience import Experience, Gathered, from_json, gather, to_json
 from training.ml.kl import KLControl, k3
@@ -67,6 +69,7 @@ class PPO:
         seed: int,
         directory: Path,
         progress: Progress,
+        checkpointing: bool = False,
     ) -> None:
         self.actors, self.tokenizer, self.prompts, self.config = actors, tokenizer, prompts, config
         self.seed, self.directory, self.progress = seed, directory, progress
@@ -77,12 +80,14 @@ class PPO:
         self.steps = math.ceil(config.epochs * len(prompts) / config.rollouts)
         self.device = next(actors.policy.parameters()).device
         self.notices = Notices(directory)
+        self.twice = actors.learners if checkpointing else []
+        switch_off_dropout(actors.trained)  # old and new probabilities are of the same function, in any mode
         self.turns = Turns(prompts, seed)
 
     def train(self) -> Position:
         """From the last checkpoint if there is one. Raises Cancelled after SIGTERM, with a checkpoint written, and
         ModelError("nan_loss"), the last checkpoint kept."""
-        self.actors.trained.eval()  # no dropout: old and new probabilities are of the same function
+        self.actors.trained.eval()
         torch.manual_seed(self.seed)
         mark = fingerprint(self.prompts, self.config, self.seed)
         self.position = load_checkpoint(self.directory, self.actors.trained, self.optimizer, mark)
@@ -109,6 +114,12 @@ class PPO:
             found = self.gather(number, standing)
             standing.rows, standing.scale, standing.metrics = found.rows, found.scale, found.metrics
         rate = self.config.learning_rate * rate_factor(number, self.steps, self.config)
+        with computed_twice(self.twice):
+            self.learn(number, standing, rate)
+        self.tell(number, standing, rate)
+
+    def learn(self, number: int, standing: Standing, rate: float) -> None:
+        """The updates of step `number` that are still to be made."""
         for batches in self.updates(number, standing.rows)[standing.updates :]:
             cancel.check()
             metrics, moved = self.update(batches, rate)
@@ -117,7 +128,6 @@ class PPO:
                 break
             standing.sums = {name: standing.sums.get(name, 0.0) + value for name, value in metrics.items()}
             standing.updates += 1
-        self.tell(number, standing, rate)
 
     def gather(self, number: int, standing: Standing) -> Gathered:
         """The responses of step `number`; a prompt's turn, and the seed of its response, depend on the seed alone."""

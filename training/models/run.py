@@ -6,7 +6,6 @@ from typing import Self
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Batch, DemonstrationSet, Project, Snapshot
@@ -120,10 +119,12 @@ class Run(models.Model):
 
     @property
     def time_taken(self) -> timedelta | None:
-        """By all of its workers together; None before the first."""
+        """By all of its workers together, up to the last heartbeat of one at work: both ends by the database's clock.
+        None before the first."""
         if self.started_at is None:
             return None
-        return self.worked + (timezone.now() - self.taken_at if self.is_active and self.taken_at else timedelta())
+        told = self.is_active and self.taken_at and self.heartbeat_at
+        return self.worked + (self.heartbeat_at - self.taken_at if told else timedelta())
 
     @property
     def is_active(self) -> bool:

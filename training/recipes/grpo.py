@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 
 from training.recipes.adapters import AdapterConfig
 from training.recipes.groups import GroupConfig
+from training.recipes.machine import MemoryConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.rollouts import RolloutConfig
 from training.recipes.words import gettext_noop
 
 
 @dataclass(frozen=True)
-class GRPOConfig(GroupConfig, RolloutConfig, AdapterConfig, OptimizerConfig):
+class GRPOConfig(GroupConfig, RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
     """A step draws `batch_size` times `gradient_accumulation` responses. The KL is a term of the loss."""
 
     kl_coefficient: float = field(

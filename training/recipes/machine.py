@@ -8,7 +8,25 @@ from training.recipes.words import gettext_noop
 
 
 @dataclass(frozen=True)
-class MachineConfig:
+class MemoryConfig:
+    """Of every recipe that learns by gradients."""
+
+    gradient_checkpointing: str = field(
+        default="auto",
+        metadata={
+            "label": gettext_noop("Gradient checkpointing"),
+            "help": gettext_noop(
+                "Computes the inside of every layer twice instead of keeping it: a third more time for a fraction of "
+                "the memory. Auto does so on a GPU when a batch would not fit otherwise."
+            ),
+            "choices": ("auto", "on", "off"),
+            "source": "Chen et al. 2016, Training deep nets with sublinear memory cost",
+        },
+    )
+
+
+@dataclass(frozen=True)
+class MachineConfig(MemoryConfig):
     """Of recipes whose data is settled before they start: those can be computed in several processes."""
 
     parallel: str = field(
@@ -21,18 +39,6 @@ class MachineConfig:
             ),
             "choices": ("ddp", "fsdp", "deepspeed"),
             "source": "the fastest where the model fits, and exact with every adapter",
-        },
-    )
-    gradient_checkpointing: str = field(
-        default="auto",
-        metadata={
-            "label": gettext_noop("Gradient checkpointing"),
-            "help": gettext_noop(
-                "Computes the inside of every layer twice instead of keeping it: a third more time for a fraction of "
-                "the memory. Auto does so on a GPU when a batch would not fit otherwise."
-            ),
-            "choices": ("auto", "on", "off"),
-            "source": "Chen et al. 2016, Training deep nets with sublinear memory cost",
         },
     )
 

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from training.recipes.adapters import AdapterConfig
 from training.recipes.errors import RecipeError
 from training.recipes.fields import again
+from training.recipes.machine import MemoryConfig
 from training.recipes.optimizer import OptimizerConfig
 from training.recipes.rollouts import RolloutConfig
 from training.recipes.words import gettext_noop
 
 
 @dataclass(frozen=True)
-class PPOConfig(RolloutConfig, AdapterConfig, OptimizerConfig):
+class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
     """A step draws `rollouts` responses and learns from them in `ppo_epochs` passes, `batch_size` times
     `gradient_accumulation` responses an update. `epochs` counts passes over the prompts."""
 

@@ -4,9 +4,11 @@ import json
 import shutil
 from pathlib import Path
 
+import httpx
 import peft
 import pytest
 import torch
+from huggingface_hub.errors import GatedRepoError
 from transformers import AutoModelForCausalLM, BertConfig, BertModel, LlamaConfig, LlamaForSequenceClassification
 
 from tests.training.gguf_file import write_gguf
@@ -15,6 +17,7 @@ from training.ml.device import choose_device
 from training.ml.errors import ModelError
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_base, load_reward_model, load_tokenizer
+from training.ml.origin import load_errors
 
 IDS = torch.tensor([[1, 50, 60, 70, 2]])
 
@@ -104,6 +107,14 @@ def test_a_full_reward_model_is_loaded_as_it_is(tmp_path):
 )
 def test_a_model_that_is_not_there_is_unknown(base, tmp_path):
     assert code_of(ModelSpec(base), tmp_path) == "unknown_model"
+
+
+def test_a_model_that_its_owner_must_give_access_to_is_told_as_such():
+    """As transformers raises it, from what the hub's library says of a 401 or 403."""
+    answer = httpx.Response(401, request=httpx.Request("GET", "https://hub.example/some/model"))
+    with pytest.raises(ModelError) as caught, load_errors("some/model"):
+        raise OSError("You are trying to access a gated repo.") from GatedRepoError("gated", response=answer)
+    assert caught.value.code == "unknown_model" and "PLUMBLINE_HUB_READ" in caught.value.hint
 
 
 def test_a_directory_without_a_model_is_unknown(tmp_path):

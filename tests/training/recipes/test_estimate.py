@@ -252,18 +252,42 @@ def test_adapters_of_an_ensemble_cost_their_number_of_times_and_are_not_computed
     assert totals["adapters", "auto"] == totals["adapters", "off"]
 
 
-def test_a_gpu_that_a_batch_would_fill_checkpoints_by_itself_and_no_cpu_does() -> None:
+@pytest.mark.parametrize("recipe", ["sft", *DRAWN])
+def test_a_gpu_that_a_batch_would_fill_checkpoints_by_itself_and_no_cpu_does(recipe: str) -> None:
     settings = {"adapter": "full", "batch_size": 64, "max_length": 512}
-    auto, on, off = (load("sft", {**settings, "gradient_checkpointing": how}) for how in ("auto", "on", "off"))
-    small, large = question("sft", Machine("gpu", 2_000_000_000)), question("sft", Machine("gpu", 2**42))
+    auto, on, off = (load(recipe, {**settings, "gradient_checkpointing": how}) for how in ("auto", "on", "off"))
+    small, large = question(recipe, Machine("gpu", 2_000_000_000)), question(recipe, Machine("gpu", 2**42))
     assert estimate(small, auto).memory == estimate(small, on).memory
     assert estimate(small, auto).seconds == estimate(small, on).seconds
     assert estimate(large, auto).memory == estimate(large, off).memory
-    on_cpu = question("sft", Machine("cpu", 2_000_000_000))
+    on_cpu = question(recipe, Machine("cpu", 2_000_000_000))
     assert estimate(on_cpu, auto).memory == estimate(on_cpu, off).memory
     assert estimate(small, on).memory.total < estimate(small, off).memory.total
+    assert estimate(small, on).seconds > estimate(small, off).seconds
     with pytest.raises(RecipeError, match="keys and values"):
-        estimate(small, load("sft", {"adapter": "prefix", "gradient_checkpointing": "on"}))
+        estimate(small, load(recipe, {"adapter": "prefix", "gradient_checkpointing": "on"}))
+
+
+def test_what_stands_beside_a_policy_leaves_its_batches_less_room() -> None:
+    """A reward model of its own fills a GPU as the policy does, and the value model that stands on it learns too."""
+    large = read_architecture({**SIZES, "hidden_size": 1024, "intermediate_size": 2560})
+    settings = {"max_length": 512, "batch_size": 16}
+    auto, on, off = (load("ppo", {**settings, "gradient_checkpointing": how}) for how in ("auto", "on", "off"))
+    asked = question("ppo", Machine("gpu", 700_000_000))
+    assert estimate(asked, auto).memory == estimate(asked, off).memory != estimate(asked, on).memory
+    beside = replace(asked, reward=Rewarder(large))
+    assert estimate(beside, auto).memory == estimate(beside, on).memory != estimate(beside, off).memory
+
+
+@pytest.mark.parametrize("recipe", DRAWN)
+def test_checkpointing_is_advised_where_it_is_what_a_policy_lacks(recipe: str) -> None:
+    """One response at a time, so that no smaller batch comes before it; and few to draw, which takes memory as well."""
+    few = {"rollouts": 2} if recipe == "ppo" else {}
+    config = load(recipe, {"max_length": 4096, "batch_size": 1, "gradient_checkpointing": "off", **few})
+    asked = question(recipe)
+    on = estimate(asked, replace(config, gradient_checkpointing="on"))
+    tight = replace(asked, machine=Machine("cpu", on.memory.total + on.memory.heap))
+    assert nearest_that_fits(tight, config).changed == {"gradient_checkpointing": "on"}
 
 
 def test_beside_a_reward_model_that_is_not_known_the_policy_alone_is_told() -> None:

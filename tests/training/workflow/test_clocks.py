@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from annotate.models import Project
@@ -47,6 +48,17 @@ def test_the_time_of_a_worker_is_counted_by_one_clock(run: Run, wrong: timedelta
         assert runs.claim(run, "far:gpu0", "far:1")
     assert runs.finish(run, RunState.CANCELLED)
     assert timedelta() <= run.worked < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_page_tells_the_time_of_a_run_at_work_whatever_its_hosts_clock_shows(run: Run, wrong: timedelta) -> None:
+    assert runs.claim(run, "far:gpu0", "far:1")
+    ago = timedelta(minutes=3)
+    Run.objects.update(taken_at=F("taken_at") - ago)
+    assert runs.beat(run)
+    run.refresh_from_db()
+    with clock(wrong):
+        assert ago <= run.time_taken < ago + timedelta(seconds=30)
 
 
 @pytest.mark.parametrize("wrong", WRONG)

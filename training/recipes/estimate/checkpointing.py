@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,10 +24,11 @@ def is_checkpointed(config: Any) -> bool:
 
 
 def settled(
-    model: Architecture, config: Any, work: Workload, trainable: int, *, free: int | None, itemsize: int
+    models: Sequence[Architecture], config: Any, work: Workload, trainable: int, *, free: int | None, itemsize: int
 ) -> Any:
-    """The settings with "auto" decided; `free` bytes are left on the GPU once the model is loaded, None on a CPU or
-    where they are not known. Raises RecipeError for an adapter that cannot be computed twice."""
+    """The settings with "auto" decided; `models` learn in turns, and have so many `trainable` numbers together; `free`
+    bytes are left on the GPU once everything is loaded, None on a CPU or where they are not known. Raises RecipeError
+    for an adapter that cannot be computed twice."""
     asked, loses = getattr(config, "gradient_checkpointing", "off"), config.adapter in KEYS_BEFORE_THE_TEXT
     if asked == "on" and loses:
         said = gettext_noop("This adapter puts keys and values before the text, and gradient checkpointing loses them.")
@@ -37,7 +39,7 @@ def settled(
         raise RecipeError("gradient_checkpointing", said)
     if asked != "auto":
         return config
-    wanted = _kept(model, work, itemsize) + OPTIMIZER_BYTES * trainable
+    wanted = max(_kept(model, work, itemsize) for model in models) + OPTIMIZER_BYTES * trainable
     full = free is not None and not loses and not apart and wanted > ROOM * free
     return replace(config, gradient_checkpointing="on" if full else "off")
 

@@ -117,6 +117,14 @@ def value_of(model: Architecture, config: Any, work: Workload, reward: Rewarder 
     return value_model(model, config, work, reward).trained if work.recipe == "ppo" and reward is not None else 0
 
 
+def loaded_beside(
+    model: Architecture, config: Any, work: Workload, counted: Parameters, itemsize: int, reward: Rewarder
+) -> int:
+    """Bytes of what stands beside the policy before anything has learned: no gradients, no moments."""
+    found = players(model, config, work, counted, itemsize, reward)
+    return sum(found.values()) - value_of(model, config, work, reward) * (SINGLE + MOMENTS)
+
+
 def players(
     model: Architecture, config: Any, work: Workload, counted: Parameters, itemsize: int, reward: Rewarder
 ) -> dict[str, int]:

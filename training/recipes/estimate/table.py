@@ -13,7 +13,7 @@ from training.recipes.estimate.disk import disk
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.memory import Memory, Precision, memory, weights, with_prompts_once
 from training.recipes.estimate.parallel import largest_piece
-from training.recipes.estimate.players import Rewarder, beside, value_of
+from training.recipes.estimate.players import Rewarder, beside, loaded_beside, value_model, value_of
 from training.recipes.estimate.throughput import Data, Durations, Speed, durations
 from training.recipes.estimate.workload import Workload, workload
 from training.recipes.words import gettext_noop
@@ -105,8 +105,8 @@ def estimate(question: Question, config: Any) -> Estimate:
 def _figures(question: Question, config: Any, work: Workload, base: int) -> Estimate:
     counted = parameters(question.model, config, work.task)
     whole = workload(question.recipe, config, question.response, question.model.context, question.data.responses)
-    computed = _settled(question, config, whole, counted)
     reward = beside(question.reward, question.model, config, work)
+    computed = _settled(question, config, whole, counted, reward)
     held = memory(question.model, computed, work, question.machine.device, reward, question.processes)
     timed = with_prompts_once(question.model, work, question.machine.device)
     return Estimate(
@@ -122,13 +122,17 @@ def _figures(question: Question, config: Any, work: Workload, base: int) -> Esti
     )
 
 
-def _settled(question: Question, config: Any, work: Workload, counted: Parameters) -> Any:
-    machine, precision = question.machine, Precision.on(question.machine.device, config)
-    free = None
+def _settled(question: Question, config: Any, work: Workload, counted: Parameters, reward: Rewarder | None) -> Any:
+    model, machine, precision = question.model, question.machine, Precision.on(question.machine.device, config)
+    models, free = [model], None
+    if work.recipe == "ppo" and reward is not None:
+        models.append(value_model(model, config, work, reward).host)
     if machine.device == "gpu" and machine.memory is not None:
-        free = machine.memory - machine.process - weights(question.model, config, counted, precision, work)
-    trainable = counted.trainable
-    return settled(question.model, config, work, trainable, free=free, itemsize=precision.base)
+        free = machine.memory - machine.process - weights(model, config, counted, precision, work)
+        if reward is not None:
+            free -= loaded_beside(model, config, work, counted, precision.base, reward)
+    trainable = counted.trainable + value_of(model, config, work, reward)
+    return settled(models, config, work, trainable, free=free, itemsize=precision.base)
 
 
 def every_method(question: Question, config: Any) -> list[Estimate]:
