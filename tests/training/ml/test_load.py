@@ -4,7 +4,6 @@ import json
 import shutil
 from pathlib import Path
 
-import httpx
 import peft
 import pytest
 import torch
@@ -110,10 +109,10 @@ def test_a_model_that_is_not_there_is_unknown(base, tmp_path):
 
 
 def test_a_model_that_its_owner_must_give_access_to_is_told_as_such():
-    """As transformers raises it, from what the hub's library says of a 401 or 403."""
-    answer = httpx.Response(401, request=httpx.Request("GET", "https://hub.example/some/model"))
+    """As transformers raises it, from what the hub's library makes of a 401 or 403."""
+    refused = GatedRepoError.__new__(GatedRepoError)  # its constructor asks for an answer of the hub
     with pytest.raises(ModelError) as caught, load_errors("some/model"):
-        raise OSError("You are trying to access a gated repo.") from GatedRepoError("gated", response=answer)
+        raise OSError("You are trying to access a gated repo.") from refused
     assert caught.value.code == "unknown_model" and "PLUMBLINE_HUB_READ" in caught.value.hint
 
 
