@@ -158,8 +158,8 @@ class ComparisonsForm(forms.Form):
         return file
 
 
-class DemonstrationsForm(UploadForm):
-    """A new set of demonstrations."""
+class UploadSetForm(UploadForm):
+    """A new set of demonstrations or of feedback."""
 
     name = forms.CharField(
         label=_("Name"), max_length=LONGEST_NAME, help_text=_("What the set shows, or where it comes from.")

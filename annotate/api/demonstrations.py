@@ -7,19 +7,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotate.api.door import page_of, project_api
-from annotate.api.serializers import DemonstrationSetSerializer, DemonstrationsSerializer
+from annotate.api.serializers import DemonstrationSetSerializer, UploadSetSerializer
 from annotate.models import Project, Role
 from annotate.workflow.demonstrations import import_demonstrations
 
 
-@extend_schema(request=DemonstrationsSerializer, responses=DemonstrationSetSerializer(many=True))
+@extend_schema(request=UploadSetSerializer, responses=DemonstrationSetSerializer(many=True))
 @project_api({"GET": Role.MANAGER, "POST": Role.MANAGER})
 def demonstration_list(request: Request, project: Project) -> Response:
     """POST stores the text of a JSONL or CSV file as a set, all or nothing: 201 for a new set, 200 for the same content
     again; 400 lists the lines at fault."""
     if request.method == "GET":
         return page_of(request, project.demonstration_sets.all(), DemonstrationSetSerializer)
-    form = DemonstrationsSerializer(data=request.data)
+    form = UploadSetSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     given = dict(form.validated_data)
     # Not splitlines(): it also cuts at U+2028 and the like, which JSON strings may hold.

@@ -11,6 +11,7 @@ from annotate.models import (
     Comparison,
     Degree,
     DemonstrationSet,
+    FeedbackSet,
     GuidelineVersion,
     Judgment,
     Project,
@@ -145,6 +146,12 @@ class DemonstrationSetSerializer(serializers.ModelSerializer[DemonstrationSet]):
         fields = ["id", "name", "content_hash", "counts", "created_at"]
 
 
+class FeedbackSetSerializer(serializers.ModelSerializer[FeedbackSet]):
+    class Meta:
+        model = FeedbackSet
+        fields = ["id", "name", "content_hash", "counts", "created_at"]
+
+
 class UploadSerializer(Asked):
     """The text of a JSONL or CSV file."""
 
@@ -152,8 +159,8 @@ class UploadSerializer(Asked):
     format = serializers.ChoiceField(["jsonl", "csv"], default="jsonl")
 
 
-class DemonstrationsSerializer(UploadSerializer):
-    """A new set of demonstrations."""
+class UploadSetSerializer(UploadSerializer):
+    """A new set of demonstrations or of feedback."""
 
     name = serializers.CharField(max_length=LONGEST_NAME)
     test_share = serializers.FloatField(default=0.2, min_value=0, max_value=0.9)

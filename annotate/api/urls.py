@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from annotate.api import adjudication, demonstrations, judging, projects
+from annotate.api import adjudication, demonstrations, feedback, judging, projects
 
 PROJECT = "projects/<slug:slug>/"
 urlpatterns = [
@@ -14,6 +14,7 @@ urlpatterns = [
     path(PROJECT + "disputes/", adjudication.dispute_list, name="api_disputes"),
     path(PROJECT + "adjudications/", adjudication.adjudication_list, name="api_adjudications"),
     path(PROJECT + "demonstrations/", demonstrations.demonstration_list, name="api_demonstrations"),
+    path(PROJECT + "feedback/", feedback.feedback_list, name="api_feedback"),
     path(PROJECT + "snapshots/", projects.snapshot_list, name="api_snapshots"),
     path(PROJECT + "snapshots/<int:number>/", projects.snapshot_detail, name="api_snapshot"),
     path(PROJECT + "snapshots/<int:number>/export/", projects.snapshot_export, name="api_snapshot_export"),

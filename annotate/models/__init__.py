@@ -4,6 +4,7 @@ from annotate.models.adjudication import Adjudication, BadReason, Verdict
 from annotate.models.agreement import AgreementSummary
 from annotate.models.comparison import Batch, Choice, Comparison, votes_column
 from annotate.models.demonstration import Demonstration, DemonstrationSet
+from annotate.models.feedback import Feedback, FeedbackSet
 from annotate.models.guideline import GuidelineDraft, GuidelineReading, GuidelineVersion
 from annotate.models.judging import ASKED, Assignment, AssignmentState, Degree, Judgment, SkipReason
 from annotate.models.project import Degrees, Membership, Project, Role
@@ -27,6 +28,8 @@ __all__ = [
     "Degrees",
     "Demonstration",
     "DemonstrationSet",
+    "Feedback",
+    "FeedbackSet",
     "GuidelineDraft",
     "GuidelineReading",
     "GuidelineVersion",

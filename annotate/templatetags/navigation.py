@@ -51,6 +51,7 @@ SECTIONS = [
                 Role.MANAGER,
                 ("demonstrations_upload", "demonstration_set"),
             ),
+            ("feedback", _("Feedback"), Role.MANAGER, ("feedback_upload", "feedback_set")),
             ("snapshots", _("Snapshots"), Role.REVIEWER, ("snapshot", "snapshot_create")),
         ],
     ),

@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.access import in_project, require_role
-from annotate.forms import DemonstrationsForm
+from annotate.forms import UploadSetForm
 from annotate.models import DemonstrationSet, Project, Role
 from annotate.workflow.demonstrations import import_demonstrations
 from annotate.workflow.exceptions import UploadRejected, WorkflowError
@@ -36,7 +36,7 @@ def show_demonstrations(request: HttpRequest, project: Project, set_id: int) -> 
 @require_role(Role.MANAGER)
 def upload_demonstrations(request: HttpRequest, project: Project) -> HttpResponse:
     """All or nothing; what is wrong is listed line by line."""
-    form = DemonstrationsForm(request.POST or None, request.FILES or None)
+    form = UploadSetForm(request.POST or None, request.FILES or None)
     rejected = None
     if request.method == "POST" and form.is_valid():
         given = dict(form.cleaned_data)

@@ -7,7 +7,7 @@ from rest_framework.response import Response
 
 from annotate.access import named_in
 from annotate.api.door import project_api
-from annotate.models import DemonstrationSet, Project, Role, Snapshot
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Role, Snapshot
 from training.api.serializers import EstimateSerializer
 from training.models import Artifact, Task
 from training.recipes.estimate import whole
@@ -35,6 +35,7 @@ def estimate(request: Request, project: Project) -> Response:
         demonstrations=(
             named_in(DemonstrationSet, project, "demonstrations", pk=demonstrations) if demonstrations else None
         ),
+        feedback=named_in(FeedbackSet, project, "feedback", pk=asked["feedback"]) if asked["feedback"] else None,
         reward=named_in(Artifact, project, "reward_model", pk=reward, task=Task.REWARD) if reward else None,
         machine=device.machine(asked["device"], memory),
     )

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from annotate.access import in_project, named_in
 from annotate.api.door import page_of, project_api
-from annotate.models import DemonstrationSet, Project, Role, Snapshot, User
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Role, Snapshot, User
 from training.api.serializers import (
     ArtifactSerializer,
     PinSerializer,
@@ -34,7 +34,9 @@ from training.workflow.rounds import start_round
 from training.workflow.starting import start_training
 
 # What is told about the runs of a round.
-STAGES = tuple(f"runs__{name}" for name in ("artifact", "snapshot", "model", "reward_model", "demonstrations"))
+STAGES = tuple(
+    f"runs__{name}" for name in ("artifact", "snapshot", "model", "reward_model", "demonstrations", "feedback")
+)
 Row = TypeVar("Row", bound=Model)
 
 
@@ -44,7 +46,7 @@ def run_list(request: Request, project: Project) -> Response:
     """GET takes what the list's page takes (q, recipe, state, model, snapshot, round, pinned, sort). POST starts one
     training run of any recipe, or one like an earlier run."""
     if request.method == "GET":
-        related = ("snapshot", "model", "reward_model", "demonstrations", "round", "artifact")
+        related = ("snapshot", "model", "reward_model", "demonstrations", "feedback", "round", "artifact")
         find_form = FindRunsForm(project, request.query_params)
         if not find_form.is_valid():
             raise ValidationError(find_form.errors)
@@ -63,6 +65,7 @@ def _start(project: Project, asked: dict[str, Any], actor: User) -> Run:
         "model": _given(Artifact, project, "model", pk=asked.get("model")),
         "reward_model": _given(Artifact, project, "reward_model", pk=asked["reward_model"]),
         "demonstrations": _given(DemonstrationSet, project, "demonstrations", pk=asked["demonstrations"]),
+        "feedback": _given(FeedbackSet, project, "feedback", pk=asked["feedback"]),
         **{name: asked[name] for name in ("seed", "priority", "device") if asked[name] is not None},
     }
     more = {"config": asked["config"], "name": asked["name"], "actor": actor}

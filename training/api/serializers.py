@@ -45,6 +45,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     artifact = serializers.IntegerField(source="artifact.id", default=None)
     reward_model = serializers.CharField(source="reward_model.name", default=None)
     demonstrations = serializers.CharField(source="demonstrations.name", default=None)
+    feedback = serializers.CharField(source="feedback.name", default=None)
     round = serializers.IntegerField(source="round.number", default=None)
     waits: dict[int, str] | None = None
     priority = PriorityField(read_only=True)
@@ -58,7 +59,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         list_serializer_class = RunListSerializer
         fields = [
             "id", "recipe", "name", "state", "config", "seed", "snapshot", "model", "reward_model", "demonstrations",
-            "artifact", "round", "stage", "priority", "device", "pinned", "waits_for",
+            "feedback", "artifact", "round", "stage", "priority", "device", "pinned", "waits_for",
             "attempt", "worker", "progress", "result", "code", "reason", "hint",
             "created_at", "started_at", "ended_at",
         ]  # fmt: skip
@@ -136,6 +137,7 @@ class StartRunSerializer(Asked):
     snapshot = serializers.IntegerField(default=None, allow_null=True, min_value=1, help_text="its number")
     reward_model = serializers.IntegerField(default=None, allow_null=True, help_text="id of a reward model")
     demonstrations = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of demonstrations")
+    feedback = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of feedback, for kto")
     config = serializers.DictField(default=dict)
     seed = serializers.IntegerField(
         default=None, allow_null=True, min_value=0, max_value=LARGEST_SEED, help_text="0 if none is given"
@@ -247,6 +249,7 @@ class EstimateSerializer(Asked):
     config = serializers.DictField(default=dict)
     snapshot = serializers.IntegerField(default=None, allow_null=True, min_value=1, help_text="its number")
     demonstrations = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of demonstrations")
+    feedback = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of feedback, for kto")
     reward_model = serializers.IntegerField(
         default=None, allow_null=True, help_text="id of what rewards ppo, rloo, grpo; like the policy if not given"
     )

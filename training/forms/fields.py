@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from annotate.models import DemonstrationSet, Project, Snapshot
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot
 from training.models import LARGEST_SEED, Artifact, Task
 from training.recipes.titles import STAYING
 from training.workflow.artifacts import blocking_adapter, starts_of
@@ -32,6 +32,17 @@ class DemonstrationsChoice(forms.ModelChoiceField):
             "set": chosen,
             "train": counts.get("train", 0),
             "test": counts.get("test", 0),
+        }
+
+
+class FeedbackChoice(forms.ModelChoiceField):
+    def label_from_instance(self, chosen: FeedbackSet) -> str:
+        said = gettext("%(set)s: %(desirable)s desirable, %(undesirable)s undesirable to train, %(test)s to test")
+        return said % {
+            "set": chosen,
+            "desirable": chosen.desirable,
+            "undesirable": chosen.undesirable,
+            "test": chosen.counts["test"],
         }
 
 

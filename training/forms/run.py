@@ -5,9 +5,10 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from annotate.models import DemonstrationSet, Project, Snapshot
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot
 from training.forms.fields import (
     DemonstrationsChoice,
+    FeedbackChoice,
     SnapshotChoice,
     StartChoice,
     first_that_can_be_trained,
@@ -18,7 +19,7 @@ from training.forms.fields import (
 from training.forms.queue import QueueForm
 from training.models import Artifact, Task
 from training.workflow.artifacts import STARTS
-from training.workflow.starting import REWARDED
+from training.workflow.starting import REWARDED, UNPAIRED
 
 
 class RunForm(QueueForm):
@@ -27,6 +28,13 @@ class RunForm(QueueForm):
     snapshot = SnapshotChoice(queryset=Snapshot.objects.none(), label=_("Snapshot"), empty_label=None)
     demonstrations = DemonstrationsChoice(
         queryset=DemonstrationSet.objects.none(), label=_("Demonstrations"), empty_label=None
+    )
+    feedback = FeedbackChoice(
+        queryset=FeedbackSet.objects.none(),
+        label=_("Feedback"),
+        required=False,
+        empty_label=_("none: it learns from the snapshot"),
+        help_text=_("Single votes to learn from in place of the snapshot, which then does not count."),
     )
     model = StartChoice(
         queryset=Artifact.objects.none(),
@@ -47,21 +55,42 @@ class RunForm(QueueForm):
         rows = {
             "snapshot": project.snapshots.all(),
             "demonstrations": project.demonstration_sets.all(),
+            "feedback": project.feedback_sets.all(),
             "reward_model": reward_models_of(project),
         }
         unused = {"snapshot"} if recipe == "sft" else {"demonstrations"}
         if recipe not in REWARDED:
             unused.add("reward_model")
+        if recipe not in UNPAIRED or not rows["feedback"].exists():
+            unused.add("feedback")
+        elif not rows["snapshot"].exists():
+            unused.add("snapshot")
         for name, found in rows.items():
             if name in unused:
                 del self.fields[name]
             else:
                 self.fields[name].queryset = found
                 self.fields[name].initial = found.first()
+        self._settle_feedback()
         self.fields["model"].queryset = starts = starts_for(project, recipe)
         self.fields["model"].initial = first_that_can_be_trained(starts)
         if Task.ENCODER in STARTS.get(recipe, ()):
             self.fields["model"].label = _("Policy or encoder to start from")
+
+    def _settle_feedback(self) -> None:
+        """The choice where there is a snapshot too, and what it learns from where there is none."""
+        if "feedback" not in self.fields:
+            return
+        field = self.fields["feedback"]
+        if "snapshot" in self.fields:
+            field.initial = None
+        else:
+            field.required, field.empty_label, field.help_text = True, None, ""
+
+    def clean(self) -> dict[str, Any]:
+        if self.cleaned_data.get("feedback"):
+            self.cleaned_data["snapshot"] = None
+        return self.cleaned_data
 
     @property
     def lacking(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
-from annotate.models import DemonstrationSet, Project, Snapshot
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot
 from annotate.workflow.exceptions import WorkflowError
 from training.models import LARGEST_SEED, DeviceWish, Priority, Run, RunState
 from training.tasks import dispatch
@@ -125,6 +125,18 @@ def demonstrations_named(project: Project, name: str = "") -> DemonstrationSet:
         what = _("There are no demonstrations yet.")
     advice = _("Upload some with: manage.py import_demonstrations %(slug)s FILE") % {"slug": project.slug}
     raise CommandError(f"{what} {advice}")
+
+
+def feedback_named(project: Project, name: str) -> FeedbackSet:
+    sets = project.feedback_sets.all()
+    found = sets.filter(name=name).first()
+    if found:
+        return found
+    known = ", ".join(f"“{one}”" for one in sets[:10]) or _("none")
+    what = _("There is no feedback called “%(name)s”. There are: %(known)s.") % {"name": name, "known": known}
+    raise CommandError(
+        f"{what} " + _("Upload some with: manage.py import_feedback %(slug)s FILE") % {"slug": project.slug}
+    )
 
 
 def settings_of(pairs: list[str]) -> dict[str, Any]:

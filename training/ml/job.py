@@ -31,7 +31,7 @@ class ModelSpec:
 class Data:
     """The ties are pairs of the same shape in which neither response won; None where the snapshot keeps none.
     `test_annotators`: pairs of test prompts as people judged them of whom nothing is in `train`; None where the
-    snapshot holds nobody out."""
+    snapshot holds nobody out. `unpaired`: a row is one response with a label, and not a pair."""
 
     train: Path
     test: Path
@@ -39,6 +39,7 @@ class Data:
     ties_train: Path | None = None
     ties_test: Path | None = None
     test_annotators: Path | None = None
+    unpaired: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,8 @@ def _job(directory: Path, raw: dict[str, Any]) -> Job:
 
 def _data(raw: dict[str, Any]) -> Data:
     besides = {name: Path(raw[name]) for name in ("ties_train", "ties_test", "test_annotators") if raw.get(name)}
-    return Data(Path(raw["train"]), Path(raw["test"]), str(raw["snapshot_hash"]), **besides)
+    unpaired = bool(raw.get("unpaired"))
+    return Data(Path(raw["train"]), Path(raw["test"]), str(raw["snapshot_hash"]), **besides, unpaired=unpaired)
 
 
 def _spec(raw: dict[str, Any]) -> ModelSpec:

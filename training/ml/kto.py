@@ -7,11 +7,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from training.ml import launched
 from training.ml.dpo import direct_preference
 from training.ml.intervals import clusters_of, mean
 from training.ml.job import Job
 from training.ml.logprobs import Sequences
 from training.ml.loop import Objective, Outcome
+from training.ml.notices import Notices
 from training.ml.pairs import read_pairs
 from training.ml.policy_figures import judged, preference_figures
 from training.ml.policy_run import begin
@@ -19,26 +21,50 @@ from training.ml.preference_losses import prospect
 from training.ml.reference import Reference, Start, frozen_logps, untouched
 from training.ml.sharded import is_sharded
 from training.ml.token_logps import both_sides, token_logps, totals
-from training.ml.votes import Vote, load_votes
+from training.ml.vote_figures import vote_figures
+from training.ml.votes import Vote, VoteData, load_votes
 from training.recipes.dpo import DPOConfig
 from training.recipes.kto import KTOConfig
+from training.recipes.words import gettext_noop
+
+ONLY_DESIRABLE = gettext_noop(
+    "All responses that it learns from are desirable: nothing tells the policy what to avoid."
+)
+ONLY_UNDESIRABLE = gettext_noop(
+    "All responses that it learns from are undesirable: nothing tells the policy what to prefer."
+)
 
 
 def run(job: Job) -> None:
     """Load, prepare, train, evaluate, write the artifact. Raises ModelError for every known failure."""
     begun = begin(job, load_votes, rows=1, with_reference=True)
     model, data, reference, config = begun.model, begun.data, begun.reference, job.config
-    held_out = read_pairs(job.data.test, begun.tokenizer, data.limit).kept
+    pairs = [] if job.data.unpaired else read_pairs(job.data.test, begun.tokenizer, data.limit).kept
+    held_out = data.test if job.data.unpaired else pairs
+    if launched.is_first():
+        say_what_is_lacking(data, Notices(job.directory))
     with untouched(model, config) as frozen:
-        known = texts(data.train + data.test) + both_sides(held_out)
+        known = texts(data.train + data.test) + both_sides(pairs)
         reference.prepare(frozen, known, config.batch_size, begun.progress)
     objective = unpaired_preference(model, reference, begun.start, config, data.limit)
     end = begun.train(objective, held_out)
-    pairwise = direct_preference(model, reference, DPOConfig(beta=config.beta))
-    metrics = preference_figures(model, begun.start, pairwise, held_out, config.batch_size, log_odds=True)
-    clusters = clusters_of([vote.prompt_ids for vote in data.test]) or [vote.pair for vote in data.test]
-    metrics["loss"] = mean(judged(objective, data.test, config.batch_size)[1], clusters)
+    if job.data.unpaired:
+        metrics = vote_figures(model, begun.start, objective, data.test, config.beta, config.batch_size)
+    else:
+        pairwise = direct_preference(model, reference, DPOConfig(beta=config.beta))
+        metrics = preference_figures(model, begun.start, pairwise, pairs, config.batch_size, log_odds=True)
+        clusters = clusters_of([vote.prompt_ids for vote in data.test]) or [vote.pair for vote in data.test]
+        metrics["loss"] = mean(judged(objective, data.test, config.batch_size)[1], clusters)
     begun.finish(end, metrics, held_out, reference=reference.facts(config))
+
+
+def say_what_is_lacking(data: VoteData, notices: Notices) -> None:
+    """It can be learned from votes of one kind, but only half of what there is to learn."""
+    kinds = {vote.desirable for vote in data.train}
+    if kinds == {True}:
+        notices.say(ONLY_DESIRABLE)
+    if kinds == {False}:
+        notices.say(ONLY_UNDESIRABLE)
 
 
 def unpaired_preference(

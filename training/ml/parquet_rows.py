@@ -12,7 +12,7 @@ import pyarrow.parquet
 from training.ml.errors import ModelError
 from training.recipes.words import gettext_noop
 
-HINT = gettext_noop("Freeze the snapshot again, or upload the demonstrations again.")
+HINT = gettext_noop("Freeze the snapshot again, or upload the file again.")
 
 
 def read_rows(path: Path, columns: Sequence[str], optional: Sequence[str] = ()) -> list[dict[str, Any]]:

@@ -17,6 +17,8 @@ TOO_LONG = gettext_noop("too long: %(tokens)s tokens, at most %(most)s are allow
 BAD_WEIGHT = gettext_noop("its weight is %(weight)s")
 NOT_ONE_MESSAGE = gettext_noop("%(side)s is %(n)s messages instead of one")
 NO_TEXT = gettext_noop("the %(side)s response is empty")
+NO_RESPONSE = gettext_noop("the response is empty")
+NO_LABEL = gettext_noop("it has no label")
 
 
 class Unusable(ValueError):

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from annotate.models import Batch, DemonstrationSet, Project, Snapshot
+from annotate.models import Batch, DemonstrationSet, FeedbackSet, Project, Snapshot
 
 LARGEST_SEED = 2**32 - 1  # numpy, which some trainers seed, takes no larger one
 
@@ -74,6 +74,8 @@ class Run(models.Model):
     reward_model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="+")
     # What supervised fine-tuning learns from, in place of a snapshot.
     demonstrations = models.ForeignKey(DemonstrationSet, models.PROTECT, null=True, blank=True, related_name="runs")
+    # Single votes that KTO learns from, in place of a snapshot.
+    feedback = models.ForeignKey(FeedbackSet, models.PROTECT, null=True, blank=True, related_name="runs")
     # A sampling run's prompts, in order; its samples become comparisons of the batch.
     prompt_ids = models.JSONField(default=list, blank=True)
     batch = models.ForeignKey(Batch, models.PROTECT, null=True, blank=True, related_name="runs")

@@ -15,7 +15,8 @@ from training.recipes.words import gettext_noop
 
 @dataclass(frozen=True)
 class KTOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
-    """An example is one response: the chosen one of a pair is desirable, the rejected one is not."""
+    """An example is one response: the chosen one of a pair is desirable, the rejected one is not; a single vote says
+    it itself."""
 
     learning_rate: float = again(
         OptimizerConfig,

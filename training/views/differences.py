@@ -18,7 +18,17 @@ from training.views.curves import line_of, shared_curves
 from training.workflow.differences import Row, differences_of
 
 MOST = 8
-RELATED = ("project", "snapshot", "model", "reward_model", "reference_model", "demonstrations", "artifact", "round")
+RELATED = (
+    "project",
+    "snapshot",
+    "model",
+    "reward_model",
+    "reference_model",
+    "demonstrations",
+    "feedback",
+    "artifact",
+    "round",
+)
 
 
 @require_safe

@@ -44,7 +44,7 @@ def register_model(request: HttpRequest, project: Project) -> HttpResponse:
 @require_safe
 @require_role(Role.REVIEWER)
 def show_model(request: HttpRequest, project: Project, artifact_id: int) -> HttpResponse:
-    made_by = ("run__round", "run__reward_model", "run__demonstrations")
+    made_by = ("run__round", "run__reward_model", "run__demonstrations", "run__feedback")
     rows = Artifact.ever.select_related("parent", "snapshot", "deleted_by", *made_by)
     artifact = in_project(rows, project, pk=artifact_id)
     context = {

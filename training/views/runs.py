@@ -52,6 +52,7 @@ def show_run(request: HttpRequest, project: Project, run_id: int) -> HttpRespons
         "reference_model",
         "reward_model",
         "demonstrations",
+        "feedback",
         "round",
         "batch",
         "created_by",

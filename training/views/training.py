@@ -70,7 +70,7 @@ def estimated(request: HttpRequest, project: Project, form: RunForm, settings: R
     if is_asked(request):
         form.is_valid()
     asked = getattr(form, "cleaned_data", {})
-    data = {name: asked.get(name) for name in ("snapshot", "demonstrations")}
+    data = {name: asked.get(name) for name in ("snapshot", "demonstrations", "feedback")}
     data["reward"] = asked.get("reward_model")
     return estimate_context(request, asked.get("model"), [settings], **data)
 
@@ -84,6 +84,7 @@ def start(project: Project, recipe: str, asked: dict[str, Any], config: dict[str
         config,
         reward_model=asked.get("reward_model"),
         demonstrations=asked.get("demonstrations"),
+        feedback=asked.get("feedback"),
         seed=asked["seed"],
         priority=asked["priority"],
         device=asked["device"],

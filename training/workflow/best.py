@@ -5,7 +5,17 @@ from collections.abc import Sequence
 from training.workflow.figures import Figure
 
 # Which way a figure is better. What stands in neither (KL, lengths, what was before) is nobody's victory.
-RISING = ("accuracy", "token_accuracy", "margin", "reward_after", "reward_gain", "win_rate", "difference")
+RISING = (
+    "accuracy",
+    "auc",
+    "vote_accuracy",
+    "token_accuracy",
+    "margin",
+    "reward_after",
+    "reward_gain",
+    "win_rate",
+    "difference",
+)
 FALLING = ("loss", "perplexity", "ratio")
 
 

@@ -44,6 +44,7 @@ class Facts:
     separate_adapters: int = 1
     data: Data | None = None
     demonstrations: str = ""
+    feedback: str = ""
     reward_model: str = ""
     train: int = 0
     test: int = 0

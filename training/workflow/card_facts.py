@@ -55,6 +55,7 @@ def facts_for(artifact: Artifact, form: str, dtype: str) -> Facts:
         separate_adapters=separate_adapters(config_of(trained)),
         data=_data(trained.snapshot) if trained.snapshot else None,
         demonstrations=str(run.demonstrations) if run and run.demonstrations else "",
+        feedback=str(run.feedback) if run and run.feedback else "",
         reward_model=str(run.reward_model) if run and run.reward_model else "",
         train=int(data.get("train") or 0),
         test=int(data.get("test") or 0),
@@ -135,6 +136,8 @@ def _command(run: Run) -> list[str]:
         words += ["--snapshot", str(run.snapshot.number)]
     if run.demonstrations:
         words += ["--demonstrations", str(run.demonstrations)]
+    if run.feedback:
+        words += ["--feedback", str(run.feedback)]
     if run.reward_model:
         words += ["--reward-model", str(run.reward_model)]
     words += ["--seed", str(run.seed)]

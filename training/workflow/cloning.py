@@ -11,7 +11,7 @@ from training.recipes import RECIPES
 from training.workflow.exceptions import BadInput
 from training.workflow.starting import start_training
 
-INPUTS = ("snapshot", "model", "reward_model", "demonstrations", "seed", "priority", "device")
+INPUTS = ("snapshot", "model", "reward_model", "demonstrations", "feedback", "seed", "priority", "device")
 
 
 def clone(
@@ -28,9 +28,15 @@ def clone(
             _("Leave the recipe out, or start a run of the other one by itself."),
             where="recipe",
         )
-    inputs = inputs_of(run) | {key: value for key, value in changed.items() if value is not None}
+    given = {key: value for key, value in changed.items() if value is not None}
+    inputs = inputs_of(run) | _replaced(given) | given
     inputs["config"] = known_settings(run) | config
     return start_training(run.project, run.recipe, **inputs, name=name, actor=actor)
+
+
+def _replaced(given: dict[str, Any]) -> dict[str, None]:
+    """A snapshot stands in place of feedback, and the reverse."""
+    return {other: None for one, other in (("snapshot", "feedback"), ("feedback", "snapshot")) if one in given}
 
 
 def inputs_of(run: Run) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from training.workflow.tax_compared import TaxRow, tax_side_by_side
 
 # Figures of a preference loss are in the units of these settings: with another β a margin is another number.
 UNITS = ("loss", "beta", "gamma", "label_smoothing", "soft_labels", "sft_weight", "length_alpha")
-IN_UNITS = ("loss", "margin")
+IN_UNITS = ("loss", "margin", "reward_desirable", "reward_undesirable")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Differences:
 
 
 def differences_of(runs: Sequence[Run]) -> Differences:
-    """The runs come with their artifact, snapshot, models and demonstrations: nothing more is asked of the database."""
+    """The runs come with their artifact, models and what they learned from: nothing more is asked of the database."""
     runs = list(runs)
     return Differences(runs, _settings(runs), _data(runs), _results(runs), tax_side_by_side(runs), _warnings(runs))
 
@@ -91,6 +91,7 @@ DATA: dict[str, tuple[Any, Callable[[Run], Any]]] = {
     "recipe": (gettext_lazy("Recipe"), lambda run: run.recipe),
     "snapshot": (gettext_lazy("Snapshot"), lambda run: run.snapshot),
     "demonstrations": (gettext_lazy("Demonstrations"), lambda run: run.demonstrations),
+    "feedback": (gettext_lazy("Feedback"), lambda run: run.feedback),
     "model": (gettext_lazy("Started from"), lambda run: run.model),
     "reward_model": (gettext_lazy("Reward model"), lambda run: run.reward_model),
     "reference": (gettext_lazy("Compared with"), lambda run: run.reference_model),
@@ -137,7 +138,7 @@ def _marked(runs: list[Run], figures: list[Figure | None]) -> list[Cell]:
 
 def _comparable(runs: list[Run], name: str) -> bool:
     """The same held-out set, the same recipe, and what the figure is measured in is the same."""
-    if len({(run.recipe, run.snapshot_id, run.demonstrations_id, _held_out(run)) for run in runs}) > 1:
+    if len({(run.recipe, *_learned_from(run), _held_out(run)) for run in runs}) > 1:
         return False
     recipe = runs[0].recipe
     if recipe == "reward":
@@ -149,6 +150,10 @@ def _comparable(runs: list[Run], name: str) -> bool:
     if recipe in ROLLOUTS:
         return len({run.reward_model_id for run in runs}) == 1
     return name not in IN_UNITS or len({tuple(str(setting_of(run, unit)) for unit in UNITS) for run in runs}) == 1
+
+
+def _learned_from(run: Run) -> tuple[int | None, ...]:
+    return (run.snapshot_id, run.demonstrations_id, run.feedback_id)
 
 
 def _held_out(run: Run) -> tuple[int, frozenset[str]] | None:
@@ -163,7 +168,7 @@ def _held_out(run: Run) -> tuple[int, frozenset[str]] | None:
 
 def _warnings(runs: list[Run]) -> list[str]:
     said = []
-    if len({(run.snapshot_id, run.demonstrations_id) for run in runs}) > 1:
+    if len({_learned_from(run) for run in runs}) > 1:
         said.append(
             _(
                 "These runs learned from different data. Each was evaluated on the held-out part of its own: their "

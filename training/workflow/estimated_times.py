@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet
 
-from annotate.models import DemonstrationSet, Project, Snapshot, Split
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot, Split
 from annotate.workflow import snapshots
 from annotate.workflow.held_out import TEST_ANNOTATORS
 from annotate.workflow.intake import content_hash
@@ -36,6 +36,7 @@ RECENT = 20  # runs among which one is looked for
 # Of a device on which nothing was measured but a run: what is computed from it is told only as far as that run bears.
 NOMINAL = Speed(operations_per_second=1e14, bytes_per_second=1e12, nominal=True)
 COLUMNS = {"sft": ("prompt", "response"), **dict.fromkeys(DRAWN, ("prompt",))}
+OF_VOTES = ("prompt", "completion")
 OF_PAIRS = ("prompt", "chosen", "rejected")
 
 
@@ -50,7 +51,7 @@ class Lengths:
 def earlier_runs(model: Artifact) -> list[Run]:
     """The newest that were trained on it and have an artifact, the last one first."""
     runs = model.project.runs.filter(model=model, state=RunState.SUCCEEDED, artifact__isnull=False)
-    related = ("artifact", "snapshot", "demonstrations", "reward_model__run")
+    related = ("artifact", "snapshot", "demonstrations", "feedback", "reward_model__run")
     return list(runs.select_related(*related).order_by("-id")[:RECENT])
 
 
@@ -61,10 +62,11 @@ def data_of(
     demonstrations: DemonstrationSet | None,
     kept: frozenset[Kept] = frozenset(),
     grouped: bool = False,
+    feedback: FeedbackSet | None = None,
 ) -> Data:
     """The training and the held-out split, by the length of their texts, and what the policy is probed with. `grouped`:
     all pairs of a prompt are one example."""
-    source = demonstrations if recipe == "sft" else snapshot
+    source = demonstrations if recipe == "sft" else snapshot or feedback
     if source is None:
         return Data(0, 0)
     train, test = (_path(source, split) for split in (Split.TRAIN, Split.TEST))
@@ -73,7 +75,7 @@ def data_of(
         held_out += source.counts.get(TEST_ANNOTATORS, 0)
     if recipe in DRAWN:
         examples, held_out = _distinct_prompts(train, test) or (examples, held_out)
-    lengths = _mean_lengths(train, recipe)
+    lengths = _mean_lengths(train, OF_VOTES if source is feedback else COLUMNS.get(recipe, OF_PAIRS))
     probed = _probed_tokens(model.project, demonstrations) if recipe != "reward" else 0.0
     if grouped and (found := _responses(train)):
         apart = _responses(str(Path(test).with_name(f"{TEST_ANNOTATORS}.parquet")))
@@ -87,8 +89,8 @@ def is_grouped(recipe: str, settings: Mapping[str, Any]) -> bool:
     return recipe == "reward" and settings.get("group_by_prompt") is True
 
 
-def _path(source: Snapshot | DemonstrationSet, split: Split) -> str:
-    if isinstance(source, DemonstrationSet):
+def _path(source: Snapshot | DemonstrationSet | FeedbackSet, split: Split) -> str:
+    if isinstance(source, DemonstrationSet | FeedbackSet):
         return str(Path(source.folder) / f"{split}.parquet")
     return str(snapshots.parquet_path(source, split))
 
@@ -100,9 +102,8 @@ def _rows(path: str, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
 
 
 @lru_cache(maxsize=256)
-def _mean_lengths(path: str, recipe: str) -> Lengths:
+def _mean_lengths(path: str, wanted: tuple[str, ...]) -> Lengths:
     """Frozen data never changes, so this is read once. Nothing where the file is not on this machine."""
-    wanted = COLUMNS.get(recipe, OF_PAIRS)
     try:
         rows = list(islice(_rows(path, wanted), LOOKED_AT))
     except (OSError, pyarrow.ArrowException):
@@ -111,7 +112,7 @@ def _mean_lengths(path: str, recipe: str) -> Lengths:
         return Lengths()
     prompt = TEMPLATE_TOKENS + sum(_tokens(row["prompt"]) for row in rows) / len(rows)
     rest = sum(_tokens(row[name]) for row in rows for name in wanted[1:]) / len(rows)
-    return Lengths(2 * prompt + rest, prompt) if wanted is OF_PAIRS else Lengths(prompt + rest)
+    return Lengths(2 * prompt + rest, prompt) if wanted == OF_PAIRS else Lengths(prompt + rest)
 
 
 @lru_cache(maxsize=64)
@@ -176,7 +177,7 @@ def _bytes(texts: Iterable[str]) -> float:
 
 
 def kept_from(
-    earlier: Iterable[Run], settings: dict[str, Any], snapshot: Snapshot | None, machine: Machine
+    earlier: Iterable[Run], settings: dict[str, Any], source: Snapshot | FeedbackSet | None, machine: Machine
 ) -> frozenset[Kept]:
     """What runs on the same model, in the same precision, have kept: it is not computed again."""
     found: set[Kept] = set()
@@ -186,7 +187,7 @@ def kept_from(
             continue
         if is_probed(run):
             found.add("probes")
-        if snapshot is None or run.snapshot_id != snapshot.pk:
+        if source is None or source not in (run.snapshot, run.feedback):
             continue
         if run.config.get("adapter") == HEAD:
             found.add("features")
@@ -247,7 +248,7 @@ def _computed(run: Run, machine: Machine, speed: Speed) -> Durations | None:
     }
     kept = frozenset(name for name, one in counts.items() if one and not one.get("computed"))
     grouped = is_grouped(run.recipe, run.config)
-    data = data_of(run.recipe, run.model, run.snapshot, run.demonstrations, kept, grouped)
+    data = data_of(run.recipe, run.model, run.snapshot, run.demonstrations, kept, grouped, run.feedback)
     by_head = run.config.get("adapter") == HEAD
     try:
         reward = rewarder_of(run.reward_model, run.model) if run.reward_model else None

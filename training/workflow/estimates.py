@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from annotate.models import DemonstrationSet, Snapshot
+from annotate.models import DemonstrationSet, FeedbackSet, Snapshot
 from training.models import Artifact
 from training.recipes import load
 from training.recipes.estimate import (
@@ -65,6 +65,7 @@ def asked_of(
     *,
     snapshot: Snapshot | None = None,
     demonstrations: DemonstrationSet | None = None,
+    feedback: FeedbackSet | None = None,
     reward: Artifact | Mapping[str, Any] | None = None,
     machine: Machine | None = None,
 ) -> Answer:
@@ -75,12 +76,13 @@ def asked_of(
         require_rewarded(recipe)
     machine = machine or device.machine()
     earlier = earlier_runs(model)
-    kept = kept_from(earlier, settings, snapshot, machine)
+    kept = kept_from(earlier, settings, snapshot or feedback, machine)
+    grouped = is_grouped(recipe, settings)
     asked = question(
         configs.config_of(model),
         recipe,
         machine,
-        data_of(recipe, model, snapshot, demonstrations, kept, grouped=is_grouped(recipe, settings)),
+        data_of(recipe, model, snapshot, demonstrations, kept, grouped, feedback),
         speed_for(recipe, settings, machine, earlier),
         reward=_rewarder(reward, model),
     )

@@ -51,6 +51,11 @@ LABELS = {
         "kl": gettext_lazy("KL against the start (nats per token)"),
     },
     "kto": {
+        # Of single votes, where there are no pairs.
+        "auc": gettext_lazy("AUC: a desirable response has the higher implicit reward"),
+        "vote_accuracy": gettext_lazy("Share of held-out votes on their side of the baseline"),
+        "reward_desirable": gettext_lazy("Implicit reward of desirable responses"),
+        "reward_undesirable": gettext_lazy("Implicit reward of undesirable responses"),
         "margin": gettext_lazy("Reward margin against the reference"),
         "accuracy": gettext_lazy("Share of held-out pairs with a positive margin"),
         "kl": gettext_lazy("KL against the reference (nats per token)"),

@@ -21,6 +21,7 @@ SHARES = (
     "human_ceiling",
     "token_accuracy",
     "token_accuracy_before",
+    "vote_accuracy",
     "win_rate",
     "higher",
     "eos_rate_before",

@@ -9,7 +9,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Lower, Now
 
 from training.models import ACTIVE, Run
-from training.workflow.headlines import HEADLINES
+from training.workflow.headlines import HEADLINES, UNPAIRED
 
 # Fields that are compared as they are; what is not given chooses nothing.
 EQUAL = ("recipe", "state", "model", "snapshot", "round")
@@ -52,7 +52,8 @@ def _sorted(rows: QuerySet[Run], sort: str) -> QuerySet[Run]:
     if sort == "result":
         has_none = Case(When(headline__isnull=True, then=1), default=0)
         best = F("headline").desc(nulls_last=True)
-        return rows.annotate(headline=_headline()).order_by("-pinned", has_none, "recipe", best, "-id")
+        unpaired = Case(When(feedback__isnull=True, then=0), default=1)
+        return rows.annotate(headline=_headline()).order_by("-pinned", has_none, "recipe", unpaired, best, "-id")
     orders = {
         "oldest": ("id",),
         "started": (F("started_at").desc(nulls_last=True), "-id"),
@@ -64,6 +65,7 @@ def _sorted(rows: QuerySet[Run], sort: str) -> QuerySet[Run]:
 def _headline() -> Case:
     """The value of each recipe's headline, turned so that more is better."""
     return Case(
+        When(feedback__isnull=False, then=_value(UNPAIRED.metric, UNPAIRED.rising)),
         *(When(recipe=recipe, then=_value(known.metric, known.rising)) for recipe, known in HEADLINES.items()),
         output_field=FloatField(),
     )

@@ -23,6 +23,8 @@ HEADLINES = {
     "simpo": Headline("margin"),
     **dict.fromkeys(ROLLOUTS, Headline("reward_gain")),
 }
+# Of a run on single votes, which has no pairs and so no margin; the first of its figures.
+UNPAIRED = Headline("auc")
 
 
 def headline_of(artifact: Artifact) -> Figure | None:

@@ -71,17 +71,19 @@ def lineage_of_run(run: Run) -> dict[str, Any]:
         "parent": run.model.name if run.model else None,
         "snapshot": run.snapshot.number if run.snapshot else None,
         "demonstrations": run.demonstrations.name if run.demonstrations else None,
+        "feedback": run.feedback.name if run.feedback else None,
         "reward_model": run.reward_model.name if run.reward_model else None,
     }
 
 
-def _data_of(run: Run) -> dict[str, str] | None:
-    if run.demonstrations:
-        folder = Path(run.demonstrations.folder)
+def _data_of(run: Run) -> dict[str, Any] | None:
+    if uploaded := run.demonstrations or run.feedback:
+        folder = Path(uploaded.folder)
         return {
             "train": str(folder / f"{Split.TRAIN}.parquet"),
             "test": str(folder / f"{Split.TEST}.parquet"),
-            "snapshot_hash": run.demonstrations.content_hash,
+            "snapshot_hash": uploaded.content_hash,
+            **({"unpaired": True} if run.feedback else {}),
         }
     if run.snapshot is None:
         return None

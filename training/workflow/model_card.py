@@ -88,6 +88,8 @@ def _origin(facts: Facts) -> list[str]:
         lines.append(f"- Rewarded by the reward model {plain(facts.reward_model)}")
     if facts.demonstrations:
         lines.append(f"- Imitates the demonstrations {plain(facts.demonstrations)}")
+    if facts.feedback:
+        lines.append(f"- Learned from single votes on responses, the feedback {plain(facts.feedback)}")
     lines += _data(facts.data) if facts.data else []
     if facts.train:
         left_out = f", {facts.left_out} left out" if facts.left_out else ""

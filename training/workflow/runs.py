@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from annotate.models import Batch, DemonstrationSet, Project, Prompt, Snapshot, User
+from annotate.models import Batch, DemonstrationSet, FeedbackSet, Project, Prompt, Snapshot, User
 from training import recipes
 from training.models import ACTIVE, NOT_BEGUN, Artifact, Bench, DeviceWish, Priority, Round, Run, RunEvent, RunState
 from training.workflow import workers
@@ -45,6 +45,7 @@ def create_run(
     reference_model: Artifact | None = None,
     reward_model: Artifact | None = None,
     demonstrations: DemonstrationSet | None = None,
+    feedback: FeedbackSet | None = None,
     batch: Batch | None = None,
     prompts: Iterable[Prompt] = (),
     round: Round | None = None,
@@ -67,6 +68,7 @@ def create_run(
         reference_model=reference_model,
         reward_model=reward_model,
         demonstrations=demonstrations,
+        feedback=feedback,
         batch=batch,
         prompt_ids=[prompt.pk for prompt in prompts],
         round=round,

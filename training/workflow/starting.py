@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from annotate.models import DemonstrationSet, Project, Snapshot, User
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot, User
 from training.models import Artifact, DeviceWish, Priority, Run, Task
 from training.recipes import RECIPES, UNTRAINED, load
 from training.recipes.encoders import ON_ENCODERS
@@ -23,6 +23,8 @@ TRAINED = tuple(name for name in RECIPES if name not in UNTRAINED)
 POLICIES = tuple(name for name in TRAINED if name not in ("sft", "reward"))
 # Those that write their own responses and are paid for them by a reward model.
 REWARDED = tuple(name for name in ("ppo", "rloo", "grpo") if name in POLICIES)
+# Those that can learn from single votes in place of pairs.
+UNPAIRED = ("kto",)
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class Inputs:
     snapshot: Snapshot | None = None
     reward_model: Artifact | None = None
     demonstrations: DemonstrationSet | None = None
+    feedback: FeedbackSet | None = None
 
 
 def start_training(
@@ -44,6 +47,7 @@ def start_training(
     *,
     reward_model: Artifact | None = None,
     demonstrations: DemonstrationSet | None = None,
+    feedback: FeedbackSet | None = None,
     seed: int = 0,
     name: str = "",
     priority: Priority = Priority.NORMAL,
@@ -58,7 +62,7 @@ def start_training(
             where="recipe",
         )
     config = runs.checked_config(recipe, config)
-    inputs = Inputs(model, snapshot, reward_model, demonstrations)
+    inputs = Inputs(model, snapshot, reward_model, demonstrations, feedback)
     check_inputs(project, recipe, inputs)
     check_adapter(recipe, model, config)
     check_place(recipe, model, config)
@@ -73,6 +77,7 @@ def start_training(
         model=model,
         reward_model=reward_model,
         demonstrations=demonstrations,
+        feedback=feedback,
         priority=priority,
         device=device,
         actor=actor,
@@ -81,9 +86,10 @@ def start_training(
 
 def check_inputs(project: Project, recipe: str, inputs: Inputs) -> None:
     """All that a recipe needs is there, is the project's own and fits; nothing is given that it would not look at."""
-    given = (inputs.model, inputs.snapshot, inputs.reward_model, inputs.demonstrations)
+    given = (inputs.model, inputs.snapshot, inputs.reward_model, inputs.demonstrations, inputs.feedback)
     if any(row is not None and row.project_id != project.pk for row in given):
-        raise WorkflowError(_("Snapshot, models and demonstrations must be the project's own."), _("Choose others."))
+        said = _("Snapshot, models, demonstrations and feedback must be the project's own.")
+        raise WorkflowError(said, _("Choose others."))
     _check_present(inputs)
     check_start(inputs.model, recipe)
     _check_reward_model(recipe, inputs.reward_model)
@@ -183,6 +189,8 @@ def _check_reward_model(recipe: str, reward_model: Artifact | None) -> None:
 
 def _check_data(recipe: str, inputs: Inputs) -> None:
     title, snapshot, demonstrations = {"recipe": recipe}, inputs.snapshot, inputs.demonstrations
+    if inputs.feedback is not None:
+        _check_feedback(recipe, inputs)
     if recipe == "sft":
         if snapshot is not None:
             said = _("“%(recipe)s” learns from demonstrations, not from a snapshot.") % title
@@ -194,9 +202,28 @@ def _check_data(recipe: str, inputs: Inputs) -> None:
     if demonstrations is not None:
         said = _("“%(recipe)s” learns from a snapshot, not from demonstrations.") % title
         raise BadInput(said, _("Leave them out."), where="demonstrations")
+    if inputs.feedback is None:
+        _check_snapshot(recipe, snapshot)
+
+
+def _check_feedback(recipe: str, inputs: Inputs) -> None:
+    if recipe not in UNPAIRED:
+        said = _("“%(recipe)s” does not learn from single votes.") % {"recipe": recipe}
+        hint = _("Leave the feedback out, or use: %(names)s.") % {"names": ", ".join(UNPAIRED)}
+        raise BadInput(said, hint, where="feedback")
+    if inputs.snapshot is not None:
+        said = _("“%(recipe)s” learns from a snapshot or from feedback, not from both at once.") % {"recipe": recipe}
+        raise BadInput(said, _("Leave one of them out."), where="feedback")
+
+
+def _check_snapshot(recipe: str, snapshot: Snapshot | None) -> None:
     if snapshot is None:
-        said = _("“%(recipe)s” needs a snapshot.") % title
-        raise BadInput(said, _("Freeze the judgments on the page “Snapshots”."), where="snapshot")
+        said = _("“%(recipe)s” needs a snapshot.") % {"recipe": recipe}
+        hint = _("Freeze the judgments on the page “Snapshots”.")
+        if recipe in UNPAIRED:
+            said = _("“%(recipe)s” needs a snapshot or a set of feedback.") % {"recipe": recipe}
+            hint = _("Freeze the judgments on the page “Snapshots”, or upload votes on the page “Feedback”.")
+        raise BadInput(said, hint, where="snapshot")
     if recipe in REWARDED:
         _enough_prompts(snapshot)
     else:
@@ -217,5 +244,5 @@ def _enough_prompts(snapshot: Snapshot) -> None:
 
 def _title(recipe: str, inputs: Inputs) -> str:
     if inputs.snapshot is None:
-        return f"{_(TITLES[recipe])}, {inputs.demonstrations}"
+        return f"{_(TITLES[recipe])}, {inputs.demonstrations or inputs.feedback}"
     return f"{_(TITLES[recipe])}, {_('snapshot')} {inputs.snapshot.number}"

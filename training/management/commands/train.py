@@ -14,7 +14,7 @@ from training.workflow.cloning import clone
 
 
 class Command(BaseCommand):
-    help = "Train a reward model or a policy on a snapshot, or a policy on demonstrations (sft)."
+    help = "Train a reward model or a policy on a snapshot, or a policy on demonstrations (sft) or single votes (kto)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         options.add_common_arguments(parser, seed=None)
@@ -27,6 +27,7 @@ class Command(BaseCommand):
         options.add_queue_arguments(parser)
         parser.add_argument("--snapshot", type=int, default=None, help="Number of the snapshot (default: the newest).")
         parser.add_argument("--demonstrations", default="", help="Name of the set, for sft (default: the newest).")
+        parser.add_argument("--feedback", default="", help="Name of the set, for kto (default: it takes a snapshot).")
         parser.add_argument("--reward-model", default="", help="Its name, for ppo, rloo, grpo (default: the newest).")
 
     def handle(self, *args: Any, **given: Any) -> None:
@@ -53,6 +54,8 @@ class Command(BaseCommand):
             inputs["snapshot"] = options.snapshot_numbered(project, given["snapshot"])
         if given["demonstrations"]:
             inputs["demonstrations"] = options.demonstrations_named(project, given["demonstrations"])
+        if given["feedback"]:
+            inputs["feedback"] = options.feedback_named(project, given["feedback"])
         if given["reward_model"]:
             inputs["reward_model"] = artifacts.reward_model_named(project, given["reward_model"])
         if given["model"]:
@@ -65,7 +68,9 @@ class Command(BaseCommand):
         inputs: dict[str, Any] = {"snapshot": None, "seed": given["seed"] or 0}
         if recipe == "sft" or given["demonstrations"]:
             inputs["demonstrations"] = options.demonstrations_named(project, given["demonstrations"])
-        if recipe != "sft" or given["snapshot"]:
+        if given["feedback"]:
+            inputs["feedback"] = options.feedback_named(project, given["feedback"])
+        if (recipe != "sft" and not given["feedback"]) or given["snapshot"]:
             inputs["snapshot"] = options.snapshot_numbered(project, given["snapshot"])
         if recipe in starting.REWARDED or given["reward_model"]:
             inputs["reward_model"] = artifacts.reward_model_named(project, given["reward_model"])
