@@ -50,7 +50,7 @@ def upload_feedback(request: HttpRequest, project: Project) -> HttpResponse:
         except WorkflowError as problem:
             form.add_error(None, f"{problem.message} {problem.hint}")
         else:
-            said = _("The set “%(name)s” is stored.") if created else _("These are the votes of “%(name)s”.")
+            said = _("The votes of “%(name)s” are stored.") if created else _("These are the votes of “%(name)s”.")
             messages.success(request, said % {"name": stored.name})
             return redirect("feedback_set", project.slug, stored.pk)
     context = {"project": project, "form": form, "rejected": rejected}

@@ -1,2 +1,2 @@
-"""One verb file a step of the flow: intake, demonstrations, assignment, judging, guidelines, agreement, snapshots,
-export."""
+"""One verb file a step of the flow: intake, demonstrations, feedback, assignment, judging, guidelines, agreement,
+snapshots, export."""

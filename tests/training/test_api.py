@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from annotate.models import DemonstrationSet, Project, Snapshot, User
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot, User
 from annotate.workflow.demonstrations import import_demonstrations
+from annotate.workflow.feedback import import_feedback
 from training.models import Artifact, Round, Run, RunState
 from training.workflow import runs
 from training.workflow.starting import POLICIES, REWARDED, TRAINED
@@ -25,6 +26,12 @@ def as_lead(client: Client, lead: User) -> Client:
 def demonstrations(project: Project) -> DemonstrationSet:
     lines = [f'{{"prompt": "How {n}?", "response": "So."}}\n' for n in range(8)]
     return import_demonstrations(project=project, name="manners", lines=lines)[0]
+
+
+@pytest.fixture
+def feedback(project: Project) -> FeedbackSet:
+    lines = [f'{{"prompt": "How {n}?", "completion": "So.", "label": true}}\n' for n in range(8)]
+    return import_feedback(project=project, name="thumbs", lines=lines)[0]
 
 
 @pytest.fixture
@@ -76,6 +83,14 @@ def test_a_run_of_any_recipe(
     assert status == 201, told
     assert (told["recipe"], told["name"], told["state"], told["model"]) == (recipe, "mine", "queued", "fixture")
     assert told["reward_model"] == ("scorer" if judge else None)
+
+
+def test_kto_starts_on_single_votes(as_lead: Client, policy: Artifact, feedback: FeedbackSet) -> None:
+    status, told = post(as_lead, RUNS, recipe="kto", model=policy.pk, feedback=feedback.pk)
+    assert (status, told["feedback"], told["snapshot"]) == (201, "thumbs", None), told
+    status, told = post(as_lead, RUNS, **{"from": told["id"]})
+    assert (status, told["feedback"]) == (201, "thumbs")
+    assert [run["feedback"] for run in as_lead.get(RUNS).json()["results"]] == ["thumbs", "thumbs"]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +145,7 @@ def test_a_body_that_is_no_run_is_refused(
     assert status == 400 and {one["field"] for one in told["errors"]} == set(wrong)
 
 
-@pytest.mark.parametrize("wrong", ["model", "reward_model", "snapshot", "demonstrations"])
+@pytest.mark.parametrize("wrong", ["model", "reward_model", "snapshot", "demonstrations", "feedback"])
 def test_what_is_not_there_is_not_found(
     as_lead: Client, snapshot: Snapshot, policy: Artifact, scorer: Artifact, wrong: str
 ) -> None:

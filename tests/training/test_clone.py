@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotate.models import Project, Snapshot, User
+from annotate.workflow.feedback import import_feedback
 from annotate.workflow.projects import create_project
 from training.models import Artifact, DeviceWish, Priority, Run, RunState
 from training.workflow import cloning, runs, starting
@@ -49,6 +50,19 @@ def test_a_clone_has_the_inputs_settings_and_turn_of_its_source_but_for_the_chan
     for name in cloning.INPUTS:
         assert getattr(made, name) == getattr(source, name), name
     assert (made.state, made.created_by, made.attempt) == (RunState.QUEUED, lead, 0)
+
+
+def test_a_clone_on_feedback_leaves_the_snapshot_and_the_reverse(
+    project: Project, policy: Artifact, snapshot: Snapshot
+) -> None:
+    lines = [f'{{"prompt": "How {n}?", "completion": "So.", "label": true}}\n' for n in range(8)]
+    thumbs = import_feedback(project=project, name="thumbs", lines=lines)[0]
+    of_pairs = starting.start_training(project, "kto", snapshot, policy, {"beta": 0.3})
+    of_votes = cloning.clone(of_pairs, {}, feedback=thumbs)
+    assert (of_votes.snapshot, of_votes.feedback, of_votes.config["beta"]) == (None, thumbs, 0.3)
+    assert cloning.clone(of_votes, {}).feedback == thumbs
+    back = cloning.clone(of_votes, {}, snapshot=snapshot)
+    assert (back.snapshot, back.feedback) == (snapshot, None)
 
 
 def test_a_model_that_has_been_deleted_since_is_refused(source: Run) -> None:

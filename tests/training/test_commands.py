@@ -11,6 +11,7 @@ from rest_framework.test import APIClient
 
 from annotate.models import DemonstrationSet, Project, Snapshot, User
 from annotate.workflow.demonstrations import import_demonstrations
+from annotate.workflow.feedback import import_feedback
 from tests.factories import make_comparisons, make_prompts
 from training.forms.round import RoundForm
 from training.models import Artifact, Round, Run, RunState
@@ -119,9 +120,23 @@ def test_train_starts_every_recipe_with_the_newest_of_what_it_needs(project: Pro
         assert run.reward_model == (scorer if recipe in starting.REWARDED else None)
 
 
+def test_train_takes_single_votes_in_place_of_a_snapshot(project: Project, policy: Artifact) -> None:
+    lines = [f'{{"prompt": "How {n}?", "completion": "So.", "label": true}}\n' for n in range(8)]
+    thumbs = import_feedback(project=project, name="thumbs", lines=lines)[0]
+    call_command("train", "garden", "--recipe", "kto", "--feedback", "thumbs", stdout=StringIO())
+    run = Run.objects.get()
+    assert (run.feedback, run.snapshot) == (thumbs, None)
+    snapshot = _snapshot(project)
+    call_command("train", "garden", "--from", run.pk, "--snapshot", snapshot.number, stdout=StringIO())
+    assert (Run.objects.first().feedback, Run.objects.first().snapshot) == (None, snapshot)
+    call_command("train", "garden", "--from", Run.objects.first().pk, "--feedback", "thumbs", stdout=StringIO())
+    assert Run.objects.first().feedback == thumbs
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (["--recipe", "kto", "--feedback", "nope"], "no feedback called “nope”. There are: none"),
         (["--recipe", "ppo"], "no reward model yet"),
         (["--recipe", "ppo", "--reward-model", "nope"], "no reward model called “nope”"),
         (["--recipe", "sft", "--demonstrations", "nope"], "no demonstrations called “nope”"),

@@ -52,7 +52,7 @@ LABELS = {
     },
     "kto": {
         # Of single votes, where there are no pairs.
-        "auc": gettext_lazy("AUC: a desirable response has the higher implicit reward"),
+        "auc": gettext_lazy("AUC of the implicit reward"),
         "vote_accuracy": gettext_lazy("Share of held-out votes on their side of the baseline"),
         "reward_desirable": gettext_lazy("Implicit reward of desirable responses"),
         "reward_undesirable": gettext_lazy("Implicit reward of undesirable responses"),

@@ -11,6 +11,7 @@ from annotate.models import Comparison, Project, User, Verdict
 from annotate.urls import urlpatterns
 from annotate.workflow.adjudication import adjudicate
 from annotate.workflow.demonstrations import import_demonstrations
+from annotate.workflow.feedback import import_feedback
 from annotate.workflow.projects import create_project
 from annotate.workflow.snapshots import freeze
 from tests.factories import judge_all, make_comparisons, make_user
@@ -24,7 +25,8 @@ REVIEWER = [
 ]  # fmt: skip
 MANAGER = [
     "guideline/draft/", "prompts/upload/", "comparisons/upload/", "demonstrations/", "demonstrations/upload/",
-    "demonstrations/{set}/", "snapshots/new/", "members/", "settings/",
+    "demonstrations/{set}/", "feedback/", "feedback/upload/", "feedback/{votes}/", "snapshots/new/", "members/",
+    "settings/",
 ]  # fmt: skip
 ALL = ANNOTATOR + REVIEWER + MANAGER
 MOST_QUERIES = 25
@@ -39,7 +41,9 @@ def garden(project: Project, comparisons: list[Comparison], ann: User, ben: User
     freeze(project=project)
     lines = ['{"prompt": "How?", "response": "So."}']
     stored, _created = import_demonstrations(project=project, name="One", lines=lines, test_share=0)
-    return {"comparison": comparisons[0].pk, "set": stored.pk}
+    lines = ['{"prompt": "How?", "completion": "So.", "label": true}']
+    votes, _created = import_feedback(project=project, name="One", lines=lines, test_share=0)
+    return {"comparison": comparisons[0].pk, "set": stored.pk, "votes": votes.pk}
 
 
 def _status(client: Client, page: str, garden: dict[str, int]) -> int:

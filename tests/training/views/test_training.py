@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from annotate.models import DemonstrationSet, Project, Snapshot, User
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot, User
 from annotate.workflow.demonstrations import import_demonstrations
+from annotate.workflow.feedback import import_feedback
 from tests.training.views.test_forms import sent_back
 from training.models import Artifact, Run
 from training.workflow.starting import REWARDED, TRAINED
@@ -58,8 +59,48 @@ def test_every_recipe_has_a_form_with_its_own_inputs_that_starts_it(
     assert run.reward_model == (scorer if recipe in REWARDED else None)
 
 
+@pytest.fixture
+def feedback(project: Project) -> FeedbackSet:
+    lines = [f'{{"prompt": "How {n}?", "completion": "So.", "label": {n % 3}}}\n' for n in range(6) if n % 3 < 2]
+    return import_feedback(project=project, name="thumbs", lines=lines, test_share=0)[0]
+
+
+def test_kto_learns_from_the_snapshot_unless_feedback_is_chosen(
+    as_lead: Client, snapshot: Snapshot, base: Artifact, feedback: FeedbackSet
+) -> None:
+    page = as_lead.get(f"{URL}?recipe=kto")
+    assert page.context["form"]["feedback"].value() is None
+    assert "thumbs: 2 desirable, 2 undesirable to train, 0 to test" in page.content.decode()
+    asked = {**sent_back("kto", adapter="bias"), "model": base.pk, "seed": 3, "snapshot": snapshot.pk}
+    as_lead.post(f"{URL}?recipe=kto", {**asked, "feedback": ""})
+    assert (Run.objects.first().snapshot, Run.objects.first().feedback) == (snapshot, None)
+    as_lead.post(f"{URL}?recipe=kto", {**asked, "feedback": feedback.pk})
+    run = Run.objects.first()
+    assert (run.snapshot, run.feedback) == (None, feedback)
+    again = as_lead.get(f"{URL}?recipe=kto&from={run.pk}").context["form"]
+    assert (again["feedback"].value(), again["snapshot"].value()) == (feedback.pk, None)
+    assert "thumbs" in as_lead.get(f"/p/garden/runs/{run.pk}/").content.decode()
+
+
+def test_feedback_is_all_that_kto_needs(as_lead: Client, base: Artifact, feedback: FeedbackSet) -> None:
+    page = as_lead.get(f"{URL}?recipe=kto&feedback={feedback.pk}")
+    assert "snapshot" not in page.context["form"].fields
+    assert str(page.context["form"]["feedback"].value()) == str(feedback.pk)
+    asked = {**sent_back("kto", adapter="bias"), "model": base.pk, "seed": 3}
+    assert as_lead.post(f"{URL}?recipe=kto", asked).context["form"].errors.keys() == {"feedback"}
+    as_lead.post(f"{URL}?recipe=kto", {**asked, "feedback": feedback.pk})
+    assert Run.objects.get().feedback == feedback
+    assert "feedback" not in as_lead.get(f"{URL}?recipe=dpo").context["form"].fields
+
+
 @pytest.mark.parametrize(
-    ("recipe", "words"), [("sft", "no demonstrations yet"), ("dpo", "no snapshot yet"), ("ppo", "no snapshot yet")]
+    ("recipe", "words"),
+    [
+        ("sft", "no demonstrations yet"),
+        ("dpo", "no snapshot yet"),
+        ("kto", "no votes yet"),
+        ("ppo", "no snapshot yet"),
+    ],
 )
 def test_what_is_missing_is_named_with_the_way_to_it(as_lead: Client, base: Artifact, recipe: str, words: str) -> None:
     assert words in as_lead.get(URL, {"recipe": recipe}).content.decode()

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from annotate.models import DemonstrationSet, Project, Snapshot
+from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot
 from annotate.workflow.demonstrations import import_demonstrations
+from annotate.workflow.feedback import import_feedback
 from annotate.workflow.projects import create_project
 from tests.training.fixture_model import build_fixture_model
 from training.models import Artifact, Run
@@ -24,6 +25,12 @@ def demonstrations(project: Project) -> DemonstrationSet:
 
 
 @pytest.fixture
+def feedback(project: Project) -> FeedbackSet:
+    lines = [f'{{"prompt": "How {n}?", "completion": "So.", "label": {n % 2}}}\n' for n in range(8)]
+    return import_feedback(project=project, name="thumbs", lines=lines)[0]
+
+
+@pytest.fixture
 def scorer(project: Project, policy: Artifact) -> Artifact:
     return Artifact.objects.create(project=project, name="scorer", task="reward", location="/scorer", parent=policy)
 
@@ -37,6 +44,44 @@ def test_what_learns_from_pairs_needs_a_snapshot_and_nothing_else(
     with pytest.raises(BadInput, match="needs a snapshot") as refused:
         starting.start_training(project, recipe, None, policy, {})
     assert refused.value.where == "snapshot"
+
+
+def test_single_votes_stand_in_place_of_a_snapshot(
+    project: Project, snapshot: Snapshot, policy: Artifact, feedback: FeedbackSet, tmp_path: Path
+) -> None:
+    run = starting.start_training(project, "kto", None, policy, {}, feedback=feedback)
+    assert run.name.endswith("thumbs") and run.snapshot is None
+    job = jobs.job_of(run, tmp_path)
+    assert (job["data"]["snapshot_hash"], job["data"]["unpaired"]) == (feedback.content_hash, True)
+    assert Path(job["data"]["train"]).exists() and Path(job["data"]["test"]).exists()
+    assert job["lineage"]["feedback"] == "thumbs"
+    of_pairs = starting.start_training(project, "kto", snapshot, policy, {})
+    assert "unpaired" not in jobs.job_of(of_pairs, tmp_path)["data"]
+
+
+@pytest.mark.parametrize("recipe", [recipe for recipe in starting.TRAINED if recipe != "kto"])
+def test_what_cannot_learn_from_single_votes_refuses_them(
+    project: Project, policy: Artifact, feedback: FeedbackSet, recipe: str
+) -> None:
+    judge = {"reward_model": Artifact.objects.create(project=project, name="s", task="reward", location="/s")}
+    more = judge if recipe in starting.REWARDED else {}
+    with pytest.raises(BadInput, match="does not learn from single votes") as refused:
+        starting.start_training(project, recipe, None, policy, {}, feedback=feedback, **more)
+    assert refused.value.where == "feedback"
+
+
+def test_a_snapshot_and_feedback_at_once_are_refused(
+    project: Project, snapshot: Snapshot, policy: Artifact, feedback: FeedbackSet, lead: Any
+) -> None:
+    with pytest.raises(BadInput, match="not from both") as refused:
+        starting.start_training(project, "kto", snapshot, policy, {}, feedback=feedback)
+    assert refused.value.where == "feedback"
+    other = create_project(slug="other", name="Other", manager=lead, guideline="x", summary="y")
+    FeedbackSet.objects.filter(pk=feedback.pk).update(project=other)
+    feedback.refresh_from_db()
+    with pytest.raises(WorkflowError, match="project's own"):
+        starting.start_training(project, "kto", None, policy, {}, feedback=feedback)
+    assert not Run.objects.exists()
 
 
 @pytest.mark.parametrize("recipe", starting.REWARDED)
