@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotate', '0006_adjudications'),
+        ('annotate', '0007_degrees_of_preference'),
     ]
 
     operations = [
