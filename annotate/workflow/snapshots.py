@@ -42,7 +42,7 @@ class Selection:
     @property
     def columns(self) -> dict[str, bool]:
         """Which columns there are beside those that are always there."""
-        graded = any(vote.degree for row in (*self.rows, *self.ties) for vote in row.votes)
+        graded = any(vote.degree for row in (*self.rows, *self.ties, *(self.held_out or ())) for vote in row.votes)
         return {"adjudicated_first": self.adjudicated_first, "with_degrees": graded}
 
 
