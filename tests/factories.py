@@ -1,11 +1,27 @@
-"""Rows for tests, made through the same verbs as in life."""
+"""Rows for tests: one through the same verbs as in life, many at once as those verbs leave them."""
 
 import uuid
+from collections.abc import Iterable
 
-from annotate.models import Choice, Comparison, Judgment, Project, Prompt, User
-from annotate.workflow.assignment import lease_next
+from django.db.models import F
+from django.utils import timezone
+
+from annotate.models import (
+    Assignment,
+    AssignmentState,
+    Batch,
+    Choice,
+    Comparison,
+    Judgment,
+    Project,
+    Prompt,
+    Response,
+    User,
+    votes_column,
+)
+from annotate.workflow.assignment import lease_next, lease_until
 from annotate.workflow.guidelines import current_version, mark_read
-from annotate.workflow.intake import compare, content_hash, open_batch, store_response
+from annotate.workflow.intake import content_hash, open_batch
 from annotate.workflow.judging import submit_judgment
 
 PASSWORD = "correct horse battery"
@@ -25,15 +41,35 @@ def make_prompts(project: Project, n: int, start: int = 0) -> list[Prompt]:
 
 def make_comparisons(project: Project, n: int, *, batch: str = "First samples", start: int = 0) -> list[Comparison]:
     opened = open_batch(project=project, name=batch)
-    return [_comparison(opened, prompt) for prompt in make_prompts(project, n, start)]
+    prompts = make_prompts(project, n, start)
+    one = make_responses((prompt, f"First, water it. ({prompt.key})") for prompt in prompts)
+    two = make_responses(((prompt, f"It grows by itself. ({prompt.key})") for prompt in prompts), key="1")
+    return compare_all(opened, one, two)
 
 
-def _comparison(batch: object, prompt: Prompt) -> Comparison:
-    one = store_response(prompt=prompt, text=f"First, water it. ({prompt.key})", source="model", key="0")
-    two = store_response(prompt=prompt, text=f"It grows by itself. ({prompt.key})", source="model", key="1")
-    made = compare(batch=batch, prompt=prompt, response_a=one, response_b=two, key=f"c-{prompt.key}")
-    assert made is not None
-    return made
+def make_responses(texts: Iterable[tuple[Prompt, str]], *, key: str = "0", source: str = "model") -> list[Response]:
+    """As `store_response` makes them: test_factories.py compares the two."""
+    return Response.objects.bulk_create(
+        Response(prompt=prompt, text=text, source=source, key=key) for prompt, text in texts
+    )
+
+
+def compare_all(batch: Batch, one: list[Response], two: list[Response]) -> list[Comparison]:
+    """As `compare` makes them."""
+    overlap = Project.objects.get(pk=batch.project_id).overlap
+    made = (
+        Comparison(
+            project=batch.project,
+            batch=batch,
+            prompt=a.prompt,
+            response_a=a,
+            response_b=b,
+            key=f"c-{a.prompt.key}",
+            overlap=overlap,
+        )
+        for a, b in zip(one, two, strict=True)
+    )
+    return Comparison.objects.bulk_create(made)
 
 
 def judge(project: Project, annotator: User, choice: Choice | str, degree: int | None = None) -> Judgment:
@@ -51,4 +87,37 @@ def judge(project: Project, annotator: User, choice: Choice | str, degree: int |
 
 
 def judge_all(project: Project, annotator: User, choices: list[str]) -> list[Judgment]:
-    return [judge(project, annotator, choice) for choice in choices]
+    """The next cards answered, with the rows that `judge` leaves of each: a card at a time, it is most of what many
+    tests cost."""
+    mark_read(version=current_version(project), user=annotator)
+    cards = list(project.comparisons.open().unseen_by(annotator).order_by("id")[: len(choices)])
+    assert len(cards) == len(choices), "too little is left to judge"
+    _count_votes(cards, choices)
+    answered = zip(_answered(project, annotator, cards), choices, strict=True)
+    return Judgment.objects.bulk_create(
+        Judgment(
+            assignment=assignment,
+            comparison=assignment.comparison,
+            annotator=annotator,
+            guideline_version=assignment.guideline_version,
+            choice=Choice(choice),
+            flipped=assignment.flipped,
+        )
+        for assignment, choice in answered
+    )
+
+
+def _answered(project: Project, annotator: User, cards: list[Comparison]) -> list[Assignment]:
+    """`taken` is the next slot, as nothing here is given back."""
+    held = {"state": AssignmentState.JUDGED, "annotator": annotator, "guideline_version": current_version(project)}
+    held |= {"leased_at": timezone.now(), "expires_at": lease_until(project), "revisions": 1}
+    made = (Assignment(comparison=card, slot=card.taken, flipped=bool(card.pk % 2), **held) for card in cards)
+    return Assignment.objects.bulk_create(made)
+
+
+def _count_votes(cards: list[Comparison], choices: list[str]) -> None:
+    for choice in set(choices):
+        chosen = [card.pk for card, said in zip(cards, choices, strict=True) if said == choice]
+        column = votes_column(choice)
+        counted = {"taken": F("taken") + 1, "judged": F("judged") + 1, column: F(column) + 1}
+        Comparison.objects.filter(pk__in=chosen).update(**counted)

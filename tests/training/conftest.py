@@ -1,24 +1,25 @@
 """A tiny real model, judged pairs in which naming the steps wins, and runs in a worker of their own."""
 
 import os
-import uuid
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 
 from annotate.models import Project, Prompt, Snapshot, User
-from annotate.workflow.assignment import lease_next
-from annotate.workflow.intake import compare, content_hash, open_batch, store_response
-from annotate.workflow.judging import submit_judgment
+from annotate.workflow.intake import content_hash, open_batch
 from annotate.workflow.snapshots import freeze
+from tests.factories import compare_all, judge_all, make_responses
 from tests.training.fixture_model import build_fixture_model
+from tests.training.forked import ForkedChild
 from tests.training.planted import planted_rows
 from tests.training.small_model import SPEED
 from training.models import Artifact
-from training.workflow import device, runner
+from training.workflow import children, device, runner
 from training.workflow.artifacts import register_base
 
 PAIRS = 24
@@ -55,22 +56,30 @@ def snapshot(project: Project, ann: User) -> Snapshot:
     """PAIRS judged comparisons; the response that names its steps is A in every second one."""
     project.overlap = 1
     project.save()
-    batch = open_batch(project=project, name="First samples")
-    for number, row in enumerate(planted_rows(PAIRS)):
-        texts = [row["chosen"][0]["content"], row["rejected"][0]["content"]]
-        prompt = Prompt.objects.create(
-            project=project, key=f"p{number}", messages=row["prompt"], content_hash=content_hash(row["prompt"])
+    batch, rows = open_batch(project=project, name="First samples"), planted_rows(PAIRS)
+    prompts = Prompt.objects.bulk_create(
+        Prompt(project=project, key=f"p{i}", messages=row["prompt"], content_hash=content_hash(row["prompt"]))
+        for i, row in enumerate(rows)
+    )
+    chosen, rejected = (
+        make_responses(
+            ((prompt, row[name][0]["content"]) for prompt, row in zip(prompts, rows, strict=True)),
+            key=key,
+            source="somebody",
         )
-        made = [
-            store_response(prompt=prompt, text=text, source="somebody", key=str(i), metadata={})
-            for i, text in enumerate(texts)
-        ]
-        sides = made if number % 2 else made[::-1]
-        compare(batch=batch, prompt=prompt, response_a=sides[0], response_b=sides[1], key=f"c{number}")
-    while lease := lease_next(project=project, annotator=ann):
-        choice = "a" if lease.comparison.response_a.key == "0" else "b"
-        submit_judgment(assignment_id=lease.pk, annotator=ann, choice=choice, client_key=uuid.uuid4())
+        for key, name in (("0", "chosen"), ("1", "rejected"))
+    )
+    sides = [pair if i % 2 else pair[::-1] for i, pair in enumerate(zip(chosen, rejected, strict=True))]
+    compare_all(batch, [a for a, _b in sides], [b for _a, b in sides])
+    judge_all(project, ann, ["a" if i % 2 else "b" for i in range(PAIRS)])
     return freeze(project=project, test_share=0.3)[0]
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Supervisors of this process fork their training processes."""
+    names = {name: getattr(subprocess, name) for name in ("DEVNULL", "STDOUT", "TimeoutExpired")}
+    monkeypatch.setattr(children, "subprocess", SimpleNamespace(Popen=ForkedChild, **names))
 
 
 @pytest.fixture(autouse=True)

@@ -17,13 +17,20 @@ from pathlib import Path
 from training.ml import run
 from training.ml.progress import read_lines
 
-PRELOADED = ["training.ml.run", "training.ml.adapters", "training.ml.load", "training.ml.reward", "training.ml.dpo"]
+PRELOADED = [
+    "training.ml.run",
+    "training.ml.adapters",
+    "training.ml.load",
+    "training.ml.reward",
+    "training.ml.dpo",
+    "training.ml.sampling",
+]
 SECONDS = 120  # a machine that has much to do
 
 
 def start(directory: Path, **environment: str) -> BaseProcess:
     """`python -m training.ml.run directory`, as a child of the fork server; one thread, as sums depend on how many."""
-    process = _server().Process(target=_work, args=(str(directory), environment))
+    process = server().Process(target=_work, args=(str(directory), environment))
     process.start()
     return process
 
@@ -50,7 +57,7 @@ def last_step(directory: Path) -> int:
 
 
 @cache
-def _server() -> ForkServerContext:
+def server() -> ForkServerContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     # The server takes the environment it is started in, once, and hands it to every child.

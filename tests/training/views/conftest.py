@@ -8,7 +8,7 @@ from django.test import Client
 
 from annotate.models import Project, Snapshot, User
 from annotate.workflow.snapshots import freeze
-from tests.factories import judge, make_comparisons, make_prompts
+from tests.factories import judge_all, make_comparisons, make_prompts
 from training.models import Artifact, Round, Run, RunState
 from training.workflow import rounds, runs
 from training.workflow.folders import artifact_folder, folder_of
@@ -20,8 +20,7 @@ def snapshot(project: Project, ann: User) -> Snapshot:
     project.overlap = 1
     project.save()
     make_comparisons(project, 30)
-    for number in range(30):
-        judge(project, ann, "b" if number % 3 else "a")
+    judge_all(project, ann, ["b" if number % 3 else "a" for number in range(30)])
     make_prompts(project, 10, start=100)
     return freeze(project=project)[0]
 

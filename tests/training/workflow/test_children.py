@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -110,3 +111,24 @@ def test_a_dead_process_that_nobody_buries_is_not_waited_for(tmp_path: Path) -> 
     careless.kill()
     careless.wait()
     careless.stdout.close()
+
+
+@pytest.mark.parametrize("deaf", [False, True])
+def test_an_old_process_of_the_folder_is_ended_before_a_new_one_starts(tmp_path: Path, deaf: bool) -> None:
+    ear = "signal.signal(signal.SIGTERM, signal.SIG_IGN);" if deaf else ""
+    code = f"import signal, time; {ear} print('up', flush=True); time.sleep(60)"
+    old = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+    old.stdout.readline()
+    (tmp_path / children.PID_FILE).write_text(json.dumps({"pid": old.pid, "host": HOST}))
+    children.end_old_children(tmp_path, grace=1)
+    assert old.poll() is not None
+
+
+def test_a_process_id_that_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
+    bystander = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    note = {"pid": bystander.pid, "host": HOST}
+    (tmp_path / children.PID_FILE).write_text(json.dumps(note))
+    children.end_old_children(tmp_path)
+    assert bystander.poll() is None
+    bystander.send_signal(signal.SIGKILL)
+    bystander.wait()

@@ -146,10 +146,11 @@ def test_an_export_that_is_registered_as_a_model_is_not_deleted(project: Project
 @pytest.mark.not_db
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("forked")
 def test_a_merge_and_an_export_go_through_queue_and_process(
     project: Project, policy: Artifact, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
 ):
-    """A real training process each; the base model itself is exported, and a push without a token ends in words."""
+    """A training process each; the base model itself is exported, and a push without a token ends in words."""
     monkeypatch.delenv("HF_TOKEN", raising=False)
     run = exporting.start_export(policy, {"folder": "whole", "dtype": "bfloat16"})
     assert runner.execute(run.pk) == RunState.SUCCEEDED
@@ -167,6 +168,7 @@ def test_a_merge_and_an_export_go_through_queue_and_process(
 @pytest.mark.not_db
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("forked")
 def test_a_merged_model_keeps_its_lineage(project: Project, policy: Artifact, snapshot: Snapshot):
     quick = {"epochs": 1, "max_length": 256, "rank": 2}
     trained = starting.start_training(project, "reward", snapshot, policy, quick)

@@ -1,22 +1,17 @@
-"""A playground with its real process: claimed like any run, asked, killed, taken up again, and ended when told."""
+"""A playground with its process: claimed like any run, asked, killed, taken up again, and ended when told."""
 
-import os
-import signal
-
-import psutil
 import pytest
 from django.test import Client
 
 from annotate.models import Project, User
-from tests.training.background import in_background, until
+from tests.training.background import child_of, in_background, until
 from training.models import Artifact, Playground, RunState
-from training.workflow import children, runner, runs
-from training.workflow.folders import folder_of
+from training.workflow import runner, runs
 from training.workflow.playground import end_playground, is_serving, mailbox_of, start_playground
 from training.workflow.playground_chat import ask
 from training.workflow.playground_turns import Turn, conversation_of
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.usefixtures("forked")]
 
 
 def last(session: Playground) -> Turn:
@@ -42,8 +37,7 @@ def test_it_is_killed_taken_up_again_with_its_conversation_and_ends_when_told(
     until(lambda: serves(session))
     number = ask(session, "And then?", settings={"max_new_tokens": 900}, seed=3)  # some 500 tokens
     until(lambda: last(session).answers[0].text)
-    child = psutil.Process(int(children._children_of(folder_of(session.run))[0].pid))
-    os.kill(child.pid, signal.SIGKILL)
+    child_of(session.run).kill()
     thread.join(30)
     session.run.refresh_from_db()
     assert session.run.state == RunState.FAILED and "SIGKILL" in session.run.reason

@@ -155,6 +155,7 @@ def test_demonstrations_of_another_project_are_refused(
 @pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("forked")
 @pytest.mark.parametrize("method", POLICIES)
 def test_a_round_goes_the_whole_way_by_every_method(
     project: Project,

@@ -215,6 +215,7 @@ def _done(run: Run) -> Artifact:
 
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("forked")
 def test_a_round_goes_all_the_way_round(
     project: Project, snapshot: Snapshot, policy: Artifact, prompts: list[Prompt]
 ) -> None:
