@@ -1,4 +1,8 @@
-"""Every recipe with every adapter method, end to end on a tiny model; docs/adapters.md says what is found here."""
+"""Every recipe with every adapter method, end to end on a tiny model; docs/adapters.md says what is found here.
+
+Every cell is tried by the long line, where it is interrupted too. The short line tries what is refused, reward models
+by every method, every recipe with LoRA, and of the rest a diagonal on which each method meets one recipe.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +29,7 @@ from training.ml.load import load_reward_model, load_tokenizer
 from training.ml.progress import Progress, read_lines
 from training.ml.scoring import score
 from training.recipes import RECIPES, UNTRAINED
+from training.recipes.adapters import HEAD
 from training.recipes.reward import METHODS
 
 STEPS = 3
@@ -35,7 +40,14 @@ def named(cell: Cell) -> str:
     return f"{cell.recipe}-{cell.adapter}"
 
 
-EVERY = pytest.mark.parametrize("cell", CELLS, ids=named)
+def in_the_short_line(cell: Cell) -> bool:
+    """Of the cells of policies; those of reward models go on to pay PPO."""
+    diagonal = POLICIES[METHODS.index(cell.adapter) % len(POLICIES)]
+    return bool(cell.refusal) or cell.adapter == "lora" or cell.recipe == diagonal
+
+
+POLICIES = [name for name in TRAINING if name != "reward"]
+SHORT = [cell for cell in CELLS if cell.recipe != "reward" and in_the_short_line(cell)]
 TRAINED = pytest.mark.parametrize("cell", [cell for cell in CELLS if not cell.refusal], ids=named)
 
 
@@ -72,7 +84,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
-@EVERY
+@pytest.mark.parametrize("cell", SHORT, ids=named)
 def test_a_recipe_takes_an_adapter_or_says_why_not(bench: Bench, cell: Cell, tmp_path: Path) -> None:
     job = bench.job(tmp_path / "job", cell)
     code = run.main([str(job)])
@@ -80,6 +92,11 @@ def test_a_recipe_takes_an_adapter_or_says_why_not(bench: Bench, cell: Cell, tmp
         assert code == run.FAILED and refusal(job) == cell.refusal
         return
     assert code == run.DONE
+    assert_of_use(bench, cell, job)
+
+
+def assert_of_use(bench: Bench, cell: Cell, job: Path) -> None:
+    """The run told what it did, and what it has saved can be loaded and used."""
     told = manifest(job)
     assert told["config"]["adapter"] == cell.adapter
     assert told["recipe"] == cell.recipe
@@ -124,9 +141,11 @@ def spec(bench: Bench, cell: Cell, job: Path) -> ModelSpec:
 
 @pytest.mark.parametrize("adapter", METHODS)
 def test_ppo_pays_what_a_reward_model_by_any_method_says(bench: Bench, adapter: str, tmp_path: Path) -> None:
-    """The reward told with a sample is the score of its text, to 1e-5: also where policy and judge share layers."""
+    """The reward told with a sample is the score of its text, to 1e-5: also where policy and judge share layers. And
+    the cell of that reward model holds."""
     judge = Cell("reward", adapter)
     assert run.main([str(bench.job(tmp_path / "judge", judge))]) == run.DONE
+    assert_of_use(bench, judge, tmp_path / "judge")
     found = spec(bench, judge, tmp_path / "judge")
     job = bench.job(tmp_path / "job", Cell("ppo", "lora"))
     settings = json.loads((job / "job.json").read_text())
@@ -153,12 +172,14 @@ def test_a_base_that_does_not_have_what_is_needed_is_refused(
 @pytest.mark.slow
 @pytest.mark.long
 @TRAINED
-def test_a_cancelled_run_resumes_to_the_same_end(
+def test_a_run_left_alone_is_of_use_and_a_cancelled_one_resumes_to_the_same_end(
     bench: Bench, cell: Cell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """SIGTERM after a step that a seed draws; every recipe with every adapter that it takes."""
+    """SIGTERM after a step that a seed draws; every recipe with every adapter that it takes. The run that is left alone
+    is looked at as in the short line."""
     whole, cut = bench.job(tmp_path / "whole", cell), bench.job(tmp_path / "cut", cell)
     assert run.main([str(whole)]) == run.DONE
+    assert_of_use(bench, cell, whole)
     last, step = random.Random(f"{cell}").randint(1, STEPS - 1), Progress.step
 
     def told(progress: Progress, stage: str, **more: Any) -> None:
@@ -188,6 +209,8 @@ def test_the_document_says_what_is_found_here() -> None:
 def test_every_recipe_that_trains_stands_in_the_matrix() -> None:
     assert [name for name in RECIPES if name not in UNTRAINED] == TRAINING
     assert len(CELLS) == len(TRAINING) * len(METHODS)
+    assert {cell.recipe for cell in SHORT if not cell.refusal} == set(POLICIES)
+    assert {cell.adapter for cell in SHORT if not cell.refusal} == {*METHODS} - {HEAD}
 
 
 def refusal(job: Path) -> str:

@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from tests.training.ml import child
 from tests.training.ml.jobs import manifest, write_job
 from tests.training.ml.playground import steps
-from tests.training.ml.test_resume import start_and_signal
 from tests.training.planted import write_planted
 from training.ml import cancel, run
 from training.ml.group_rollouts import OurRollouts
@@ -236,13 +235,13 @@ def test_rloo_and_grpo_cancelled_lose_nothing(
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_killed_process_of_ppo_resumes_to_the_same_end(make: Make) -> None:
-    """The real process: kill -9 in the middle, then SIGTERM (exit code 4), then to the end."""
+    """kill -9 in the middle, then SIGTERM (exit code 4), then to the end."""
     settings = {**PPO_SETTINGS, "epochs": 8, "max_new_tokens": 24}
     whole, cut = make("whole", **settings), make("cut", **settings)
     assert run.main([str(whole)]) == run.DONE
-    assert start_and_signal(cut, 3, signal.SIGKILL) == -signal.SIGKILL
+    assert child.start_and_signal(cut, 3, signal.SIGKILL) == -signal.SIGKILL
     assert (cut / "checkpoint" / "position.json").exists()
-    assert start_and_signal(cut, 8, signal.SIGTERM) == run.CANCELLED
+    assert child.start_and_signal(cut, 8, signal.SIGTERM) == run.CANCELLED
     assert run.main([str(cut)]) == run.DONE
     assert_same(cut, whole)
 

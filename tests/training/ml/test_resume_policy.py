@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from tests.training.demonstrations import write_demonstrations
+from tests.training.ml import child
 from tests.training.ml.jobs import manifest, write_job
-from tests.training.ml.test_resume import SETTINGS, signal_at_step, start_and_signal, weights
+from tests.training.ml.test_resume import SETTINGS, signal_at_step, weights
 from tests.training.planted import write_planted
 from training.ml import run
 from training.ml.progress import read_lines
@@ -78,7 +79,7 @@ def test_a_process_killed_at_a_random_step_resumes_to_the_same_end(
     for seed in range(3):
         step = random.Random(f"{recipe} {seed}").randint(1, 20)
         cut = write_job(tmp_path / f"cut-{seed}", recipe, fixture_model, data, **SETTINGS)
-        assert start_and_signal(cut, step, signal.SIGKILL) == -signal.SIGKILL
+        assert child.start_and_signal(cut, step, signal.SIGKILL) == -signal.SIGKILL
         assert not (cut / "artifact").exists()
         assert run.main([str(cut)]) == run.DONE
         assert_same(cut, whole)
