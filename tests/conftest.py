@@ -1,5 +1,6 @@
 """The standing cast: a lead, two annotators, a reviewer and a stranger, in a project with comparisons to judge."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -20,6 +21,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # One process of pytest a core: several threads in each would only get in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 compile_all()
+# Until pytest_collection_finish: of what the tests import nothing is garbage, and looking for it takes as long again.
+gc.disable()
 # Rooms without Django, and what a browser draws of rows that other tests read: one run of them is enough.
 PURE_ROOMS = (
     "tests/annotate/statistics",
@@ -37,10 +40,28 @@ PURE_ROOMS = (
 )
 
 
+# What gives a test the database. In the rooms that start workbenches, a test may need servers without any of them.
+DATABASE = {"db", "transactional_db", "live_server"}
+SERVERS = ("tests/browser", "tests/workbench")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`not_db` for the pure rooms and, outside the rooms of servers, for what asks for no database."""
     for item in items:
-        if any(room in item.path.as_posix() for room in PURE_ROOMS):
+        path = item.path.as_posix()
+        pure = any(room in path for room in PURE_ROOMS)
+        if pure or not (_asks_for_a_database(item) or any(room in path for room in SERVERS)):
             item.add_marker(pytest.mark.not_db)
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is garbage, but not among what has been imported."""
+    gc.freeze()
+    gc.enable()
+
+
+def _asks_for_a_database(item: pytest.Item) -> bool:
+    return item.get_closest_marker("django_db") is not None or bool(DATABASE & {*item.fixturenames})
 
 
 @pytest.fixture(autouse=True)

@@ -18,15 +18,16 @@ import psycopg
 import pytest
 import redis
 from django.conf import settings
+from django.test import Client
 from playwright.sync_api import Browser, Error, Page, sync_playwright
 from pytest_django.live_server_helper import LiveServer
 
-from annotate.models import Project, Role
+from annotate.models import Project, Role, User
 from annotate.workflow.demonstrations import import_demonstrations
 from annotate.workflow.guidelines import current_version, mark_read
 from annotate.workflow.projects import create_project, set_member
 from annotate.workflow.snapshots import freeze
-from tests.factories import PASSWORD, judge, make_comparisons, make_prompts, make_user
+from tests.factories import judge_all, make_comparisons, make_prompts, make_user
 from training.models import Artifact
 
 SYSTEM_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -69,8 +70,7 @@ def garden(transactional_db: None) -> Project:
     set_member(project=project, user=ann, role=Role.ANNOTATOR)
     mark_read(version=current_version(project), user=ann)
     make_comparisons(project, 30)
-    for number in range(30):
-        judge(project, ann, "b" if number % 3 else "a")
+    judge_all(project, ann, ["b" if number % 3 else "a" for number in range(30)])
     make_prompts(project, 10, start=100)
     freeze(project=project)
     Artifact.objects.create(project=project, name="base", location="owner/base")
@@ -85,15 +85,14 @@ def open_as(browser: Browser, live_server: LiveServer, garden: Project) -> Itera
     pages: list[tuple[Page, list[str]]] = []
 
     def opened(username: str, path: str, **context: Any) -> Page:
-        page = browser.new_context(base_url=live_server.url, **context).new_page()
+        profile = browser.new_context(base_url=live_server.url, **context)
+        profile.add_cookies([_session_of(username, live_server.url)])
+        page = profile.new_page()
         errors: list[str] = []
         page.on("pageerror", lambda error: errors.append(str(error)))
         pages.append((page, errors))
         page.set_default_timeout(10_000)
-        page.goto(f"/accounts/login/?next={path}")
-        page.fill("[name=username]", username)
-        page.fill("[name=password]", PASSWORD)
-        page.click("main button.btn-primary")
+        page.goto(path)
         page.wait_for_url(f"**{path}")
         return page
 
@@ -101,6 +100,17 @@ def open_as(browser: Browser, live_server: LiveServer, garden: Project) -> Itera
     for page, errors in pages:
         page.context.close()
         assert errors == []
+
+
+def _session_of(username: str, url: str) -> Any:
+    """Its cookie; the form that gives it out is filled in by test_circle.py and test_outbox.py."""
+    client = Client()
+    client.force_login(User.objects.get(username=username))
+    return {
+        "name": settings.SESSION_COOKIE_NAME,
+        "value": client.cookies[settings.SESSION_COOKIE_NAME].value,
+        "url": url,
+    }
 
 
 @dataclass(frozen=True)

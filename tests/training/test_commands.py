@@ -27,6 +27,7 @@ def _json(*arguments: object) -> dict:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_sample_waits_and_reports(project: Project, policy: Artifact) -> None:
     make_prompts(project, 5)
     told = _json("sample", "garden", "--prompts", 3, "--set", "max_new_tokens=6", "--wait")
@@ -36,6 +37,7 @@ def test_sample_waits_and_reports(project: Project, policy: Artifact) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("forked")
 def test_a_bench_whose_command_was_ended_goes_on(project: Project, policy: Artifact, snapshot: Snapshot) -> None:
     """One run was in the hands of a worker that is gone, another had not begun."""
     quick = ["--set", "epochs=1", "--set", "batch_size=8", "--set", "max_length=128"]
@@ -57,6 +59,7 @@ def test_without_wait_the_run_is_left_to_the_worker(project: Project, policy: Ar
     assert "2 prompts" in out.getvalue()
 
 
+@pytest.mark.usefixtures("forked")
 def test_a_failed_run_is_told_with_its_reason(project: Project, policy: Artifact) -> None:
     make_prompts(project, 2)
     Artifact.objects.update(location="/no/such/model")

@@ -19,7 +19,7 @@ from annotate.workflow.exceptions import (
 )
 from annotate.workflow.guidelines import current_version, mark_read, publish, save_draft
 from annotate.workflow.judging import undo_last
-from tests.factories import judge_all, make_comparisons
+from tests.factories import judge, judge_all, make_comparisons
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +48,7 @@ def test_the_votes_are_counted_with_the_judgments_and_go_with_them(
     assert [_votes(each) for each in split] == [(2, 1, 0, 1), (2, 1, 1, 0), (2, 0, 0, 2), (2, 2, 0, 0), (2, 0, 2, 0)]
     undo_last(project=project, annotator=ben)
     assert _votes(split[4]) == (1, 0, 1, 0)
-    judge_all(project, ben, ["b"])
+    judge(project, ben, "b")
     assert _votes(split[4]) == (2, 0, 1, 1)
     assert [each.disagreement for each in project.comparisons.order_by("id")] == [1, 1, 0, 0, 1]
 

@@ -17,14 +17,7 @@ from pathlib import Path
 from training.ml import run
 from training.ml.progress import read_lines
 
-PRELOADED = [
-    "training.ml.run",
-    "training.ml.adapters",
-    "training.ml.load",
-    "training.ml.reward",
-    "training.ml.dpo",
-    "training.ml.sampling",
-]
+PRELOADED = ["tests.training.ml.preloaded"]
 SECONDS = 120  # a machine that has much to do
 
 
