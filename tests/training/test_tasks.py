@@ -66,43 +66,38 @@ def _trains(run: Run) -> bool:
     return (folder_of(run) / "checkpoint" / "position.json").exists() and _state(run) == RunState.RUNNING
 
 
+def _steps(run: Run) -> list[str]:
+    return [line for line in progress_of(run).read_text().splitlines() if '"training"' in line and '"step"' in line]
+
+
 def _state(run: Run) -> str:
     return Run.objects.values_list("state", flat=True).get(pk=run.pk)
 
 
-def test_a_stopped_worker_hands_its_run_to_the_next_one(
-    project: Project, policy: Artifact, snapshot: Snapshot, start_worker: Start
-) -> None:
-    run = starting.start_training(project, "reward", snapshot, policy, LONG)
-    worker = start_worker()
-    _until(lambda: _trains(run))
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(60) == 0
-    assert _state(run) == RunState.QUEUED
-    assert not _processes_in(folder_of(run))
-    start_worker()
-    _until(lambda: _state(run) == RunState.SUCCEEDED)
-    assert Run.objects.get().attempt == 2
-    assert Artifact.objects.filter(run=run).exists()
-
-
-def test_after_kill_9_of_the_worker_the_run_goes_on_and_is_never_twice(
+def test_a_run_outlives_a_worker_that_is_stopped_and_one_that_is_killed_and_is_never_twice(
     project: Project, policy: Artifact, snapshot: Snapshot, start_worker: Start
 ) -> None:
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
     second = starting.start_training(project, "reward", snapshot, policy, {**LONG, "epochs": 1}, name="second")
     worker = start_worker()
     _until(lambda: _trains(run))
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(60) == 0
+    assert _state(run) == RunState.QUEUED
+    assert not _processes_in(folder_of(run))
+    before = len(_steps(run))
+    worker = start_worker()
+    _until(lambda: len(_steps(run)) > before and _trains(run))
     worker.kill()
     worker.wait()
     start_worker()
     _until(lambda: _state(run) == _state(second) == RunState.SUCCEEDED)
     run.refresh_from_db()
-    assert run.attempt == 2
-    steps = [line for line in progress_of(run).read_text().splitlines() if '"training"' in line and '"step"' in line]
-    assert len(steps) == len(set(steps))
+    assert run.attempt == 3
+    assert Artifact.objects.filter(run=run).exists()
+    assert len(_steps(run)) == len(set(_steps(run)))
     states = list(run.events.values_list("state", flat=True))
-    assert states == ["queued", "running", "queued", "running", "succeeded"]
+    assert states == ["queued", "running", "queued", "running", "queued", "running", "succeeded"]
 
 
 def test_a_broker_that_is_away_delays_a_run_and_breaks_nothing(
