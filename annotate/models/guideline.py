@@ -22,14 +22,17 @@ class GuidelineDraft(models.Model):
 class GuidelineVersion(models.Model):
     """A published version. Rows are written once; judgments point at them."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="guideline_versions")
-    number = models.PositiveIntegerField()
-    body = models.TextField()
+    project = models.ForeignKey(Project, models.CASCADE, verbose_name=_("project"), related_name="guideline_versions")
+    number = models.PositiveIntegerField(_("number"))
+    body = models.TextField(_("text"))
     summary = models.TextField(_("what changed"))
-    published_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    published_at = models.DateTimeField(auto_now_add=True)
+    published_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("published by"), null=True, related_name="+"
+    )
+    published_at = models.DateTimeField(_("published"), auto_now_add=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = _("version of the guideline"), _("versions of the guideline")
         ordering = ["-number"]
         get_latest_by = "number"
         constraints = [models.UniqueConstraint(fields=["project", "number"], name="guideline_version_number_once")]

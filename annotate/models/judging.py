@@ -121,29 +121,38 @@ class Judgment(models.Model):
     Rows are never changed except for `is_current`, which a later revision takes over.
     """
 
-    assignment = models.ForeignKey(Assignment, models.CASCADE, related_name="judgments")
-    comparison = models.ForeignKey(Comparison, models.CASCADE, related_name="judgments")
-    annotator = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="judgments")
-    guideline_version = models.ForeignKey(GuidelineVersion, models.PROTECT, null=True, related_name="judgments")
-    client_key = models.UUIDField(default=uuid.uuid4, unique=True)
-    revision = models.PositiveIntegerField(default=1)
-    choice = models.CharField(max_length=3, choices=Choice, null=True)
-    # Null where it was not asked.
-    degree = models.PositiveSmallIntegerField(choices=Degree, null=True)
-    flipped = models.BooleanField(null=True)
-    note = models.TextField(blank=True)
-    seconds = models.FloatField(
-        null=True, help_text="From the display of the card to the answer, as the browser measured it."
+    assignment = models.ForeignKey(Assignment, models.CASCADE, verbose_name=_("assignment"), related_name="judgments")
+    comparison = models.ForeignKey(Comparison, models.CASCADE, verbose_name=_("comparison"), related_name="judgments")
+    annotator = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("annotator"), related_name="judgments"
     )
-    is_current = models.BooleanField(default=True)
-    is_surplus = models.BooleanField(default=False)
+    guideline_version = models.ForeignKey(
+        GuidelineVersion,
+        models.PROTECT,
+        verbose_name=_("version of the guideline"),
+        null=True,
+        related_name="judgments",
+    )
+    client_key = models.UUIDField(_("key of the answer"), default=uuid.uuid4, unique=True)
+    revision = models.PositiveIntegerField(_("revision"), default=1)
+    choice = models.CharField(_("choice"), max_length=3, choices=Choice, null=True)
+    # Null where it was not asked.
+    degree = models.PositiveSmallIntegerField(_("degree"), choices=Degree, null=True)
+    flipped = models.BooleanField(_("B on the left"), null=True)
+    note = models.TextField(_("note"), blank=True)
+    seconds = models.FloatField(
+        _("seconds"), null=True, help_text="From the display of the card to the answer, as the browser measured it."
+    )
+    is_current = models.BooleanField(_("current"), default=True)
+    is_surplus = models.BooleanField(_("surplus"), default=False)
     # What an import said beside the answer.
-    metadata = models.JSONField(default=dict, blank=True)
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    metadata = models.JSONField(_("metadata"), default=dict, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
 
     objects = JudgmentQuerySet.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = _("judgment"), _("judgments")
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["assignment", "revision"], name="judgment_revision_once"),

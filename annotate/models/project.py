@@ -57,11 +57,12 @@ class Project(models.Model):
         default=Degrees.ONE,
         help_text=_("By how much the chosen response is better; it stays one key a comparison."),
     )
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = ProjectQuerySet.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = _("project"), _("projects")
         ordering = ["name"]
         constraints = [
             models.CheckConstraint(condition=models.Q(overlap__gte=1), name="project_overlap_at_least_one"),
@@ -75,12 +76,15 @@ class Project(models.Model):
 class Membership(models.Model):
     """The role of one person in one project."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    project = models.ForeignKey(Project, models.CASCADE, verbose_name=_("project"), related_name="memberships")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, verbose_name=_("user"), related_name="memberships"
+    )
     role = models.CharField(_("role"), max_length=12, choices=Role, default=Role.ANNOTATOR)
-    joined_at = models.DateTimeField(auto_now_add=True)
+    joined_at = models.DateTimeField(_("joined"), auto_now_add=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = _("role in a project"), _("roles in projects")
         ordering = ["user__username"]
         constraints = [
             models.UniqueConstraint(fields=["project", "user"], name="membership_once_per_person"),

@@ -48,21 +48,24 @@ class Split(models.TextChoices):
 class Snapshot(models.Model):
     """Immutable. `content_hash` covers the canonical rows; the same state frozen twice is the same snapshot."""
 
-    project = models.ForeignKey(Project, models.PROTECT, related_name="snapshots")
-    number = models.PositiveIntegerField()
-    content_hash = models.CharField(max_length=64)
-    aggregation = models.CharField(max_length=20, choices=Aggregation, default=Aggregation.MAJORITY)
+    project = models.ForeignKey(Project, models.PROTECT, verbose_name=_("project"), related_name="snapshots")
+    number = models.PositiveIntegerField(_("number"))
+    content_hash = models.CharField(_("content hash"), max_length=64)
+    aggregation = models.CharField(_("aggregation"), max_length=20, choices=Aggregation, default=Aggregation.MAJORITY)
     # What was asked for (test share, split seed, whether adjudications go first, share of annotators held out): enough
     # to make the same again.
-    query = models.JSONField()
-    guideline_versions = models.JSONField()
+    query = models.JSONField(_("query"))
+    guideline_versions = models.JSONField(_("versions of the guideline"))
     # comparisons, pairs, train, test, ties, splits, judgments, won_by_a, won_by_b ...
-    counts = models.JSONField()
-    folder = models.CharField(max_length=500)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
+    counts = models.JSONField(_("counts"))
+    folder = models.CharField(_("folder"), max_length=500)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("created by"), null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = _("snapshot"), _("snapshots")
         ordering = ["-number"]
         constraints = [
             models.UniqueConstraint(fields=["project", "number"], name="snapshot_number_once"),

@@ -1,8 +1,10 @@
 """Accounts in the admin: made, given a role, switched off; what has been said can be looked at and not changed."""
 
 import pytest
+from django.contrib.admin import site
 from django.contrib.auth.models import Group
 from django.test import Client
+from django.utils.functional import Promise
 from rest_framework.authtoken.models import TokenProxy
 
 from annotate.models import IMPORTED, Comparison, Judgment, Membership, Project, Role, Snapshot, User
@@ -136,3 +138,16 @@ def test_the_menu_leads_to_the_accounts_whoever_may_see_them(admin: Client, ann:
     staff = Client()
     staff.force_login(make_user("chief", is_staff=True))
     assert "/admin/" not in staff.get("/").content.decode()
+
+
+def test_every_table_and_column_of_the_admin_has_a_name_that_is_translated() -> None:
+    ours = [model for model in site._registry if model._meta.app_label in ("annotate", "training")]
+    named = {model._meta.label: model._meta.verbose_name_plural for model in ours}
+    named |= {
+        f"{model._meta.label}.{field.name}": field.verbose_name
+        for model in ours
+        for field in model._meta.fields
+        if not field.auto_created
+    }
+    assert len(named) > 80
+    assert [name for name, said in named.items() if not isinstance(said, Promise)] == []

@@ -26,7 +26,7 @@ class Artifact(models.Model):
     A deleted one keeps its row, so that samples, judgments and later models still say what they came from: `objects`
     leaves it out, `ever` does not."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="artifacts")
+    project = models.ForeignKey(Project, models.CASCADE, verbose_name=_("project"), related_name="artifacts")
     name = models.CharField(_("name"), max_length=120)
     task = models.CharField(_("task"), max_length=8, choices=Task, default=Task.POLICY)
     location = models.CharField(
@@ -34,19 +34,28 @@ class Artifact(models.Model):
         max_length=1000,
         help_text=_("A folder of safetensors, a hub id, or a GGUF file on the worker's disk."),
     )
-    is_adapter = models.BooleanField(default=False)
-    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
-    run = models.OneToOneField("training.Run", models.PROTECT, null=True, blank=True, related_name="artifact")
-    snapshot = models.ForeignKey(Snapshot, models.PROTECT, null=True, blank=True, related_name="artifacts")
-    manifest = models.JSONField(default=dict, blank=True)
-    created_at = models.DateTimeField(auto_now_add=True)
-    deleted_at = models.DateTimeField(null=True, blank=True)
-    deleted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
+    is_adapter = models.BooleanField(_("adapter"), default=False)
+    parent = models.ForeignKey(
+        "self", models.PROTECT, verbose_name=_("parent"), null=True, blank=True, related_name="children"
+    )
+    run = models.OneToOneField(
+        "training.Run", models.PROTECT, verbose_name=_("run"), null=True, blank=True, related_name="artifact"
+    )
+    snapshot = models.ForeignKey(
+        Snapshot, models.PROTECT, verbose_name=_("snapshot"), null=True, blank=True, related_name="artifacts"
+    )
+    manifest = models.JSONField(_("manifest"), default=dict, blank=True)
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
+    deleted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("deleted by"), null=True, blank=True, related_name="+"
+    )
 
     objects = PresentArtifacts()
     ever: models.Manager["Artifact"] = models.Manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = _("model"), _("models")
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(

@@ -57,54 +57,75 @@ class RunQuerySet(models.QuerySet["Run"]):
 class Run(models.Model):
     """`slot` names the device that an active run occupies ("host:gpu0"); UNIQUE, so that one device never has two."""
 
-    project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
-    recipe = models.CharField(max_length=20)
-    name = models.CharField(max_length=120)
-    state = models.CharField(max_length=10, choices=RunState, default=RunState.QUEUED)
-    config = models.JSONField(default=dict)
-    seed = models.PositiveBigIntegerField(default=0)
-    priority = models.SmallIntegerField(choices=Priority, default=Priority.NORMAL)
-    device = models.CharField(max_length=3, choices=DeviceWish, default=DeviceWish.ANY)
+    project = models.ForeignKey(Project, models.CASCADE, verbose_name=_("project"), related_name="runs")
+    recipe = models.CharField(_("recipe"), max_length=20)
+    name = models.CharField(_("name"), max_length=120)
+    state = models.CharField(_("state"), max_length=10, choices=RunState, default=RunState.QUEUED)
+    config = models.JSONField(_("settings"), default=dict)
+    seed = models.PositiveBigIntegerField(_("seed"), default=0)
+    priority = models.SmallIntegerField(_("priority"), choices=Priority, default=Priority.NORMAL)
+    device = models.CharField(_("device"), max_length=3, choices=DeviceWish, default=DeviceWish.ANY)
     # Kept at the top of the project's list.
-    pinned = models.BooleanField(default=False)
-    snapshot = models.ForeignKey(Snapshot, models.PROTECT, null=True, blank=True, related_name="runs")
-    model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="used_by_runs")
-    reference_model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="+")
+    pinned = models.BooleanField(_("pinned"), default=False)
+    snapshot = models.ForeignKey(
+        Snapshot, models.PROTECT, verbose_name=_("snapshot"), null=True, blank=True, related_name="runs"
+    )
+    model = models.ForeignKey(
+        "training.Artifact", models.PROTECT, verbose_name=_("model"), null=True, blank=True, related_name="used_by_runs"
+    )
+    reference_model = models.ForeignKey(
+        "training.Artifact", models.PROTECT, verbose_name=_("reference"), null=True, blank=True, related_name="+"
+    )
     # What PPO, RLOO and GRPO are rewarded by, and what scores the responses of a sampling run.
-    reward_model = models.ForeignKey("training.Artifact", models.PROTECT, null=True, blank=True, related_name="+")
+    reward_model = models.ForeignKey(
+        "training.Artifact", models.PROTECT, verbose_name=_("reward model"), null=True, blank=True, related_name="+"
+    )
     # What supervised fine-tuning learns from, in place of a snapshot.
-    demonstrations = models.ForeignKey(DemonstrationSet, models.PROTECT, null=True, blank=True, related_name="runs")
+    demonstrations = models.ForeignKey(
+        DemonstrationSet, models.PROTECT, verbose_name=_("demonstrations"), null=True, blank=True, related_name="runs"
+    )
     # Single votes that KTO learns from, in place of a snapshot.
-    feedback = models.ForeignKey(FeedbackSet, models.PROTECT, null=True, blank=True, related_name="runs")
+    feedback = models.ForeignKey(
+        FeedbackSet, models.PROTECT, verbose_name=_("feedback"), null=True, blank=True, related_name="runs"
+    )
     # A sampling run's prompts, in order; its samples become comparisons of the batch.
-    prompt_ids = models.JSONField(default=list, blank=True)
-    batch = models.ForeignKey(Batch, models.PROTECT, null=True, blank=True, related_name="runs")
-    round = models.ForeignKey("training.Round", models.CASCADE, null=True, blank=True, related_name="runs")
-    stage = models.PositiveSmallIntegerField(default=0)
-    bench = models.ForeignKey("training.Bench", models.CASCADE, null=True, blank=True, related_name="runs")
+    prompt_ids = models.JSONField(_("prompts"), default=list, blank=True)
+    batch = models.ForeignKey(
+        Batch, models.PROTECT, verbose_name=_("batch"), null=True, blank=True, related_name="runs"
+    )
+    round = models.ForeignKey(
+        "training.Round", models.CASCADE, verbose_name=_("round"), null=True, blank=True, related_name="runs"
+    )
+    stage = models.PositiveSmallIntegerField(_("stage"), default=0)
+    bench = models.ForeignKey(
+        "training.Bench", models.CASCADE, verbose_name=_("bench"), null=True, blank=True, related_name="runs"
+    )
 
-    attempt = models.PositiveIntegerField(default=0)
-    slot = models.CharField(max_length=200, null=True, blank=True)
-    worker = models.CharField(max_length=200, blank=True)
-    heartbeat_at = models.DateTimeField(null=True, blank=True)
-    progress = models.JSONField(default=dict, blank=True)
-    result = models.JSONField(default=dict, blank=True)
-    reason = models.TextField(blank=True)
-    hint = models.TextField(blank=True)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
+    slot = models.CharField(_("occupied device"), max_length=200, null=True, blank=True)
+    worker = models.CharField(_("worker"), max_length=200, blank=True)
+    heartbeat_at = models.DateTimeField(_("last heartbeat"), null=True, blank=True)
+    progress = models.JSONField(_("progress"), default=dict, blank=True)
+    result = models.JSONField(_("result"), default=dict, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    hint = models.TextField(_("hint"), blank=True)
     # The training process's own words for `reason` and `hint` as templates, so that each reader sees their language.
-    failure = models.JSONField(default=dict, blank=True)
-    log_tail = models.TextField(blank=True)
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    created_at = models.DateTimeField(auto_now_add=True)
-    started_at = models.DateTimeField(null=True, blank=True)
-    ended_at = models.DateTimeField(null=True, blank=True)
+    failure = models.JSONField(_("reason as a template"), default=dict, blank=True)
+    log_tail = models.TextField(_("end of the log"), blank=True)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("created by"), null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+    started_at = models.DateTimeField(_("started"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     # When the worker that has it took it, and how long workers before it had it.
-    taken_at = models.DateTimeField(null=True, blank=True)
-    worked = models.DurationField(default=timedelta)
+    taken_at = models.DateTimeField(_("taken"), null=True, blank=True)
+    worked = models.DurationField(_("time of earlier workers"), default=timedelta)
 
     objects = RunQuerySet.as_manager()
 
     class Meta:
+        verbose_name, verbose_name_plural = _("run"), _("runs")
         ordering = ["-id"]
         constraints = [
             models.UniqueConstraint(fields=["slot"], name="run_slot_once"),
@@ -148,15 +169,18 @@ class Run(models.Model):
 class RunEvent(models.Model):
     """History: every change of a run's state, written by the verb that made it."""
 
-    run = models.ForeignKey(Run, models.CASCADE, related_name="events")
-    state = models.CharField(max_length=10, choices=RunState)
-    detail = models.TextField(blank=True)
+    run = models.ForeignKey(Run, models.CASCADE, verbose_name=_("run"), related_name="events")
+    state = models.CharField(_("state"), max_length=10, choices=RunState)
+    detail = models.TextField(_("detail"), blank=True)
     # `detail` as a template with its values, so that each reader sees their language.
-    words = models.JSONField(default=dict, blank=True)
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    at = models.DateTimeField(auto_now_add=True)
+    words = models.JSONField(_("detail as a template"), default=dict, blank=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("who"), null=True, related_name="+"
+    )
+    at = models.DateTimeField(_("when"), auto_now_add=True)
 
     class Meta:
+        verbose_name, verbose_name_plural = _("event of a run"), _("events of a run")
         ordering = ["id"]
 
     def __str__(self) -> str:
