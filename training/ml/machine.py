@@ -34,6 +34,7 @@ def settle(model: nn.Module, config: MachineConfig, device: Device, items: Seque
     if checkpointing := wants_checkpointing([model], config, device, tokens):
         # Without re-entering autograd: then also what comes before the first trained weight may be frozen.
         body.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        body.disable_input_require_grads()  # for re-entering alone: gradients would go through all that is frozen
     return {**facts_of(model, device), "gradient_checkpointing": checkpointing}
 
 

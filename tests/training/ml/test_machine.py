@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,8 +18,10 @@ from tests.training.ml.jobs import manifest
 from tests.training.ml.launching import in_one, job, steps
 from training.ml import launch, run
 from training.ml.activations import kept_bytes
+from training.ml.device import choose_device
 from training.ml.fallbacks import fallbacks
 from training.ml.logprobs import completion_logits
+from training.ml.machine import settle
 from training.ml.progress import read_lines
 from training.recipes.dpo import DPOConfig
 from training.recipes.kto import KTOConfig
@@ -50,6 +53,19 @@ def test_checkpointing_keeps_less(fixture_model: Path) -> None:
     plain = measured(model)
     model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     assert measured(model) < plain / 2
+
+
+def test_nothing_below_the_first_trained_layer_gets_gradients_because_of_checkpointing(fixture_model: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(fixture_model).requires_grad_(False).train()
+    first, last = model.model.layers[0], model.model.layers[-1].requires_grad_(True)
+    seen: list[bool] = []
+    first.register_forward_hook(lambda _module, _inputs, output: seen.append(output.requires_grad))
+    config = SFTConfig(adapter="last_layers", gradient_checkpointing="on")
+    device = choose_device()
+    assert settle(model, config, device, [SimpleNamespace(length=128)], rows=1)["gradient_checkpointing"]
+    completion_logits(model, BATCH)[0].sum().backward()
+    assert seen == [False]
+    assert all(weight.grad is not None for weight in last.parameters())
 
 
 @pytest.mark.parametrize("adapter", ["prefix", "p_tuning_v2"])
