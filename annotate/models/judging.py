@@ -141,7 +141,7 @@ class Judgment(models.Model):
     flipped = models.BooleanField(_("B on the left"), null=True)
     note = models.TextField(_("note"), blank=True)
     seconds = models.FloatField(
-        _("seconds"), null=True, help_text="From the display of the card to the answer, as the browser measured it."
+        _("seconds"), null=True, help_text=_("From the display of the card to the answer, as the browser measured it.")
     )
     is_current = models.BooleanField(_("current"), default=True)
     is_surplus = models.BooleanField(_("surplus"), default=False)

@@ -1,5 +1,9 @@
 """Snapshots: freeze one, look inside, download."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
@@ -9,11 +13,12 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotate.access import in_project, require_role
 from annotate.forms import FreezeForm
 from annotate.models import Aggregation, Project, Role, Snapshot, Split
-from annotate.workflow.exceptions import NobodyHeldOut, NothingToInferFrom
+from annotate.workflow.exceptions import EmptySnapshot, NobodyHeldOut, NothingToInferFrom
 from annotate.workflow.export import export_lines
 from annotate.workflow.snapshots import freeze, parquet_path, select
 
 ROWS_SHOWN = 10
+Found = TypeVar("Found")
 
 
 @require_safe
@@ -32,22 +37,23 @@ def create_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
     defaults["adjudicated_first"] = "1" if project.comparisons.filter(is_adjudicated=True).exists() else ""
     form = FreezeForm(request.POST if request.method == "POST" else {**defaults, **request.GET.dict()})
     valid = form.is_valid()
-    if request.method == "POST" and valid:
-        snapshot, created = freeze(project=project, actor=request.user, **form.cleaned_data)
+    asked = partial(freeze, actor=request.user) if request.method == "POST" else select
+    found = _unless_refused(asked, project, form) if valid else None
+    if isinstance(found, tuple):
+        snapshot, created = found
         said = _("Snapshot %(n)s is frozen.") if created else _("Nothing has changed since snapshot %(n)s: this is it.")
         messages.success(request, said % {"n": snapshot.number})
         return redirect("snapshot", project.slug, snapshot.number)
-    counts = _counts(project, form) if valid else None
-    context = {"project": project, "form": form, "counts": counts, "aggregations": list(Aggregation)}
+    context = {"project": project, "form": form, "counts": found and found.counts, "aggregations": list(Aggregation)}
     return render(request, "annotate/snapshot_create.html", context, status=400 if form.errors else 200)
 
 
-def _counts(project: Project, form: FreezeForm) -> dict[str, int] | None:
-    """What a freeze would hold, or an error at the field that asks for too much."""
+def _unless_refused(verb: Callable[..., Found], project: Project, form: FreezeForm) -> Found | None:
+    """What a freeze holds or would hold, or an error at the field that asks for too much."""
     try:
-        return select(project=project, **form.cleaned_data).counts
-    except (NobodyHeldOut, NothingToInferFrom) as problem:
-        form.add_error(problem.where or "aggregation", f"{problem.message} {problem.hint}")
+        return verb(project=project, **form.cleaned_data)
+    except (EmptySnapshot, NobodyHeldOut, NothingToInferFrom) as problem:
+        form.add_error(problem.where or None, f"{problem.message} {problem.hint}")
         return None
 
 

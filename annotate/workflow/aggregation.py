@@ -64,6 +64,7 @@ def _decisions(aggregation: str, found: Inference, votes: list[int]) -> list[Dec
             _("%(name)s has nothing to learn from: no comparison was judged by two people.")
             % {"name": Aggregation(aggregation).label},
             _("Let a second person judge some of the comparisons, or freeze by majority."),
+            where="aggregation",
         )
     if not found.converged:
         log.warning("%s stopped after %s steps before it had converged.", aggregation, found.iterations)

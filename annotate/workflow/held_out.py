@@ -65,12 +65,13 @@ def labels_by_split(
     if not held_out:
         return dict.fromkeys(Split, everybody)
     known = _of(votes, _people(votes) - held_out)
-    spoken = {pk: word for pk, word in words.items() if word.adjudicator not in held_out}
+    # That an item is bad says nothing of what anybody prefers.
+    spoken = {pk: word for pk, word in words.items() if word.is_bad or word.adjudicator not in held_out}
     try:
         decisions = decisions_of(aggregation, comparisons, known, spoken)
     except NothingToInferFrom as problem:
         said = _("Without the annotators held out: %(problem)s") % {"problem": problem.message}
-        raise NothingToInferFrom(said, problem.hint) from problem
+        raise NothingToInferFrom(said, problem.hint, where=problem.where) from problem
     return {Split.TRAIN: Labels(known, spoken, decisions), Split.TEST: everybody}
 
 

@@ -116,12 +116,12 @@ def _check_degree(assignment: Assignment, choice: Choice, degree: int | None) ->
         named = ", ".join(f"{each.value} ({each.label})" for each in asked)
         raise WrongDegree(
             _("This comparison asks by how much the response is better."),
-            _("Send as “degree” one of: %(degrees)s.") % {"degrees": named},
+            _("Reload the page and answer again, or send as “degree” one of: %(degrees)s.") % {"degrees": named},
             where="degree",
         )
     is_tie = choice == Choice.TIE
     said = _("A tie has no degree.") if is_tie else _("This comparison asks only which response is better.")
-    raise WrongDegree(said, _("Leave “degree” out."), where="degree")
+    raise WrongDegree(said, _("Reload the page and answer again, or leave “degree” out."), where="degree")
 
 
 def _stored(client_key: UUID, annotator: User) -> Judgment:
@@ -151,8 +151,7 @@ def skip(*, assignment_id: int, annotator: User, reason: SkipReason, note: str =
 
 @transaction.atomic
 def undo_last(*, project: Project, annotator: User) -> Assignment:
-    """Take back the last answer: the judgment is retracted by a new revision and the card comes back, asked as the
-    project asks now (its answer has come, so that none can wait for it).
+    """Take back the last answer: the judgment is retracted by a new revision and the card comes back, asking as it did.
 
     Raises:
         NothingToUndo: no answer yet, or the slot has gone to somebody else.
@@ -169,7 +168,6 @@ def undo_last(*, project: Project, annotator: User) -> Assignment:
         _append(assignment, choice=None, is_surplus=assignment.state == AssignmentState.SURPLUS)
     assignment.state, assignment.skip_reason, assignment.note = AssignmentState.LEASED, "", ""
     assignment.leased_at, assignment.expires_at = timezone.now(), lease_until(project)
-    assignment.degrees = project.degrees
     assignment.save()
     return assignment
 

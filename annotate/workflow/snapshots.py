@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from annotate.models import Aggregation, Comparison, Judgment, Project, Snapshot, SnapshotItem, Split, User
+from annotate.models import Aggregation, Comparison, Project, Snapshot, SnapshotItem, Split, User
 from annotate.statistics.judgments import TIE, A
 from annotate.workflow.aggregation import Decision
+from annotate.workflow.counted_votes import guideline_numbers, votes_of
 from annotate.workflow.exceptions import EmptySnapshot, WorkflowError
 from annotate.workflow.final_words import Word, words_of
-from annotate.workflow.held_out import TEST_ANNOTATORS, Votes, counts_of, draw, labels_by_split, labels_of
+from annotate.workflow.held_out import TEST_ANNOTATORS, Labels, Votes, counts_of, draw, labels_by_split, labels_of
 from annotate.workflow.one_state import one_state
 from annotate.workflow.parquet_folder import write_folder
-from annotate.workflow.snapshot_rows import Row, Vote, pseudonym, schema_of
+from annotate.workflow.snapshot_rows import Row, schema_of
 
 FORMAT = 2  # of the hash: 1 had neither votes, annotators, tags and languages nor ties in it
 
@@ -61,20 +62,29 @@ def select(
     `annotator_share` that many people have no part in the training split.
     Raises NothingToInferFrom as `aggregation.decide` does, and NobodyHeldOut as `held_out.draw`.
     """
-    votes = _votes(project)
+    votes = votes_of(project)
     words = words_of(project) if adjudicated_first else {}
     known = project.comparisons.filter(pk__in=votes.keys() | words.keys())
     comparisons = known.select_related("prompt", "response_a", "response_b")
     ordered = sorted(comparisons.iterator(chunk_size=2000), key=lambda comparison: comparison.key)
-    rows: list[Row] = []
-    ties: list[Row] = []
     counts: Counter[str] = Counter(dict.fromkeys(("ties", "splits", "won_by_a", "won_by_b", "train", "test"), 0))
     counts.update(dict.fromkeys(("adjudicated", "bad") if adjudicated_first else (), 0))
     people = draw(votes, annotator_share, seed) if annotator_share else frozenset()
     labels = labels_by_split(aggregation, ordered, votes, words, people)
     splits = {each.pk: split_of(each.prompt.content_hash, test_share, seed) for each in ordered}
     held_out = _as_judged_by(people, ordered, splits, votes, words, counts) if people else None
-    for comparison in ordered:
+    rows, ties = _decided(ordered, splits, labels, counts)
+    counts["comparisons"], counts["pairs"] = len(ordered), len(rows)
+    return Selection(rows, ties, dict(counts), guideline_numbers(project, words), adjudicated_first, held_out)
+
+
+def _decided(
+    comparisons: list[Comparison], splits: dict[int, Split], labels: dict[Split, Labels], counts: Counter[str]
+) -> tuple[list[Row], list[Row]]:
+    """Pairs, and ties; everything is counted."""
+    rows: list[Row] = []
+    ties: list[Row] = []
+    for comparison in comparisons:
         split = splits[comparison.pk]
         word = labels[split].words.get(comparison.pk)
         if word and word.is_bad:
@@ -99,8 +109,7 @@ def select(
             rows.append(_row(comparison, decision, counted, split, word))
             counts["won_by_a" if rows[-1].a_wins else "won_by_b"] += 1
             counts[split] += 1
-    counts["comparisons"], counts["pairs"] = len(ordered), len(rows)
-    return Selection(rows, ties, dict(counts), _guideline_numbers(project, words), adjudicated_first, held_out)
+    return rows, ties
 
 
 def freeze(
@@ -126,24 +135,11 @@ def freeze(
     """
     _check_query(aggregation, test_share, annotator_share)
     query: dict[str, Any] = {"aggregation": str(aggregation), "test_share": test_share, "seed": seed}
-    if adjudicated_first:
-        query["adjudicated_first"] = True
-    if annotator_share:
-        query["annotator_share"] = annotator_share
+    asked = {"adjudicated_first": adjudicated_first, "annotator_share": annotator_share}
+    query |= {name: value for name, value in asked.items() if value}
     with one_state():
         selection = select(project=project, **query)
-    if selection.held_out is not None and not selection.counts["train"]:
-        raise EmptySnapshot(
-            _("Without the annotators held out, none of %(n)s judged comparison(s) is left to train on.")
-            % {"n": selection.counts["comparisons"]},
-            _("Hold out fewer annotators, or let the others judge more."),
-        )
-    if not selection.rows:
-        raise EmptySnapshot(
-            _("There is nothing to freeze: of %(n)s judged comparison(s) none is decided.")
-            % {"n": selection.counts["comparisons"]},
-            _("Judge more comparisons; ties and split votes do not make a (chosen, rejected) pair."),
-        )
+    _require_pairs(selection)
     digest = _content_hash(selection, query)
     existing = project.snapshots.filter(content_hash=digest).first()
     # The files before the row that names them, and with no lock held: a disk takes its time.
@@ -181,6 +177,21 @@ def _check_query(aggregation: str, test_share: float, annotator_share: float) ->
         raise WorkflowError(said, _("Use a number from 0 to 0.5."))
 
 
+def _require_pairs(selection: Selection) -> None:
+    if selection.held_out is not None and not selection.counts["train"]:
+        raise EmptySnapshot(
+            _("Without the annotators held out, none of %(n)s judged comparison(s) is left to train on.")
+            % {"n": selection.counts["comparisons"]},
+            _("Hold out fewer annotators, or let the others judge more."),
+        )
+    if not selection.rows:
+        raise EmptySnapshot(
+            _("There is nothing to freeze: of %(n)s judged comparison(s) none is decided.")
+            % {"n": selection.counts["comparisons"]},
+            _("Judge more comparisons; ties and split votes do not make a (chosen, rejected) pair."),
+        )
+
+
 def _as_judged_by(
     people: frozenset[str],
     comparisons: list[Comparison],
@@ -212,25 +223,6 @@ def _row(comparison: Comparison, decision: Decision, votes: Votes, split: Split,
     soft_label = decision.probability_a if a_wins else 1 - decision.probability_a
     adjudication = word.adjudication if word else None
     return Row(comparison, a_wins, soft_label, votes.get(comparison.pk, []), split, adjudication)
-
-
-def _votes(project: Project) -> dict[int, list[Vote]]:
-    """By comparison, everything that counts, in the order of the judgments."""
-    rows = Judgment.objects.counted().filter(comparison__project=project)
-    columns = rows.values_list("comparison_id", "id", "choice", "degree", "annotator__username")
-    votes: dict[int, list[Vote]] = defaultdict(list)
-    known: dict[str, str] = {}
-    for comparison, judgment, choice, degree, username in columns.iterator(chunk_size=5000):
-        if username not in known:
-            known[username] = pseudonym(project.slug, username)
-        votes[comparison].append(Vote(judgment, choice, known[username], degree))
-    return votes
-
-
-def _guideline_numbers(project: Project, words: dict[int, Word]) -> list[int]:
-    rows = Judgment.objects.counted().filter(comparison__project=project, guideline_version__isnull=False)
-    numbers = set(rows.order_by().values_list("guideline_version__number", flat=True).distinct())
-    return sorted(numbers | {word.version for word in words.values() if word.version is not None})
 
 
 def _content_hash(selection: Selection, query: dict[str, Any]) -> str:

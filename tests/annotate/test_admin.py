@@ -14,7 +14,7 @@ from tests.factories import PASSWORD, judge_all, make_user
 pytestmark = pytest.mark.django_db
 ACCOUNTS = "/admin/annotate/user/"
 NEW_PASSWORD = "a staple, and no horse"
-WANTED = {"app_label": "annotate", "model_name": "membership", "field_name": "user", "term": "w1"}
+WANTED = {"app_label": "annotate", "model_name": "membership", "field_name": "user", "term": "worker one"}
 
 
 @pytest.fixture
@@ -89,13 +89,13 @@ def test_accounts_are_found_by_name(admin: Client, ann: User, ben: User) -> None
 
 def test_annotators_known_from_an_import_only_are_no_accounts(admin: Client, project: Project) -> None:
     """Nobody can give them a password: they stay people who never sign in."""
-    known = User.objects.create(username=f"{IMPORTED}garden:w1", first_name="w1", is_active=False)
+    known = User.objects.create(username=f"{IMPORTED}garden:w1", first_name="worker one", is_active=False)
     member = Membership.objects.create(project=project, user=known)
     for address in (f"{ACCOUNTS}{known.pk}/change/", f"{ACCOUNTS}{known.pk}/password/"):
         assert admin.get(address).status_code in (302, 404)
     assert admin.get("/admin/autocomplete/", WANTED).json()["results"] == []
     for address in (ACCOUNTS, "/admin/annotate/membership/"):
-        assert "w1" not in admin.get(address).content.decode()
+        assert "worker one" not in admin.get(address).content.decode()
     assert admin.get(f"/admin/annotate/membership/{member.pk}/change/").status_code == 302
 
 
@@ -148,6 +148,12 @@ def test_every_table_and_column_of_the_admin_has_a_name_that_is_translated() -> 
         for model in ours
         for field in model._meta.fields
         if not field.auto_created
+    }
+    named |= {
+        f"{model._meta.label}.{field.name}, help": field.help_text
+        for model in ours
+        for field in model._meta.fields
+        if field.help_text
     }
     assert len(named) > 80
     assert [name for name, said in named.items() if not isinstance(said, Promise)] == []

@@ -43,6 +43,12 @@ def _last() -> tuple[str, int | None]:
     return "left" if (judgment.choice == "a") != judgment.flipped else "right", judgment.degree
 
 
+def test_on_a_narrow_screen_the_same_degrees_stand_in_one_column(judging: Page) -> None:
+    for degree in (1, 2, 3):
+        left, right = (judging.locator(f"button[value={side}-{degree}]").bounding_box() for side in ("left", "right"))
+        assert left["x"] == pytest.approx(right["x"], abs=1) and left["y"] < right["y"]
+
+
 def test_every_answer_has_one_key_and_an_arrow_alone_answers_nothing(judging: Page) -> None:
     for key, said in (
         ("1", ("left", 3)),

@@ -17,6 +17,7 @@ import psutil
 from workbench import guard
 
 ROOT = Path(__file__).resolve().parents[2]
+OF_THE_SUITE = ("DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_ALLOW_ASYNC_UNSAFE")
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -27,8 +28,9 @@ def free_port() -> int:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """Without the servers that the suite itself may run against: every test of `up` is one of the desk's defaults."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("DATABASE_URL", "CELERY_BROKER_URL")}
+    """Without the servers that the suite itself may run against, and what browser tests of this process have set: every
+    test of `up` is one of the desk's defaults."""
+    kept = {key: value for key, value in os.environ.items() if key not in OF_THE_SUITE}
     return {**kept, "PLUMBLINE_HOME": str(home)}
 
 

@@ -58,9 +58,3 @@ class SamplingForm(QueueForm):
         if self.cleaned_data.get("reference") and self.cleaned_data["reference"] == self.cleaned_data.get("model"):
             self.add_error("reference", _("This is the same model. Choose another one, or none."))
         return self.cleaned_data
-
-    def check_pairs(self, samples_per_prompt: int) -> None:
-        """One response alone cannot be compared."""
-        if samples_per_prompt < 2 and not self.cleaned_data["reference"]:
-            message = _("One response per prompt makes no comparison: ask for two, or choose a model to compare with.")
-            self.add_error(None, message)

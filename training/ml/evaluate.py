@@ -51,8 +51,7 @@ def evaluate_reward(
     if test_annotators is None:
         new = accuracy_on_new_annotators(pairs, margins, trained_on, clusters)
     else:
-        by_them = member_margins(scores, test_annotators, batch_size).mean(dim=1).tolist()
-        new = accuracy_on_test_annotators(test_annotators, by_them, trained_on)
+        new = _on_test_annotators(scores, test_annotators, batch_size, trained_on)
     figures = {
         "accuracy": wins(margins, clusters),
         "accuracy_longer_wins": wins([float(len(pair.chosen) - len(pair.rejected)) for pair in pairs], clusters),
@@ -68,6 +67,13 @@ def evaluate_reward(
     if of_members.shape[1] > 1:
         figures["disagreement"] = mean(of_members.std(dim=1, unbiased=False).tolist(), clusters)
     return figures
+
+
+def _on_test_annotators(
+    scores: Scores, pairs: Sequence[Pair], batch_size: int, trained_on: Sequence[Pair]
+) -> dict[str, Any]:
+    margins = member_margins(scores, pairs, batch_size).mean(dim=1).tolist()
+    return accuracy_on_test_annotators(pairs, margins, trained_on)
 
 
 def member_margins(scores: Scores, pairs: Sequence[Pair], batch_size: int) -> Tensor:

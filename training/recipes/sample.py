@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from training.recipes.words import gettext_noop
 
-# Which responses of one model to a prompt become comparisons: all pairs, or one by the scores of a reward model.
-ALL, CLOSEST, BEST_AND_WORST, BEST_TWO = "all", "closest", "best_and_worst", "best_two"
-PAIRS = (ALL, CLOSEST, BEST_AND_WORST, BEST_TWO)
+# Which responses to a prompt become comparisons: all pairs, or by the scores of a reward model one or none.
+ALL, CLOSEST, BEST_AND_WORST, BEST_TWO, NONE = "all", "closest", "best_and_worst", "best_two", "none"
+PAIRS = (ALL, CLOSEST, BEST_AND_WORST, BEST_TWO, NONE)
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class SampleConfig:
             "label": gettext_noop("Pairs to compare"),
             "help": gettext_noop(
                 "Which responses to a prompt people compare. A pair chosen by score: the closest two teach the reward "
-                "model most, best and worst test what it is sure of, the best two decide what would be delivered."
+                "model most, best and worst test what it is sure of, the best two decide what would be delivered. "
+                "None: responses are scored and ranked, and nobody is asked."
             ),
             "choices": PAIRS,
             "source": "closest: Lewis & Gale 1994, A Sequential Algorithm for Training Text Classifiers (uncertainty "

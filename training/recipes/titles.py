@@ -103,6 +103,7 @@ CHOICES: dict[str, dict[str, str]] = {
         "closest": gettext_noop("the two closest in score"),
         "best_and_worst": gettext_noop("the best and the worst"),
         "best_two": gettext_noop("the best two"),
+        "none": gettext_noop("none of them"),
     },
     "reward_scaling": {"running": gettext_noop("running"), "none": gettext_noop("none")},
 }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import chain
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -13,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role
-from annotate.views.csv_answer import csv_answer
+from annotate.views.csv_answer import streamed_csv
 from annotate.workflow.exceptions import WorkflowError
 from training.models import Run
 from training.views.problems import tell
@@ -35,10 +36,11 @@ def show_ranking(request: HttpRequest, project: Project, run_id: int) -> HttpRes
 @require_safe
 @never_cache
 @require_role(Role.REVIEWER)
-def download_table(request: HttpRequest, project: Project, run_id: int) -> HttpResponse:
+def download_table(request: HttpRequest, project: Project, run_id: int) -> StreamingHttpResponse:
     """CSV: a line a response."""
     run = in_project(Run, project, pk=run_id, recipe="sample")
-    return csv_answer(f"run-{run_id}-ranked", [COLUMNS, *(row for one in ranked(run) for row in as_rows(one))])
+    rows = (row for one in ranked(run) for row in as_rows(one))
+    return streamed_csv(f"run-{run_id}-ranked", chain([COLUMNS], rows))
 
 
 @require_safe
@@ -61,7 +63,7 @@ def _lines(run: Run) -> Iterator[str]:
 def make_demonstrations(request: HttpRequest, project: Project, run_id: int) -> HttpResponse:
     run = in_project(Run, project, pk=run_id, recipe="sample")
     try:
-        made = demonstrate_best(run, actor=request.user)
+        made = demonstrate_best(run, name=request.POST.get("name", "").strip(), actor=request.user)
     except WorkflowError as error:
         tell(request, error)
         return redirect("run", project.slug, run.pk)

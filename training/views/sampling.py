@@ -27,8 +27,7 @@ def create_sampling(request: HttpRequest, project: Project) -> HttpResponse:
     form = SamplingForm(project, request.POST or None, initial={**request.GET.dict(), **as_before(source)})
     settings = RecipeForm("sample", request.POST or None, initial=known_settings(source) if source else None)
     if request.method == "POST" and all([form.is_valid(), settings.is_valid()]):
-        form.check_pairs(settings.config["samples_per_prompt"])
-        run = form.is_valid() and unless_refused(
+        run = unless_refused(
             form, start, project, form.cleaned_data, settings.config, form.waits_as,
             actor=request.user, stages=[settings],
         )  # fmt: skip

@@ -18,6 +18,7 @@ from training.recipes.titles import ADAPTERS
 from training.workflow import configs, runs, starting
 from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput, NotCancellable, RunNotResumable
+from training.workflow.refusals import checked_config
 from training.workflow.told import Told, in_readers_language, told
 
 # Recipes that learn from pairs and are measured by an accuracy on held-out ones.
@@ -152,10 +153,10 @@ def _checked_methods(recipe: str, methods: Sequence[str], overrides: Configs) ->
 
 def _settings(recipe: str, method: str, config: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Complete and checked; the learning rate is the method's customary one where none was given for it."""
-    settings = runs.checked_config(recipe, {**config, **own, "adapter": method})
+    settings = checked_config(recipe, {**config, **own, "adapter": method})
     if "learning_rate" not in own and method in RATES:
         rate = min(settings["learning_rate"] * RATES[method], HIGHEST_RATE)
-        return runs.checked_config(recipe, {**settings, "learning_rate": rate})
+        return checked_config(recipe, {**settings, "learning_rate": rate})
     return settings
 
 

@@ -19,7 +19,18 @@ from training.models import Artifact, ProbeSet, Run, RunState
 from training.recipes import load
 from training.recipes.adapters import HEAD
 from training.recipes.errors import RecipeError
-from training.recipes.estimate import DRAWN, REFERENCED, Data, Durations, Kept, Machine, Question, Speed, estimate
+from training.recipes.estimate import (
+    DRAWN,
+    ITEMS,
+    REFERENCED,
+    Data,
+    Durations,
+    Kept,
+    Machine,
+    Question,
+    Speed,
+    estimate,
+)
 from training.recipes.reward import separate_adapters
 from training.workflow import configs, device
 from training.workflow.cloning import known_settings
@@ -82,7 +93,8 @@ def data_of(
         mean, others = sum(found) / len(found), len(_responses(test)) + len(apart) or held_out
         tokens, again = mean * lengths.tokens / 2, (mean - 1) * lengths.prompt
         return Data(len(found), tokens, again, others, probed, kept, responses=max(found))
-    return Data(examples, lengths.tokens, lengths.prompt, held_out, probed, kept)
+    items = ITEMS.get(recipe, 1) if source is snapshot else 1
+    return Data(examples, lengths.tokens, lengths.prompt, held_out, probed, kept, items=items)
 
 
 def is_grouped(recipe: str, settings: Mapping[str, Any]) -> bool:

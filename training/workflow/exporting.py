@@ -21,6 +21,7 @@ from training.workflow.disk import enough_disk
 from training.workflow.disk_use import forget
 from training.workflow.exceptions import BadInput, ExportExists, ModelInUse, ModelRefused, WorkflowError
 from training.workflow.folders import folder_of
+from training.workflow.refusals import checked_config
 from training.workflow.storable import storable
 from training.workflow.told import told
 
@@ -39,7 +40,7 @@ def start_export(artifact: Artifact, config: dict[str, Any], actor: User | None 
     """Queues an export. Raises BadConfig, BadInput, ModelRefused, ExportExists or TooLittleDisk; then nothing is made.
 
     `config`: what differs from the recipe's defaults."""
-    config = runs.checked_config("export", config)
+    config = checked_config("export", config)
     if config["form"] == MERGED:
         require_mergeable(artifact)
     else:

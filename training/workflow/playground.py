@@ -17,7 +17,7 @@ from training.workflow.exceptions import BadInput, NotCancellable
 from training.workflow.folders import folder_of, progress_of
 from training.workflow.outcomes import result_of
 from training.workflow.playground_memory import memory_wanted, require_room
-from training.workflow.refusals import require_task
+from training.workflow.refusals import checked_config, require_task
 from training.workflow.tails import Tail
 from training.workflow.told import told
 
@@ -42,7 +42,7 @@ def start_playground(
 
     Raises BadInput, BadConfig, ModelRefused, TooLittleDisk, or TooLittleMemory unless it is to start `anyway`.
     """
-    settings = runs.checked_config("playground", config or {})
+    settings = checked_config("playground", config or {})
     _check_models(project, models, reward_model, blind)
     for model in [*models, *([reward_model] if reward_model else [])]:
         enough_disk(model, [("playground", settings)])

@@ -14,6 +14,7 @@ from annotate.models import DemonstrationSet, Prompt, User
 from annotate.workflow.demonstrations import import_demonstrations
 from training.models import Run, Sample
 from training.workflow.exceptions import NotScored
+from training.workflow.sample_scores import name_of_best
 
 CHUNK = 500  # rows read at once
 COLUMNS = ("prompt", "rank", "score", "tokens", "finished", "response")
@@ -80,16 +81,16 @@ def demonstrate_best(run: Run, *, name: str = "", actor: User | None = None) -> 
     """
     if not run.is_over:
         raise NotScored(_("The run has not ended yet."), _("Wait until all responses are written."))
-    best = [(one, _best(one)) for one in ranked(run)]
-    lines = [_line(one.prompt, sample) for one, sample in best if sample is not None]
+    # One prompt at a time: ten thousand of them with all their responses are half a gigabyte.
+    best = [_line(one.prompt, _best(one)) for one in ranked(run)]
+    lines = [line for line in best if line]
     if not lines:
         raise NotScored(
             _("No response was scored and ended by itself."),
             _("Sample again, with a reward model to score with and a longer response."),
         )
-    size = run.config.get("samples_per_prompt", 1) * (2 if run.reference_model_id else 1)
-    called = name or _("Best of %(n)s, run %(run)s") % {"n": size, "run": run.pk}
-    stored, created = import_demonstrations(project=run.project, name=called, lines=lines, actor=actor)
+    named = name or name_of_best(run)
+    stored, created = import_demonstrations(project=run.project, name=named, lines=lines, actor=actor)
     return Demonstrated(stored, created, left_out=len(best) - len(lines))
 
 
@@ -97,6 +98,8 @@ def _best(one: Ranked) -> Sample | None:
     return next((sample for sample in one.samples if sample.finished and sample.response.text.strip()), None)
 
 
-def _line(prompt: Prompt, sample: Sample) -> str:
+def _line(prompt: Prompt, sample: Sample | None) -> str:
+    if sample is None:
+        return ""
     row = {"messages": prompt.messages, "response": sample.response.text}
     return json.dumps(row, ensure_ascii=False)

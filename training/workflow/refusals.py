@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
 
 from django.utils.translation import gettext as _
 
 from annotate.models import Project
+from training import recipes
 from training.models import Artifact, Task
 from training.recipes import RecipeError
 from training.recipes.estimate import DRAWN
@@ -22,6 +25,12 @@ def refused_in_words(recipe: str, hint: str = "") -> Iterator[None]:
         said = in_readers_language(error.message, error.template, error.values)
         named = f"{recipe}.{error.field}: {said}" if error.field else said
         raise BadConfig(named, hint, field=error.field, recipe=recipe, said=said) from error
+
+
+def checked_config(recipe: str, config: dict[str, Any]) -> dict[str, Any]:
+    """The recipe's settings, complete; raises BadConfig naming the field."""
+    with refused_in_words(recipe, _("Correct the setting and start again.")):
+        return asdict(recipes.load(recipe, config))
 
 
 def require_rewarded(recipe: str) -> None:

@@ -20,6 +20,7 @@ from training.recipes.titles import ADAPTERS, METHODS
 from training.workflow import runs, sampling, starting
 from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput
+from training.workflow.refusals import checked_config
 
 # What the stages' settings differ in from the recipes' own.
 DEFAULTS: dict[str, dict[str, Any]] = {"sample": {"samples_per_prompt": 1}}
@@ -47,7 +48,7 @@ def stages_of(policy: str, with_demonstrations: bool = False) -> tuple[str, ...]
 def default_configs() -> dict[str, dict[str, Any]]:
     """The complete settings of every stage that a round can have, as the forms begin with them."""
     recipes = ("sft", "reward", *starting.POLICIES, "sample")
-    return {recipe: runs.checked_config(recipe, DEFAULTS.get(recipe, {})) for recipe in recipes}
+    return {recipe: checked_config(recipe, DEFAULTS.get(recipe, {})) for recipe in recipes}
 
 
 def start_round(
@@ -213,10 +214,9 @@ def _checked_configs(
                 field=recipe,
             )
     complete = {
-        recipe: runs.checked_config(recipe, {**DEFAULTS.get(recipe, {}), **configs.get(recipe, {})})
-        for recipe in stages
+        recipe: checked_config(recipe, {**DEFAULTS.get(recipe, {}), **configs.get(recipe, {})}) for recipe in stages
     }
-    sampling.check_pairs(complete["sample"]["pairs"], reference=True, scored=False)
+    sampling.check_pairs(complete["sample"], reference=True, scored=False)
     if with_demonstrations:
         _check_can_be_trained_on(complete["sft"])
     return complete

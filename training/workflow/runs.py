@@ -1,7 +1,6 @@
 """The states of a run: every change is one conditional UPDATE and one event, so that two can never both succeed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,21 +14,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from annotate.models import Batch, DemonstrationSet, FeedbackSet, Project, Prompt, Snapshot, User
-from training import recipes
 from training.models import ACTIVE, NOT_BEGUN, Artifact, Bench, DeviceWish, Priority, Round, Run, RunEvent, RunState
 from training.workflow import workers
 from training.workflow.exceptions import NotCancellable, RunNotResumable
-from training.workflow.refusals import refused_in_words
+from training.workflow.refusals import checked_config
 from training.workflow.told import Told, in_readers_language, told
 
 # A supervisor beats every five seconds; three missed beats and a dead process on this host are no accident.
 MISSED_BEATS = timedelta(seconds=15)
-
-
-def checked_config(recipe: str, config: dict[str, Any]) -> dict[str, Any]:
-    """The recipe's settings, complete; raises BadConfig naming the field."""
-    with refused_in_words(recipe, _("Correct the setting and start again.")):
-        return asdict(recipes.load(recipe, config))
 
 
 @transaction.atomic

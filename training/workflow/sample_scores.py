@@ -32,9 +32,12 @@ class BestOf:
 
 @dataclass(frozen=True)
 class SampleScores:
+    """`best_name` is what a set of the best responses is called where nobody says another name."""
+
     figures: list[Figure]
     best_of: list[BestOf]
     prompts: int
+    best_name: str
 
 
 def summary(prompts: Iterable[Written]) -> dict[str, Any]:
@@ -58,7 +61,13 @@ def shown(run: Run) -> SampleScores | None:
         return None
     figures = [figure_of(name, label, found[name]) for name, label in _labels(run).items() if name in found]
     rows = [_best_of(at, found) for at in range(len(found["best_of"]))]
-    return SampleScores(figures, rows, found["prompts"])
+    return SampleScores(figures, rows, found["prompts"], name_of_best(run))
+
+
+def name_of_best(run: Run) -> str:
+    """For a set that nobody has given another name."""
+    size = run.config.get("samples_per_prompt", 1) * (2 if run.reference_model_id else 1)
+    return _("Best of %(n)s, run %(run)s") % {"n": size, "run": run.pk}
 
 
 def _labels(run: Run) -> dict[str, str]:

@@ -15,11 +15,11 @@ from annotate.models import Batch, Comparison, Project, Prompt, User
 from annotate.statistics import scored_pairs
 from annotate.workflow import intake
 from training.models import Artifact, DeviceWish, Priority, Run, Sample, Task
-from training.recipes.sample import ALL, BEST_AND_WORST, BEST_TWO, CLOSEST
+from training.recipes.sample import ALL, BEST_AND_WORST, BEST_TWO, CLOSEST, NONE
 from training.workflow import runs, sample_scores
 from training.workflow.exceptions import BadConfig, BadInput, NoPrompts
 from training.workflow.folders import folder_of
-from training.workflow.refusals import require_task
+from training.workflow.refusals import checked_config, require_task
 from training.workflow.sample_scores import NEW, OLD
 from training.workflow.storable import storable
 from training.workflow.tails import Tail
@@ -62,10 +62,9 @@ def start_sampling(
 
     Raises NoPrompts, BadConfig, or BadInput or ModelRefused for models that cannot play these parts.
     """
-    config = runs.checked_config("sample", config)
+    config, chosen = checked_config("sample", config), list(prompts)
     _check_models(project, artifact, reference, reward_model)
-    check_pairs(config["pairs"], reference=reference is not None, scored=reward_model is not None)
-    chosen = list(prompts)
+    check_pairs(config, reference=reference is not None, scored=reward_model is not None)
     if not chosen:
         raise NoPrompts(_("No prompt was chosen."), _("Choose at least one prompt to sample responses to."))
     with transaction.atomic():
@@ -99,17 +98,22 @@ def _check_models(project: Project, policy: Artifact, reference: Artifact | None
         require_task(project, reward, Task.REWARD, _("Choose a reward model."), "reward_model")
 
 
-def check_pairs(pairs: str, *, reference: bool, scored: bool) -> None:
-    """Raises BadConfig for a choice among pairs that could not be made."""
-    if pairs == ALL or (scored and not reference):
-        return
-    if reference:
-        said = _("New is always compared with old: there are no pairs to choose from.")
-        hint = _("Compare all of them, or compare with no other model.")
-    else:
+def check_pairs(config: dict[str, Any], *, reference: bool, scored: bool) -> None:
+    """Raises BadConfig for a choice among pairs that could not be made, and for responses that are for nothing."""
+    field, pairs = "pairs", config["pairs"]
+    if not scored and not reference and config["samples_per_prompt"] < 2:
+        field = "samples_per_prompt"
+        said = _("One response per prompt makes no comparison.")
+        hint = _("Ask for two, or choose a model to compare with or a reward model to score with.")
+    elif pairs != ALL and not scored:
         said = _("Pairs are chosen by the scores of a reward model, and none was named.")
         hint = _("Choose what to score with, or compare all pairs.")
-    raise BadConfig(f"sample.pairs: {said}", hint, field="pairs", recipe="sample", said=said)
+    elif pairs not in (ALL, NONE) and reference:
+        said = _("New is always compared with old: there are no pairs to choose from.")
+        hint = _("Compare all of them or none, or compare with no other model.")
+    else:
+        return
+    raise BadConfig(f"sample.{field}: {said}", hint, field=field, recipe="sample", said=said)
 
 
 def samples_of(run: Run) -> Path:
@@ -198,15 +202,17 @@ def _slot(key: str) -> Slot:
 
 
 def _pairs(run: Run, written: Iterable[Slot]) -> list[tuple[Slot, Slot]]:
-    """Which responses to a prompt are compared: new with old of the same index, or all with each other."""
+    """Which responses to a prompt are compared: new with old of the same index, or all with each other; or none."""
     slots = sorted(written)
+    if run.config.get("pairs", ALL) == NONE:
+        return []
     if run.reference_model_id is None:
         return list(combinations(slots, 2))
     return [((NEW, index), (OLD, index)) for model, index in slots if model == NEW and (OLD, index) in slots]
 
 
 def _chooses(run: Run) -> bool:
-    return run.config.get("pairs", ALL) != ALL
+    return run.config.get("pairs", ALL) in CHOICES
 
 
 def _chosen_pair(run: Run, written: dict[Slot, Sample]) -> list[tuple[Slot, Slot]]:

@@ -16,7 +16,7 @@ from training.workflow.artifacts import STARTS, blocking_adapter
 from training.workflow.configs import architecture_of
 from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput, ModelRefused, TooFewLabels, WorkflowError
-from training.workflow.refusals import refused_in_words, require_rewarded
+from training.workflow.refusals import checked_config, refused_in_words, require_rewarded
 
 TRAINED = tuple(name for name in RECIPES if name not in UNTRAINED)
 # What a round can make its new policy with.
@@ -61,7 +61,7 @@ def start_training(
             _("Use one of: %(names)s.") % {"names": ", ".join(TRAINED)},
             where="recipe",
         )
-    config = runs.checked_config(recipe, config)
+    config = checked_config(recipe, config)
     inputs = Inputs(model, snapshot, reward_model, demonstrations, feedback)
     check_inputs(project, recipe, inputs)
     check_adapter(recipe, model, config)

@@ -10,7 +10,7 @@ from django.test import Client
 from django.utils.html import escape
 
 from annotate.models import Comparison, Project, Prompt, Snapshot, User
-from tests.factories import judge_all
+from tests.factories import judge_all, make_comparisons
 
 GARDEN = "/p/garden/"
 
@@ -123,13 +123,24 @@ def test_freezing_twice_leads_to_the_same_snapshot(manager: Client, judged: list
 
 
 def test_an_empty_snapshot_is_refused_with_what_to_do(manager: Client) -> None:
-    address = GARDEN + "snapshots/new/"
-    page = manager.post(
-        address, {"aggregation": "majority", "test_share": "0.2", "seed": "0"},
-        headers={"Referer": "http://testserver" + address}, follow=True,
-    )  # fmt: skip
-    assert page.redirect_chain == [("http://testserver" + address, 302)]
-    assert "There is nothing to freeze" in page.content.decode() and "Judge more comparisons" in page.content.decode()
+    page = manager.post(GARDEN + "snapshots/new/", {"aggregation": "majority", "test_share": "0.35", "seed": "0"})
+    assert page.status_code == 400
+    said = page.content.decode()
+    assert "There is nothing to freeze" in said and "Judge more comparisons" in said
+    assert 'value="0.35"' in said, "what was asked for is still there"
+
+
+def test_a_draw_that_holds_nobody_out_is_said_at_its_field(
+    manager: Client, project: Project, ann: User, ben: User
+) -> None:
+    make_comparisons(project, 4)
+    for person in (ann, ben):
+        judge_all(project, person, ["a"] * 4)
+    query = {"aggregation": "majority", "test_share": "0.2", "seed": "0", "annotator_share": "0.001"}
+    page = manager.post(GARDEN + "snapshots/new/", query)
+    assert page.status_code == 400 and "Take a larger share, or another seed." in page.content.decode()
+    assert page.context["form"].has_error("annotator_share")
+    assert not project.snapshots.exists()
 
 
 @pytest.mark.parametrize("form", [{"test_share": "1"}, {"test_share": "x"}, {"test_share": "0.2", "seed": "-1"}])

@@ -7,10 +7,10 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from annotate.models import Assignment, Comparison, Degree, Degrees, Judgment, Project, User
+from annotate.models import Assignment, Choice, Comparison, Degree, Degrees, Judgment, Project, SkipReason, User
 from annotate.workflow.assignment import expire_leases, lease_next
 from annotate.workflow.exceptions import WrongDegree
-from annotate.workflow.judging import submit_judgment, undo_last
+from annotate.workflow.judging import skip, submit_judgment, undo_last
 from tests.factories import judge
 
 pytestmark = pytest.mark.django_db
@@ -101,13 +101,27 @@ def test_a_late_answer_brings_its_degree(project: Project, ann: User) -> None:
     assert (judgment.degree, judgment.is_surplus) == (Degree.MUCH, True)
 
 
-def test_undo_keeps_what_was_said_and_asks_as_the_project_asks_now(project: Project, ann: User) -> None:
-    judge(project, ann, "a", Degree.SLIGHTLY)
+def test_undo_keeps_what_was_said_and_asks_as_the_card_asked(project: Project, ann: User) -> None:
+    said = judge(project, ann, "a", Degree.SLIGHTLY)
     _ask(project, Degrees.ONE)
     card = undo_last(project=project, annotator=ann)
-    assert card.asked == []
+    assert card.asked == list(Degree)
     assert list(card.judgments.values_list("choice", "degree")) == [("a", Degree.SLIGHTLY), (None, None)]
-    assert _submit(card, ann, "right", None).degree is None
+    again = submit_judgment(
+        assignment_id=card.pk, annotator=ann, client_key=said.client_key, choice=Choice.A, degree=Degree.SLIGHTLY
+    )
+    assert again == said
+    assert _submit(card, ann, "right", Degree.MUCH).degree == Degree.MUCH
+
+
+def test_an_answer_in_the_outbox_outlives_a_skip_that_is_undone_under_another_setting(
+    project: Project, ann: User
+) -> None:
+    card = _lease(project, ann)
+    skip(assignment_id=card.pk, annotator=ann, reason=SkipReason.UNCLEAR)
+    _ask(project, Degrees.ONE)
+    undo_last(project=project, annotator=ann)
+    assert _submit(card, ann, "left", Degree.MUCH).degree == Degree.MUCH
 
 
 def test_the_database_holds_that_only_a_side_has_a_degree(project: Project, ann: User) -> None:

@@ -115,11 +115,23 @@ def test_a_final_word_of_theirs_has_no_part_in_train_either(
 ) -> None:
     asked = {"test_share": 0, "adjudicated_first": True, "annotator_share": SHARE}
     before = _files(project, **asked)["train"]
-    for comparison, verdict in zip(judged, ("a", "b", "bad", "tie"), strict=False):
-        decide(comparison, reviewer, verdict, reason="broken")
+    for comparison, verdict in zip(judged, ("a", "b", "tie"), strict=False):
+        decide(comparison, reviewer, verdict)
     assert _files(project, **asked)["train"] != before
     Adjudication.objects.update(adjudicator=held_out[0])
     assert _files(project, **asked)["train"] == before
+
+
+def test_what_one_of_them_called_bad_is_left_out_all_the_same(
+    project: Project, held_out: list[User], judged: list[Comparison], reviewer: User
+) -> None:
+    asked = {"test_share": 0, "adjudicated_first": True, "annotator_share": SHARE}
+    before = _files(project, **asked)["train"]
+    bad = next(each for each in judged if any(row["id"] == each.key for row in before))
+    decide(bad, reviewer, "bad", reason="broken")
+    Adjudication.objects.update(adjudicator=held_out[0])
+    assert bad.key not in [row["id"] for row in _files(project, **asked)["train"]]
+    assert select(project=project, **asked).counts["bad"] == 1
 
 
 def test_without_it_the_hash_is_what_it_was_before_there_was_the_option(project: Project, ann: User, ben: User) -> None:

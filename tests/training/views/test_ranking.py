@@ -12,7 +12,7 @@ from annotate.models import DemonstrationSet, Project, User
 from annotate.workflow.guidelines import current_version, mark_read
 from tests.factories import make_prompts
 from tests.training.views.test_sampling import send
-from training.models import Artifact, Run, RunState
+from training.models import Artifact, Run, RunState, Sample
 from training.workflow import runs, sampling
 
 pytestmark = pytest.mark.django_db
@@ -101,7 +101,7 @@ def test_files_hold_every_response_with_its_score(as_lead: Client, scored: Run) 
     assert len(lines) == 8
     assert lines[0]["prompt"] == [{"role": "user", "content": "How do I grow plant number 0?"}]
     assert (lines[0]["responses"], lines[0]["scores"]) == (TEXTS[::-1], [4.0, 2.0, 0.0])
-    table = as_lead.get(reverse("ranking_csv", args=["garden", scored.pk])).content.decode()
+    table = b"".join(as_lead.get(reverse("ranking_csv", args=["garden", scored.pk])).streaming_content).decode()
     rows = list(csv.DictReader(io.StringIO(table)))
     assert len(rows) == 24
     assert (rows[1]["prompt"], rows[1]["rank"], rows[1]["score"]) == ("p0", "2", "2.0")
@@ -114,6 +114,23 @@ def test_the_button_makes_demonstrations_of_the_best(as_lead: Client, scored: Ru
     assert set(made.demonstrations.values_list("response", flat=True)) == {"Never water it."}
     as_lead.post(reverse("run_best", args=["garden", scored.pk]))
     assert DemonstrationSet.objects.count() == 1
+
+
+def test_more_responses_make_another_set_under_a_name_of_its_own(as_lead: Client, scored: Run) -> None:
+    """As after a run that was cancelled, shown, and resumed: the first set stays what it was."""
+    last = scored.samples.order_by("-pk").values_list("response_id", flat=True)[:3]
+    kept = list(scored.samples.filter(response_id__in=list(last)).values())
+    scored.samples.filter(response_id__in=list(last)).delete()
+    address, page = (reverse(name, args=["garden", scored.pk]) for name in ("run_best", "run"))
+    named = f"Best of 3, run {scored.pk}"
+    assert f'value="{named}"' in as_lead.get(page).content.decode()
+    as_lead.post(address, {"name": named})
+    Sample.objects.bulk_create(Sample(**fields) for fields in kept)
+    refused = as_lead.post(address, {"name": named}, follow=True).content.decode()
+    assert "Give this one another name" in refused
+    as_lead.post(address, {"name": "All of them"})
+    sizes = {made.name: made.demonstrations.count() for made in DemonstrationSet.objects.all()}
+    assert sizes == {named: 7, "All of them": 8}
 
 
 def test_who_may_see_scores(client: Client, scored: Run, ann: User, reviewer: User, stranger: User) -> None:

@@ -12,7 +12,7 @@ from annotate.workflow.projects import create_project
 from tests.factories import make_prompts
 from training.models import Artifact, Run, RunState
 from training.workflow import runs, sampling
-from training.workflow.runs import checked_config
+from training.workflow.refusals import checked_config
 
 pytestmark = pytest.mark.django_db
 

@@ -122,6 +122,7 @@ def test_the_data_is_counted_as_it_is_read(project: Project, snapshot: Snapshot,
     assert data_of("dpo", model, snapshot, None).probed > pairs.probed + 100
     assert data_of("reward", model, snapshot, None).probed == 0
     assert data_of("dpo", model, None, None).examples == 0
+    assert (pairs.items, data_of("kto", model, snapshot, None).items) == (1, 2)
 
 
 def test_all_pairs_of_a_prompt_are_one_example_with_as_many_responses_as_it_has(

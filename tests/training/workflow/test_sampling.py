@@ -226,6 +226,32 @@ def test_one_response_alone_is_no_pair_of_equal_texts(
     assert run.result["scores"]["mean"]["value"] == 1.5
 
 
+@pytest.mark.parametrize("compared", [False, True])
+def test_responses_can_be_scored_without_asking_anybody(
+    policy: Artifact, old: Artifact, scorer: Artifact, project: Project, prompts: list[Prompt], compared: bool
+) -> None:
+    models = {"reward_model": scorer, **({"reference": old} if compared else {})}
+    run = sampling.start_sampling(project, policy, {"pairs": "none"}, prompts[:1], **models)
+    _append(run, *_scored(prompts[0], [1.0, 2.0]), *(_scored(prompts[0], [0.0, 1.0], model="old") if compared else []))
+    assert sampling.ingest_samples(run) == 0
+    sampling.summarize(run)
+    assert (run.result["comparisons"], run.result["identical"], Comparison.objects.count()) == (0, 0, 0)
+    assert run.result["scores"]["mean"]["value"] == 1.5
+
+
+def test_one_response_that_is_neither_compared_nor_scored_is_refused(
+    policy: Artifact, old: Artifact, scorer: Artifact, project: Project, prompts: list[Prompt]
+) -> None:
+    one = {"samples_per_prompt": 1}
+    with pytest.raises(BadConfig, match="makes no comparison") as refused:
+        sampling.start_sampling(project, policy, one, prompts)
+    assert refused.value.field == "samples_per_prompt"
+    for use in ({"reference": old}, {"reward_model": scorer}):
+        assert sampling.start_sampling(project, policy, one, prompts, **use).config["samples_per_prompt"] == 1
+    with pytest.raises(BadConfig, match="none was named"):
+        sampling.start_sampling(project, policy, {"pairs": "none"}, prompts, reference=old)
+
+
 def test_nothing_of_a_score_is_in_what_is_judged(
     policy: Artifact, scorer: Artifact, project: Project, prompts: list[Prompt]
 ) -> None:

@@ -9,7 +9,7 @@ from django.utils import translation
 from annotate.models import Project
 from training import recipes
 from training.models import Run, RunState
-from training.workflow import outcomes, runs
+from training.workflow import outcomes, refusals, runs
 from training.workflow.exceptions import BadConfig
 from training.workflow.told import in_readers_language, told
 
@@ -128,7 +128,7 @@ def test_a_killed_process_is_told_in_a_template_with_its_signal(tmp_path: Path) 
 
 def test_a_setting_that_is_refused_is_told_in_the_readers_language(in_german: None) -> None:
     with pytest.raises(BadConfig, match=r"dpo\.epochs: Das muss eine ganze Zahl sein, nicht 'x'"):
-        runs.checked_config("dpo", {"epochs": "x"})
+        refusals.checked_config("dpo", {"epochs": "x"})
 
 
 @pytest.mark.parametrize("recipe", sorted(recipes.RECIPES))

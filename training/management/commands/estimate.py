@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 
 from training.management import options
 from training.management.estimate_table import table_of
-from training.recipes.estimate import DRAWN, ESTIMATED, Data, Speed, whole
+from training.recipes.estimate import DRAWN, ESTIMATED, ITEMS, Data, Speed, whole
 from training.recipes.reward import METHODS
 from training.workflow import configs, device, estimates
 from training.workflow.rewarders import described
@@ -81,7 +81,9 @@ class Command(BaseCommand):
                 configs.read_config(given["config"]),
                 given["recipe"],
                 machine,
-                Data(given["examples"], given["tokens"], held_out=given["held_out"]),
+                Data(
+                    given["examples"], given["tokens"], held_out=given["held_out"], items=ITEMS.get(given["recipe"], 1)
+                ),
                 speed,
                 given["response_tokens"],
                 described(given["recipe"], given["reward_config"], reward, given["config"]),

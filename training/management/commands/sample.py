@@ -16,7 +16,7 @@ class Command(BaseCommand):
         options.add_common_arguments(parser)
         parser.add_argument(
             "--prompts",
-            type=options.whole_number(1, 10_000),
+            type=options.whole_number(1, 100_000),
             default=None,
             help="How many, fresh ones first (default: all).",
         )

@@ -9,12 +9,13 @@ from training.recipes.estimate.memory import Memory
 from training.recipes.estimate.players import Rewarder
 from training.recipes.estimate.report import whole
 from training.recipes.estimate.table import ESTIMATED, Estimate, Machine, Question, estimate, every_method
-from training.recipes.estimate.throughput import REFERENCED, Data, Durations, Kept, Speed
+from training.recipes.estimate.throughput import ITEMS, REFERENCED, Data, Durations, Kept, Speed
 from training.recipes.estimate.workload import DRAWN
 
 __all__ = [
     "DRAWN",
     "ESTIMATED",
+    "ITEMS",
     "REFERENCED",
     "Advice",
     "Architecture",

@@ -48,12 +48,17 @@ class Speed:
     told: str = ""
 
 
+# Where a pair is two of what a step counts.
+ITEMS = {"kto": 2}
+
+
 @dataclass(frozen=True)
 class Data:
     """What a run learns from: `examples`, of `tokens` each (of a pair both sides together, `prompt` of them repeating
     the prompt), 0 where it is not known, and of at most `responses` to a prompt, 0 as well; `held_out` more of them
     that it is measured on, and `probed` tokens of texts and questions that it is asked before and after. `kept`: what
-    the start makes of them, as far as an earlier run has kept it."""
+    the start makes of them, as far as an earlier run has kept it. A step counts `items`, of which an example can be
+    several: KTO takes pairs apart."""
 
     examples: int
     tokens: float
@@ -62,6 +67,7 @@ class Data:
     probed: float = 0.0
     kept: frozenset[Kept] = frozenset()
     responses: int = 0
+    items: int = 1
 
 
 @dataclass(frozen=True)
@@ -183,8 +189,7 @@ def _answers(clock: Clock, data: Data) -> float:
     config, every = clock.config, getattr(clock.config, "samples_every", 0)
     if not every:
         return 0.0
-    items = data.examples * (2 if clock.work.recipe == "kto" else 1)  # of a pair each side by itself
-    steps = config.epochs * -(-items // (config.batch_size * config.gradient_accumulation))
+    steps = config.epochs * -(-data.examples * data.items // (config.batch_size * config.gradient_accumulation))
     return steps // every * clock.draws(min(data.held_out, ANSWERED), ANSWER_TOKENS, ANSWERED)
 
 
