@@ -247,7 +247,7 @@ def operations_per_token(
     values = 0.0
     if work.recipe == "ppo" and reward is not None:  # the value model learns beside the policy
         read, looked = _products(value_model(model, config, work, reward).host, work.length)
-        values = (6 * read + 3 * looked) if is_checkpointed(config) else (4 * read + 2 * looked)
+        values = (6 * read + 4 * looked) if is_checkpointed(config) else (4 * read + 3 * looked)
     return up + down + values + (up if is_checkpointed(config) else 0)
 
 
