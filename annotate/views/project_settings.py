@@ -25,7 +25,8 @@ def edit_settings(request: HttpRequest, project: Project) -> HttpResponse:
             changed = 0
             if project.overlap != overlap_before:
                 changed = change_overlap(project=project, overlap=project.overlap)
-        messages.success(request, _("Saved. The overlap of %(n)s comparison(s) was changed.") % {"n": changed})
+        said = _("Saved. The overlap of %(n)s comparison(s) was changed.") if changed else _("Saved.")
+        messages.success(request, said % {"n": changed})
         return redirect("project_settings", project.slug)
     context = {"form": form, "project": project}
     return render(request, "annotate/project_settings.html", context, status=400 if form.errors else 200)
