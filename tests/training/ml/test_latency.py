@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -106,8 +106,11 @@ def test_what_stops_the_measuring_does_not_cost_the_run(
     assert measured(found["latency"]) == set() and said in found["latency"]["base"]["reason"]
 
 
-def test_the_fastest_of_the_passes_counts_and_models_take_turns() -> None:
+def test_the_fastest_of_the_passes_counts_and_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that passes as told."""
     asked: list[int] = []
+    now = [0.0]
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     slow, fast = nn.Linear(1, 1), nn.Linear(1, 1)
     waits = {slow: [0.05, 0.03, 0.04], fast: [0.02, 0.03, 0.01]}
     seen = {slow: -latency.WARM_UP, fast: -latency.WARM_UP}
@@ -115,11 +118,11 @@ def test_the_fastest_of_the_passes_counts_and_models_take_turns() -> None:
     def timed(model: nn.Module, _pair: Any) -> None:
         asked.append(id(model))
         if seen[model] >= 0:
-            time.sleep(waits[model][seen[model] % latency.PASSES])
+            now[0] += waits[model][seen[model] % latency.PASSES]
         seen[model] += 1
 
     first, second = latency.timings(timed, [slow, fast], [None] * 4)
-    assert all(0.03 <= one < 0.04 for one in first) and all(0.01 <= one < 0.02 for one in second)
+    assert first == pytest.approx([0.03] * 4) and second == pytest.approx([0.01] * 4)
     assert asked == [id(slow), id(fast)] * (len(asked) // 2)
 
 
