@@ -15,9 +15,10 @@ from django.utils.translation import gettext as _
 from annotate.models import Feedback, FeedbackSet, Project, Split, User
 from annotate.workflow.exceptions import NameTaken, WorkflowError
 from annotate.workflow.intake import content_hash
-from annotate.workflow.parquet_folder import MESSAGE, write_folder
+from annotate.workflow.parquet_folder import MESSAGE
 from annotate.workflow.snapshots import split_of
 from annotate.workflow.uploaded_lines import Problem, Record, key_of, messages_of, read_upload, require_storable
+from annotate.workflow.uploaded_sets import hash_of_rows, require_share, write_rows
 
 LONGEST_NAME = 120
 SPLIT_SEED = 0
@@ -91,8 +92,7 @@ def _check_request(name: str, test_share: float) -> None:
             _("A set of feedback needs a name of 1 to %(n)s characters.") % {"n": LONGEST_NAME},
             _("Name it after where it comes from, or when it was given."),
         )
-    if not 0 <= test_share <= 0.9:
-        raise WorkflowError(_("The test share is %(x)s.") % {"x": test_share}, _("Use a number from 0 to 0.9."))
+    require_share(test_share)
 
 
 def _reader(test_share: float) -> Callable[[int, Record], Row]:
@@ -144,14 +144,6 @@ def _label_of(record: Record) -> bool:
     return found
 
 
-def _content_hash(rows: list[Row]) -> str:
-    digest = hashlib.sha256(b'{"format": 1}')
-    for row in rows:
-        line = {"split": str(row.split), **row.canonical()}
-        digest.update(b"\n" + json.dumps(line, sort_keys=True, ensure_ascii=False).encode())
-    return digest.hexdigest()
-
-
 def _counts(rows: list[Row]) -> dict[str, int]:
     counts = {str(split): sum(row.split == split for row in rows) for split in Split}
     desirable = {f"{split}_desirable": sum(row.split == split and row.desirable for row in rows) for split in Split}
@@ -162,16 +154,14 @@ def _counts(rows: list[Row]) -> dict[str, int]:
 def _store(project: Project, name: str, rows: list[Row], actor: User | None) -> tuple[FeedbackSet, bool]:
     # Two uploads at once: the second one waits, and finds what the first has stored.
     Project.objects.select_for_update().get(pk=project.pk)
-    digest = _content_hash(rows)
+    digest = hash_of_rows(rows)
     existing = project.feedback_sets.filter(content_hash=digest).first()
     if existing is None and project.feedback_sets.filter(name=name).exists():
         raise NameTaken(
             _("There is a set named “%(name)s” already, with other votes.") % {"name": name},
             _("Give this one another name: a set is not changed once it is stored."),
         )
-    by_split = {str(split): [row.canonical() for row in rows if row.split == split] for split in Split}
-    named = Path(existing.folder) if existing else Path(settings.SNAPSHOTS_DIR) / "feedback" / digest
-    folder = write_folder(named, by_split, SCHEMA)
+    folder = write_rows(rows, SCHEMA, existing, Path(settings.SNAPSHOTS_DIR) / "feedback" / digest)
     if existing:
         return existing, False
     stored = FeedbackSet.objects.create(
