@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 from transformers import AutoModel, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -26,8 +28,12 @@ class EncoderForReward(PreTrainedModel):
     _supports_sdpa = _supports_flash_attn = _supports_flex_attn = _supports_attention_backend = True
 
     def __init__(self, config: PretrainedConfig) -> None:
+        asked = config._attn_implementation  # before this class, which claims to know them all, has taken one
         super().__init__(config)
-        self.encoder = without_pooler(AutoModel.from_config(config))
+        of_body = copy.deepcopy(config)
+        of_body._attn_implementation = asked
+        self.encoder = without_pooler(AutoModel.from_config(of_body))
+        config._attn_implementation = self.encoder.config._attn_implementation
         self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
         self.post_init()
 

@@ -11,6 +11,7 @@ from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml.artifact import read_manifest
 from training.ml.device import Device, thread_count
+from training.ml.encoder import is_encoder_reward
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_model, load_tokenizer, resolve
 
@@ -40,7 +41,8 @@ def task_of(spec: ModelSpec, source: Source) -> str:
         return str(read_manifest(Path(spec.adapters[-1])).get("task"))
     config = AutoConfig.from_pretrained(resolve(spec.base, **source), trust_remote_code=False)
     names = config.architectures or []
-    return "reward" if any(name.endswith("ForSequenceClassification") for name in names) else "policy"
+    classifies = any(name.endswith("ForSequenceClassification") for name in names)
+    return "reward" if classifies or is_encoder_reward(config) else "policy"
 
 
 def pad_apart_from_eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:

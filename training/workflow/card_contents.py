@@ -27,7 +27,7 @@ class Data:
 class Facts:
     """`parents` from the nearest to the base; `before`: adapters that must be merged into the base before this one;
     `train` and `test` count examples, `steps` those of the optimizer, 0 where nobody knows; `settings` differ from the
-    recipe's defaults; the words are in English."""
+    recipe's defaults; `encoder`: the base is one; `members` of an ensemble; the words are in English."""
 
     name: str
     task: str
@@ -41,6 +41,8 @@ class Facts:
     adapter: str = ""
     adapter_title: str = ""
     merged: bool = False
+    encoder: bool = False
+    members: int = 1
     separate_adapters: int = 1
     data: Data | None = None
     demonstrations: str = ""

@@ -9,7 +9,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from annotate.models import Snapshot, SnapshotItem
-from training.models import Artifact, Run
+from training.models import Artifact, Run, Task
 from training.recipes import RECIPES, UNTRAINED
 from training.recipes.adapters import MERGEABLE
 from training.recipes.export import ADAPTER, MERGED
@@ -52,6 +52,8 @@ def facts_for(artifact: Artifact, form: str, dtype: str) -> Facts:
         adapter=method,
         adapter_title=_(ADAPTERS[method]) if method in ADAPTERS else method,
         merged=trained != artifact or (form == MERGED and artifact.is_adapter and method in MERGEABLE),
+        encoder=chain[-1].task == Task.ENCODER,
+        members=int(config_of(trained).get("members") or 1) if artifact.task == Task.REWARD else 1,
         separate_adapters=separate_adapters(config_of(trained)),
         data=_data(trained.snapshot) if trained.snapshot else None,
         demonstrations=str(run.demonstrations) if run and run.demonstrations else "",

@@ -168,31 +168,67 @@ def _interval(figure: Figure) -> str:
 
 
 def _use(facts: Facts) -> list[str]:
-    lines = _how_scores_are_read() if facts.task == "reward" else ["Messages go through the chat template."]
+    lines = _how_scores_are_read(facts) if facts.task == "reward" else ["Messages go through the chat template."]
     if facts.form == MERGED:
-        return [*lines, "", code_block(_score_code() if facts.task == "reward" else _text_code(), "python")]
+        return [*lines, "", code_block(_score_code(facts) if facts.task == "reward" else _text_code(), "python")]
     return [*lines, "", *_adapter_use(facts)]
 
 
-def _how_scores_are_read() -> list[str]:
+def _how_scores_are_read(facts: Facts) -> list[str]:
+    where = (
+        "The score is read at the last real token, which is that EOS: without it the model is asked something it was "
+        "not trained on. Pad on the right, with the tokenizer's pad token."
+    )
+    if facts.encoder:
+        where = (
+            "The encoder reads the whole text at once: the score is the head on the mean of the last layer's states "
+            "over the text's tokens, padding left out."
+        )
+    members = f" It is the mean of {facts.members} members." if facts.members > 1 else ""
     return [
         "A text to score is the prompt in the chat template, up to where the assistant's turn begins, then the "
-        "response, then the end-of-sequence token. The score is read at the last real token, which is that EOS: "
-        "without it the model is asked something it was not trained on. Pad on the right, with the tokenizer's pad "
-        "token. A score has no unit and no zero: only differences between responses to the same prompt mean anything."
+        f"response, then the end-of-sequence token. {where}{members} A score has no unit and no zero: only differences "
+        "between responses to the same prompt mean anything."
     ]
 
 
-def _score_code() -> list[str]:
+TEXT_TO_SCORE = [
+    'messages = [{"role": "user", "content": "How do I bake bread?"}]',
+    "prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)",
+    'text = prompt + "Mix flour and water." + tokenizer.eos_token',
+    'tokens = tokenizer(text, add_special_tokens=False, return_tensors="pt")',
+]
+
+
+def _score_code(facts: Facts) -> list[str]:
+    """Programs that run as they stand (tests/training/ml/test_export.py runs them)."""
+    if facts.encoder:
+        return _encoder_code()
     return [
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
         "",
         'tokenizer = AutoTokenizer.from_pretrained("DIRECTORY")',
         'model = AutoModelForSequenceClassification.from_pretrained("DIRECTORY").eval()',
-        'messages = [{"role": "user", "content": "How do I bake bread?"}]',
-        "prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)",
-        'text = prompt + "Mix flour and water." + tokenizer.eos_token',
-        'score = model(**tokenizer(text, add_special_tokens=False, return_tensors="pt")).logits[0, 0]',
+        *TEXT_TO_SCORE,
+        f"score = model(**tokens).logits{'[0].mean()' if facts.members > 1 else '[0, 0]'}",
+    ]
+
+
+def _encoder_code() -> list[str]:
+    """transformers has no class of a head on the mean of the tokens: its own body, and the head beside it."""
+    return [
+        "from safetensors.torch import load_file",
+        "from transformers import AutoConfig, AutoModel, AutoTokenizer",
+        "",
+        'tokenizer = AutoTokenizer.from_pretrained("DIRECTORY")',
+        'weights = load_file("DIRECTORY/model.safetensors")',
+        'head = weights.pop("score.weight").float()',
+        'body = AutoModel.from_config(AutoConfig.from_pretrained("DIRECTORY")).float().eval()',
+        'of_body = {name.removeprefix("encoder."): weight for name, weight in weights.items()}',
+        "left_out = body.load_state_dict(of_body, strict=False).missing_keys",
+        'assert all(name.startswith("pooler.") for name in left_out)  # a layer that no score goes through',
+        *TEXT_TO_SCORE,
+        "score = (head @ body(**tokens).last_hidden_state[0].mean(dim=0)).mean()",
     ]
 
 

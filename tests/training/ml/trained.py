@@ -22,6 +22,7 @@ from training.ml.logprobs import completion_logits
 from training.ml.precision import for_training
 from training.ml.scoring import rewards
 from training.recipes.adapters import AdapterConfig
+from training.recipes.reward import RewardConfig
 
 SMALL = {"rank": 4, "bottleneck": 8, "virtual_tokens": 5, "encoder_hidden": 16, "layers": 1}
 # Every method, and every way of it that is another computation.
@@ -116,8 +117,9 @@ def bare(config: AdapterConfig, task: str, base: Path, seed: int = 0) -> nn.Modu
     return load_reward_base(ModelSpec(str(base)), members=getattr(config, "members", 1), **given)
 
 
-def train_briefly(variant: str, task: str, base: Path, directory: Path) -> Trained:
-    config = configured(variant)
+def train_briefly(variant: str, task: str, base: Path, directory: Path, members: int = 1) -> Trained:
+    """`members` heads of a reward model that is trained whole."""
+    config = configured(variant) if members == 1 else RewardConfig(adapter=variant, members=members)
     model = untrained(config, task, base)
     started = {name: weight.detach().clone() for name, weight in model.named_parameters()}
     sequences = Trained(variant, task, base, config, model, directory, {}).sequences()
@@ -132,6 +134,7 @@ def train_briefly(variant: str, task: str, base: Path, directory: Path) -> Train
     directory.mkdir(parents=True)
     save_weights(model, load_tokenizer(ModelSpec(str(base)), cache=base), directory)
     manifest = {"format": FORMAT, "task": task, "weights_sha256": weights_sha256(directory)}
+    manifest["config"] = {"members": members}
     (directory / "manifest.json").write_text(json.dumps(manifest))
     return Trained(variant, task, base, config, model, directory, started)
 
