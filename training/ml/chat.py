@@ -12,6 +12,7 @@ from training.ml.errors import ModelError
 from training.recipes.words import gettext_noop
 
 Messages = list[dict[str, Any]]
+WORD = "Plumbline"  # a response that no template contains
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Messages) -> list[i
 
 
 def completion_ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
-    """The text's tokens and the EOS. Special tokens spelled out in it are text: a response cannot end its own turn."""
+    """The text's tokens and the EOS, which `load_tokenizer` has made the end of a turn. Special tokens spelled out in
+    it are text: a response cannot end its own turn."""
     ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
     return [*ids, tokenizer.eos_token_id]
 
@@ -68,6 +70,24 @@ def encode(tokenizer: PreTrainedTokenizerBase, messages: Messages, text: str, ma
             most=max_length,
         )
     return Encoded(ids[:max_length], len(prompt), truncated=True)
+
+
+def end_of_turn(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The special token with which the chat template ends an assistant's turn; the tokenizer's EOS where it uses none.
+
+    The two differ in many models (Qwen2.5's base models, Gemma, Phi-3): ended by its EOS, a response would have to
+    unlearn the ending that the model knows.
+    """
+    if not tokenizer.chat_template:
+        return tokenizer.eos_token
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": WORD}]
+    try:
+        text = tokenizer.apply_chat_template(turns, tokenize=False)
+    except TemplateError:
+        return tokenizer.eos_token
+    behind = text.rpartition(WORD)[2].lstrip() if WORD in text else ""
+    special = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    return max((token for token in special if behind.startswith(token)), key=len, default=tokenizer.eos_token)
 
 
 def require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -41,7 +41,9 @@ def save_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, pos
     target = directory / "checkpoint"
     temporary = fresh(target)
     save_file(weights, temporary / "weights.safetensors")
-    torch.save({"optimizer": state, "random": _random_state()}, temporary / "optimizer.pt")
+    # A file of Python's own says what went wrong with it; torch's would only say that something did.
+    with (temporary / "optimizer.pt").open("wb") as file:
+        torch.save({"optimizer": state, "random": _random_state()}, file)
     (temporary / "position.json").write_text(json.dumps(asdict(position)), encoding="utf-8")
     swap_in(temporary, target)
 

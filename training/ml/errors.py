@@ -47,10 +47,16 @@ def tell(directory: Path, error: ModelError) -> None:
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether the system said "no space left", also as safetensors and torch word it."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return any(words in str(error) for words in ("No space left on device", "PytorchStreamWriter failed writing"))
+    """Whether the system said "no space left", also as safetensors and torch word it, or under an error that came of
+    it: torch fails once more while it closes the file."""
+    beneath: BaseException | None = error
+    while beneath is not None:
+        if isinstance(beneath, OSError) and beneath.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        if any(words in str(beneath) for words in ("No space left on device", "PytorchStreamWriter failed writing")):
+            return True
+        beneath = beneath.__cause__ or beneath.__context__
+    return False
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoTokenizer
 
 from training.ml import cancel, hub
 from training.ml.adapters import save_weights
-from training.ml.artifact import package_versions, verify_artifact, weights_sha256
+from training.ml.artifact import package_versions, read_manifest, verify_artifact, weights_sha256
 from training.ml.durable import flush, fresh
 from training.ml.errors import ModelError, is_disk_full
 from training.ml.job import Job
 from training.ml.origin import HUB_ID, SETTINGS
-from training.ml.plain import plain_model
+from training.ml.plain import pad_apart_from_eos, plain_model
 from training.ml.progress import Progress
 from training.recipes.export import MERGED, export_folder
 from training.recipes.words import gettext_noop
@@ -86,6 +87,10 @@ def write_adapter(job: Job, directory: Path, progress: Progress) -> None:
     for number, adapter in enumerate(earlier, start=1):
         _copy(adapter, directory / f"before-{number}", hide_path=bool(job.config.repository))
     _copy(last, directory, hide_path=bool(job.config.repository))
+    if read_manifest(last).get("task") == "reward":
+        tokenizer = AutoTokenizer.from_pretrained(directory, trust_remote_code=False)
+        pad_apart_from_eos(tokenizer)
+        tokenizer.save_pretrained(directory)
 
 
 def is_of(job: Job, target: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from transformers import (
 
 from training.ml import origin
 from training.ml.artifact import read_manifest, verify_artifact
+from training.ml.chat import end_of_turn
 from training.ml.convert import converted
 from training.ml.device import Device
 from training.ml.encoder import EncoderForReward, is_encoder_reward, on_encoder, reads_at_once, with_turns
@@ -39,8 +41,8 @@ SAFE = {"use_safetensors": True, "trust_remote_code": False}
 def load_tokenizer(
     spec: ModelSpec, *, cache: Path, on_convert: Callable[[], None] = lambda: None
 ) -> PreTrainedTokenizerBase:
-    """The base model's tokenizer. Without a pad token EOS pads (attention masks tell the two apart everywhere). That of
-    an encoder gets turns of ours.
+    """The base model's tokenizer, whose EOS is the token that ends a turn (`chat.end_of_turn`). Without a pad token EOS
+    pads (attention masks tell the two apart everywhere). That of an encoder gets turns of ours.
 
     Raises ModelError: "unknown_model", "no_eos", "no_separator".
     """
@@ -59,7 +61,22 @@ def load_tokenizer(
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.eos_token = _ending(tokenizer, spec)
     return tokenizer
+
+
+def _ending(tokenizer: PreTrainedTokenizerBase, spec: ModelSpec) -> str:
+    """What has been trained goes on ending its responses as it was trained to, which its own tokenizer file says."""
+    if not spec.adapters:
+        made_here = (Path(spec.base).expanduser() / MANIFEST).is_file()
+        return tokenizer.eos_token if made_here else end_of_turn(tokenizer)
+    try:
+        told = json.loads((Path(spec.adapters[-1]) / "tokenizer_config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # what else is wrong with the artifact is told where its weights are read
+        return end_of_turn(tokenizer)
+    ending = told.get("eos_token")
+    ending = ending.get("content") if isinstance(ending, dict) else ending
+    return ending if ending in tokenizer.get_vocab() else end_of_turn(tokenizer)
 
 
 def load_policy(

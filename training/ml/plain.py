@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml.artifact import read_manifest
+from training.ml.decoding import stop_ids
 from training.ml.device import Device, thread_count
 from training.ml.encoder import is_encoder_reward
 from training.ml.job import ModelSpec
@@ -27,11 +28,15 @@ def plain_model(spec: ModelSpec, source: Source) -> tuple[PreTrainedModel, PreTr
     here = Device(torch.device("cpu"), torch.float32, "cpu")
     task, tokenizer = task_of(spec, source), load_tokenizer(spec, **source)
     if task == "policy":
-        return load_policy(spec, device=here, **source), tokenizer, task
+        model = load_policy(spec, device=here, **source)
+        if model.generation_config is not None:  # others stop where it says
+            model.generation_config.eos_token_id = sorted(stop_ids(model, tokenizer))
+        return model, tokenizer, task
     # By name, as `load` does: peft takes seconds to import.
     files = importlib.import_module("training.ml.adapter_files")
     model = files.merged(load_reward_model(spec, device=here, **source))
-    pad_apart_from_eos(model, tokenizer)
+    pad_apart_from_eos(tokenizer)
+    model.config.get_text_config().pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id
     return model, tokenizer, task
 
 
@@ -45,7 +50,7 @@ def task_of(spec: ModelSpec, source: Source) -> str:
     return "reward" if classifies or is_encoder_reward(config) else "policy"
 
 
-def pad_apart_from_eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+def pad_apart_from_eos(tokenizer: PreTrainedTokenizerBase) -> None:
     """transformers reads a score at the last token that is not padding, by its id. A scored text ends with EOS, so any
     other token may pad; where EOS itself pads, the score would be read one token early."""
     eos = tokenizer.eos_token_id
@@ -54,4 +59,3 @@ def pad_apart_from_eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBas
         pad = next(token for token in candidates if token is not None and token != eos)
         tokenizer.pad_token = tokenizer.convert_ids_to_tokens(pad)
     tokenizer.padding_side = "right"
-    model.config.get_text_config().pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id

@@ -188,10 +188,15 @@ def _how_scores_are_read(facts: Facts) -> list[str]:
     return [
         "A text to score is the prompt in the chat template, up to where the assistant's turn begins, then the "
         f"response, then the end-of-sequence token. {where}{members} A score has no unit and no zero: only differences "
-        "between responses to the same prompt mean anything."
+        "between responses to the same prompt mean anything. Special tokens that are spelled out in a message or a "
+        "response were text in training: encode those with `split_special_tokens=True`."
     ]
 
 
+ON_ENCODER = (
+    "It stands on an encoder under a head of Plumbline's own (`training.ml.encoder.EncoderForReward`), which PEFT "
+    "alone does not build: export the whole model for a program that has transformers only."
+)
 TEXT_TO_SCORE = [
     'messages = [{"role": "user", "content": "How do I bake bread?"}]',
     "prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)",
@@ -253,6 +258,8 @@ def _adapter_use(facts: Facts) -> list[str]:
             f"It was trained on the base with {counted(facts.before, 'other adapter')} merged in: merge `before-1` and "
             "those after it into the base first, in that order. On the bare base it computes something else."
         )
+    if facts.encoder:
+        return [*lines, ON_ENCODER]
     if facts.adapter == "houlsby":
         lines.append("PEFT has no Houlsby adapters: `import training.ml.houlsby` of Plumbline registers them.")
     if facts.adapter in SELECTIVE:
@@ -261,7 +268,29 @@ def _adapter_use(facts: Facts) -> list[str]:
         lines.append("Virtual tokens take room in the context, and cannot be merged into the weights.")
     if facts.adapter == "qlora":
         lines.append("It learned beside a base in 4 bits (NF4, double quantisation): load the base so.")
+    if facts.task == "reward" and _peft_alone_loads(facts):
+        lines += ["", code_block(_adapter_score_code(facts), "python")]
     return lines
+
+
+def _peft_alone_loads(facts: Facts) -> bool:
+    known = facts.adapter not in (*SELECTIVE, "houlsby", "qlora")
+    return known and not facts.before and facts.separate_adapters == 1
+
+
+def _adapter_score_code(facts: Facts) -> list[str]:
+    base = facts.base if HUB_ID.fullmatch(facts.base) else "BASE"
+    return [
+        "from peft import PeftModel",
+        "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
+        "",
+        'tokenizer = AutoTokenizer.from_pretrained("DIRECTORY")',
+        f'base = AutoModelForSequenceClassification.from_pretrained("{base}", num_labels={facts.members})',
+        "base.config.pad_token_id = tokenizer.pad_token_id  # the score is read before the first of these",
+        'model = PeftModel.from_pretrained(base, "DIRECTORY").eval()',
+        *TEXT_TO_SCORE,
+        "score = model(**tokens).logits[0].mean()",
+    ]
 
 
 def _again(facts: Facts) -> list[str]:

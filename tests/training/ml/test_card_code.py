@@ -19,14 +19,15 @@ pytestmark = pytest.mark.not_db
 MESSAGES, TEXT = [{"role": "user", "content": "How do I bake bread?"}], "Mix flour and water."
 
 
-def by_the_card(trained: Trained, folder: Path, **facts: object) -> float:
-    made = job(trained, folder)
+def by_the_card(trained: Trained, folder: Path, form: str = "merged", **facts: object) -> float:
+    made = job(trained, folder, form=form)
     export.run(made)
-    given = Facts("A judge", "reward", "merged", "float32", "base", [], recipe="reward", **facts)
-    [program] = [part for part in card_of(given).split("```python\n")[1:]]
+    given = Facts("A judge", "reward", form, "float32", "base", [], recipe="reward", **facts)
+    [program] = [part.split("\n```")[0] for part in card_of(given).split("```python\n")[1:]]
+    program = program.replace("DIRECTORY", str(made.cache / "exports" / "garden" / "plain"))
     found: dict[str, object] = {}
     with torch.no_grad():
-        exec(program.split("\n```")[0].replace("DIRECTORY", str(made.cache / "exports" / "garden" / "plain")), found)
+        exec(program.replace("BASE", str(trained.base)), found)
     return float(found["score"])
 
 
@@ -40,6 +41,14 @@ def by_the_workbench(trained: Trained) -> float:
 def test_of_an_encoder(family: str, variant: str, tmp_path: Path) -> None:
     trained = train_briefly(variant, "reward", build_encoder(tmp_path / "base", family), tmp_path / "artifact")
     found = by_the_card(trained, tmp_path / "job", encoder=True)
+    assert found == pytest.approx(by_the_workbench(trained), abs=1e-4)
+
+
+@pytest.mark.parametrize("variant", ["lora", "ia3", "prompt_tuning"])
+@pytest.mark.parametrize("base", ["fixture_model", "fixture_model_pad_is_eos"])
+def test_of_an_adapter_beside_its_base(base: str, variant: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    trained = train_briefly(variant, "reward", request.getfixturevalue(base), tmp_path / "artifact")
+    found = by_the_card(trained, tmp_path / "job", form="adapter", adapter=variant)
     assert found == pytest.approx(by_the_workbench(trained), abs=1e-4)
 
 

@@ -3,7 +3,7 @@
 import pytest
 from transformers import AutoTokenizer
 
-from training.ml.chat import completion_ids, encode, prompt_ids, text_of
+from training.ml.chat import completion_ids, encode, end_of_turn, prompt_ids, text_of
 from training.ml.errors import ModelError
 
 MESSAGES = [{"role": "user", "content": "How do I bake bread? 你好"}]
@@ -65,3 +65,24 @@ def test_a_prompt_that_the_template_rejects_is_told_with_its_reason(tokenizer):
     with pytest.raises(ModelError, match="no system turn here") as caught:
         prompt_ids(tokenizer, MESSAGES)
     assert caught.value.code == "bad_prompt"
+
+
+CHATML = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "ending"),
+    [
+        (CHATML, "<|im_end|>"),
+        (CHATML + "<|pad|>", "<|im_end|>"),  # as Phi-3's, which puts its EOS behind the last turn
+        (CHATML.replace("<|im_end|>", " <|pad|>"), "<|pad|>"),
+        (CHATML.replace("<|im_end|>", "{{ eos_token }}"), "<|pad|>"),
+        (CHATML.replace("<|im_end|>", ""), "<|pad|>"),  # no token at all: EOS
+        ("{% for m in messages %}{{ m['role'] }}: {{ m['content'] | upper }}\n{% endfor %}", "<|pad|>"),
+        ("{{ raise_exception('only one turn') }}", "<|pad|>"),
+        (None, "<|pad|>"),
+    ],
+)
+def test_a_turn_ends_as_the_template_ends_it(tokenizer, template, ending):
+    tokenizer.chat_template, tokenizer.eos_token = template, "<|pad|>"
+    assert end_of_turn(tokenizer) == ending

@@ -152,11 +152,19 @@ def test_a_job_that_cannot_be_read_is_told(tmp_path, content):
     assert caught.value.code == "bad_job"
 
 
+def beneath(cause: Exception) -> RuntimeError:
+    """As torch's: closing the file failed, too."""
+    error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")
+    error.__context__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code"),
     [
         (OSError(28, "No space left on device"), "disk_full"),
         (RuntimeError("[enforce fail] PytorchStreamWriter failed writing file data/0"), "disk_full"),
+        (beneath(OSError(28, "No space left on device")), "disk_full"),
         (MemoryError(), "out_of_memory"),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out_of_memory"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"), "out_of_memory"),
