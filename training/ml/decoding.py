@@ -232,15 +232,28 @@ def draw(logits: torch.Tensor, generators: Sequence[torch.Generator], drawing: D
     if drawing.temperature == 0:
         return logits.argmax(dim=-1)
     probabilities = torch.softmax(logits.float() / drawing.temperature, dim=-1)
+    uniform = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
+    uniform = uniform.to(logits.device)
+    if drawing.top_p >= 1:  # of all tokens: their order does not matter
+        cumulated = probabilities.double().cumsum(dim=-1)
+        place = torch.searchsorted(cumulated, uniform * cumulated[:, -1:], right=True)
+        return place.clamp_(max=probabilities.shape[-1] - 1).squeeze(1)
     head, tokens = probabilities.topk(min(HEAD, probabilities.shape[-1]), dim=-1)
-    if head.shape[-1] < probabilities.shape[-1] and bool((head.sum(dim=-1) < drawing.top_p).any()):
-        head, tokens = probabilities.sort(dim=-1, descending=True)
+    found = _from_nucleus(head, tokens, uniform, drawing.top_p)
+    if head.shape[-1] < probabilities.shape[-1]:
+        wide = (head.sum(dim=-1) < drawing.top_p).nonzero().squeeze(1)
+        if len(wide):
+            whole = probabilities[wide].sort(dim=-1, descending=True)
+            found[wide] = _from_nucleus(*whole, uniform[wide], drawing.top_p)
+    return found
+
+
+def _from_nucleus(head: torch.Tensor, tokens: torch.Tensor, uniform: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Of tokens [rows, some], the likeliest first, with their probabilities `head`; `uniform` is [rows, 1]."""
     cumulated = head.double().cumsum(dim=-1)
     # A token is kept while those before it have not reached top_p: the first one always is.
-    kept = ((cumulated - head) < drawing.top_p).sum(dim=-1, keepdim=True)
-    mass = cumulated.gather(1, kept - 1)
-    uniform = torch.stack([torch.rand(1, generator=generator, dtype=torch.float64) for generator in generators])
-    place = torch.searchsorted(cumulated, uniform.to(mass.device) * mass, right=True)
+    kept = ((cumulated - head) < top_p).sum(dim=-1, keepdim=True)
+    place = torch.searchsorted(cumulated, uniform * cumulated.gather(1, kept - 1), right=True)
     return tokens.gather(1, place.minimum(kept - 1)).squeeze(1)
 
 

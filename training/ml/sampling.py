@@ -20,6 +20,7 @@ from training.ml.forward import context_of
 from training.ml.job import Job, ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
 from training.ml.notices import Notices
+from training.ml.packed import pack
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompts import Prompt, read_prompts
 from training.ml.rewarding import RewardModel, load_rewarder, tell_of_cuts
@@ -109,6 +110,7 @@ def _voice(
     ids = _token_ids(tokenizer, prompts, skipped)
     model = load_speaker(spec, cache=job.cache, device=device, on_convert=on_convert)
     _require_room(model, ids, job.config, skipped)
+    pack(model)
     return Voice(name, model, tokenizer, stop_ids(model, tokenizer), ids)
 
 

@@ -6,12 +6,14 @@ Memory is taken beforehand: a token is written where it belongs, and nothing tha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
 from training.ml.prompt_rows import lay_out
 from training.ml.row_attention import row_inputs
+from training.ml.slot_attention import one_token_each
 
 Kept = list[tuple[Tensor, Tensor]]  # for each layer the keys and the values of one text, [heads, tokens, head width]
 
@@ -32,7 +34,10 @@ class Read:
 
 class Slots:
     """`number` slots. The texts at work stand in the first ones, so that they are a batch as they are; `lengths`
-    [slots] says how many tokens each has. As a cache it takes one new token for each of them."""
+    [slots] says how many tokens each has. As a cache it takes one new token for each of them.
+
+    On a CPU values lie feature by feature, as `slot_attention` reads them; whoever asks sees [slots, heads, tokens,
+    head width] all the same."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -59,13 +64,20 @@ class Slots:
             return
         wider = max(wanted, room + room // 2)
         for place, parts in enumerate(kept):
-            made = tuple(part.new_zeros(self.number, len(part), wider, part.shape[2]) for part in parts)
+            made = self._layer(parts, wider)
             if not room:
                 self._layers.append(made)
                 continue
             for memory, old in zip(made, self._layers[place], strict=True):
                 memory[: self.busy, :, :room] = old[: self.busy]
             self._layers[place] = made
+
+    def _layer(self, parts: tuple[Tensor, Tensor], room: int) -> tuple[Tensor, Tensor]:
+        keys, values = ((self.number, len(part), room, part.shape[2]) for part in parts)
+        if not parts[0].is_cpu:
+            return parts[0].new_zeros(keys), parts[1].new_zeros(values)
+        turned = (*values[:2], values[3], values[2])
+        return parts[0].new_zeros(keys), parts[1].new_zeros(turned).transpose(2, 3)
 
     def drop(self, slot: int) -> int:
         """The text has ended: the last one at work moves into its slot. Returns where that one stood."""
@@ -99,13 +111,14 @@ class Slots:
         hidden = torch.finfo(body.dtype).min
         seen = torch.arange(self.longest) <= lengths[:, None]
         mask = torch.zeros(seen.shape, dtype=body.dtype).masked_fill_(~seen, hidden)[:, None, None].to(device)
-        logits = body(
-            input_ids=tokens[:, None],
-            attention_mask=mask,
-            position_ids=self._where[1][:, None],
-            past_key_values=self,
-            use_cache=True,
-        ).logits[:, -1]
+        with one_token_each(body) if device.type == "cpu" else nullcontext():
+            logits = body(
+                input_ids=tokens[:, None],
+                attention_mask=mask,
+                position_ids=self._where[1][:, None],
+                past_key_values=self,
+                use_cache=True,
+            ).logits[:, -1]
         lengths += 1
         return logits
 

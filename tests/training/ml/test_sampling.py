@@ -152,6 +152,28 @@ def test_a_flat_distribution_is_drawn_from_in_full():
     assert drawn.unique().numel() > 1000
 
 
+def test_all_tokens_are_drawn_by_their_probability_and_what_has_none_never_is():
+    logits = torch.tensor([1.0, -torch.inf, 2.0, 0.0, -torch.inf])
+    generators = [torch.Generator().manual_seed(seed) for seed in range(20_000)]
+    drawn = draw(logits.expand(20_000, -1), generators, Drawing(1.0, 1.0, 1))
+    frequencies = torch.bincount(drawn, minlength=5) / 20_000
+    assert torch.allclose(frequencies, torch.softmax(logits, -1), atol=5 * 0.5 / 20_000**0.5)
+    assert (frequencies[[1, 4]] == 0).all()
+
+
+@pytest.mark.parametrize("top_p", [0.95, 1.0])
+def test_what_a_row_draws_does_not_depend_on_how_flat_its_neighbours_are(top_p):
+    torch.manual_seed(0)
+    flat, peaked = torch.zeros(2000), torch.randn(2000) * 6
+    logits = torch.stack([peaked, flat, peaked, flat * 2, peaked.flip(0)])
+    for seed in range(40):
+        seeds = [seed * 5 + row for row in range(5)]
+        together = draw(logits, [torch.Generator().manual_seed(one) for one in seeds], Drawing(1.0, top_p, 1))
+        for row, one in enumerate(seeds):
+            alone = draw(logits[row : row + 1], [torch.Generator().manual_seed(one)], Drawing(1.0, top_p, 1))
+            assert alone.item() == together[row].item()
+
+
 def test_a_response_has_no_special_tokens_and_knows_whether_it_ended(fixture_model, tmp_path):
     sampling.run(make_job(tmp_path / "job", fixture_model, max_new_tokens=400, samples_per_prompt=4))
     rows = list(read_lines(tmp_path / "job" / "samples.jsonl"))

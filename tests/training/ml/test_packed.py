@@ -1,0 +1,87 @@
+"""A model whose weights are laid out for oneDNN computes what it computed, with every adapter, and draws as before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from tests.training.ml.families import build_family
+from tests.training.ml.trained import train_briefly
+from training.ml import packed
+from training.ml.decoding import Drawing, complete
+from training.ml.device import choose_device
+from training.ml.job import ModelSpec
+from training.ml.load import load_speaker
+from training.ml.packed import PackedConv1D, PackedLinear, pack
+from training.recipes.shared_rows import FAMILIES
+
+pytestmark = pytest.mark.not_db
+PROMPTS = [[3, 4, 5], [3, 4, 6, 7, 8, 9, 10], [11], [13, 14, 15, 16, 17]]
+
+
+@pytest.fixture
+def worth_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """On any processor."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch was built without oneDNN")
+    monkeypatch.setattr(packed, "_worth_it", lambda: True)
+    yield
+
+
+def packed_layers(model: nn.Module) -> int:
+    return sum(isinstance(part, PackedLinear | PackedConv1D) for part in model.modules())
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_logits_are_those_of_the_plain_model(family: str, worth_it: None) -> None:
+    model, ids = build_family(family).eval(), torch.tensor([PROMPTS[1], PROMPTS[1][::-1]])
+    with torch.inference_mode():
+        plain = model(ids).logits
+        assert pack(model) == packed_layers(model) > 0
+        found = model(ids).logits
+    assert torch.allclose(found, plain, rtol=1e-5, atol=1e-5)
+
+
+def test_the_embedding_that_an_output_layer_shares_stays_readable(fixture_model: Path, worth_it: None) -> None:
+    model = load_speaker(ModelSpec(str(fixture_model)), cache=fixture_model, device=choose_device())
+    model.config.tie_word_embeddings = True
+    model.tie_weights()
+    embedding = model.get_input_embeddings().weight
+    assert model.get_output_embeddings().weight is embedding
+    with torch.inference_mode():
+        plain = model(torch.tensor([PROMPTS[0]])).logits
+        pack(model)
+        assert torch.allclose(model(torch.tensor([PROMPTS[0]])).logits, plain, rtol=1e-5, atol=1e-5)
+    assert model.get_input_embeddings().weight is embedding and embedding.layout is torch.strided
+    assert model.get_output_embeddings().weight.layout is torch._mkldnn
+
+
+# What is merged is a plain model again; the others stand beside the layers that are laid out anew.
+@pytest.mark.parametrize("variant", ["lora", "houlsby", "prefix", "p_tuning-mlp", "prompt_tuning"])
+def test_whoever_speaks_with_an_adapter_says_the_same(
+    variant: str, fixture_model: Path, tmp_path: Path, worth_it: None
+) -> None:
+    trained = train_briefly(variant, "policy", fixture_model, tmp_path / "artifact")
+    settings = {"stop": frozenset(), "pad_id": 0, "drawing": Drawing(0, 1, 8), "rows": 3}
+    plain = list(complete(trained.reloaded(), PROMPTS, [[0]] * len(PROMPTS), **settings))
+    model = trained.reloaded()
+    assert pack(model) == packed_layers(model) > 0
+    assert list(complete(model, PROMPTS, [[0]] * len(PROMPTS), **settings)) == plain
+
+
+def test_four_bits_and_what_is_not_fp32_are_left_alone(fixture_model: Path, tmp_path: Path, worth_it: None) -> None:
+    model = train_briefly("qlora", "policy", fixture_model, tmp_path / "artifact").reloaded()
+    four = [name for name, part in model.named_modules() if type(part).__name__ == "Linear4bit"]
+    pack(model)
+    assert four == [name for name, part in model.named_modules() if type(part).__name__ == "Linear4bit"]
+    assert pack(build_family("llama").to(torch.bfloat16)) == 0
+
+
+def test_nothing_is_laid_out_where_it_is_not_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "_worth_it", lambda: False)
+    model = build_family("llama")
+    assert pack(model) == packed_layers(model) == 0
