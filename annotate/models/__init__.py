@@ -9,7 +9,7 @@ from annotate.models.guideline import GuidelineDraft, GuidelineReading, Guidelin
 from annotate.models.judging import ASKED, Assignment, AssignmentState, Degree, Judgment, SkipReason
 from annotate.models.project import Degrees, Membership, Project, Role
 from annotate.models.prompt import Prompt, Response
-from annotate.models.snapshot import Aggregation, Snapshot, SnapshotItem, Split
+from annotate.models.snapshot import Aggregation, ItemKind, Snapshot, SnapshotItem, Split
 from annotate.models.user import IMPORTED, User, shown_name
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "GuidelineDraft",
     "GuidelineReading",
     "GuidelineVersion",
+    "ItemKind",
     "Judgment",
     "Membership",
     "Project",

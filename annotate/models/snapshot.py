@@ -1,7 +1,10 @@
 """Snapshots: frozen preference datasets, and which judgments went into each row."""
 
+from typing import Self
+
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models.adjudication import Adjudication
@@ -86,22 +89,51 @@ class Snapshot(models.Model):
         return _("Adjudicated first, then %(rule)s") % {"rule": rule} if self.adjudicated_first else rule
 
 
+class ItemKind(models.TextChoices):
+    """Which of a snapshot's files a row stands in: `train` and `test`, `ties_train` and `ties_test`, or
+    `test_annotators`."""
+
+    PAIR = "pair", _("Pair")
+    TIE = "tie", _("Tie")
+    HELD_OUT = "held_out", _("By annotators held out")
+
+
+class SnapshotItemQuerySet(models.QuerySet["SnapshotItem"]):
+    def pairs(self) -> Self:
+        """What the snapshot's counts call its pairs."""
+        return self.filter(kind=ItemKind.PAIR)
+
+
 class SnapshotItem(models.Model):
-    """One (prompt, chosen, rejected) row, and the judgments or the adjudication that decided it."""
+    """One row of one of the files, and the judgments or the adjudication that decided it: whatever a model may learn
+    from or be measured on leads back to who said it. Of a tie the chosen response is A and the rejected one B."""
 
     snapshot = models.ForeignKey(Snapshot, models.CASCADE, related_name="items")
     comparison = models.ForeignKey(Comparison, models.PROTECT, related_name="snapshot_items")
     chosen = models.ForeignKey(Response, models.PROTECT, related_name="+")
     rejected = models.ForeignKey(Response, models.PROTECT, related_name="+")
+    kind = models.CharField(max_length=8, choices=ItemKind, default=ItemKind.PAIR)
     split = models.CharField(max_length=5, choices=Split)
     soft_label = models.FloatField(help_text="Probability that the chosen response is the better one.")
     judgments = models.JSONField(help_text="Ids of the judgments counted.")
     # The final word that decided it, whatever the judgments said.
     adjudication = models.ForeignKey(Adjudication, models.PROTECT, null=True, related_name="snapshot_items")
 
+    objects = SnapshotItemQuerySet.as_manager()
+
     class Meta:
         ordering = ["id"]
-        constraints = [models.UniqueConstraint(fields=["snapshot", "comparison"], name="snapshot_item_once")]
+        constraints = [
+            # A comparison is a pair or a tie, and beside it may be what those held out make of it.
+            models.UniqueConstraint(
+                fields=["snapshot", "comparison"], condition=~Q(kind=ItemKind.HELD_OUT), name="snapshot_item_once"
+            ),
+            models.UniqueConstraint(
+                fields=["snapshot", "comparison"],
+                condition=Q(kind=ItemKind.HELD_OUT),
+                name="snapshot_item_held_out_once",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.snapshot_id}/{self.comparison_id}"

@@ -61,7 +61,7 @@ def _unless_refused(verb: Callable[..., Found], project: Project, form: FreezeFo
 @require_role(Role.REVIEWER)
 def show_snapshot(request: HttpRequest, project: Project, number: int) -> HttpResponse:
     snapshot = in_project(Snapshot.objects.select_related("created_by"), project, number=number)
-    items = snapshot.items.select_related("comparison__prompt", "chosen", "rejected")[:ROWS_SHOWN]
+    items = snapshot.items.pairs().select_related("comparison__prompt", "chosen", "rejected")[:ROWS_SHOWN]
     context = {"project": project, "snapshot": snapshot, "items": items, "splits": list(Split)}
     return render(request, "annotate/snapshot.html", context)
 

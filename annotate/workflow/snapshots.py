@@ -12,7 +12,7 @@ from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
 
-from annotate.models import Aggregation, Comparison, Project, Snapshot, SnapshotItem, Split, User
+from annotate.models import Aggregation, Comparison, ItemKind, Project, Snapshot, SnapshotItem, Split, User
 from annotate.statistics.judgments import TIE, A
 from annotate.workflow.aggregation import Decision
 from annotate.workflow.counted_votes import guideline_numbers, votes_of
@@ -267,18 +267,20 @@ def _store(
         folder=str(folder),
         created_by=actor,
     )
-    items = (_item(snapshot, row) for row in selection.rows)
+    rows = {ItemKind.PAIR: selection.rows, ItemKind.TIE: selection.ties, ItemKind.HELD_OUT: selection.held_out or []}
+    items = (_item(snapshot, row, kind) for kind, of_kind in rows.items() for row in of_kind)
     SnapshotItem.objects.bulk_create(items, batch_size=1000)
     return snapshot
 
 
-def _item(snapshot: Snapshot, row: Row) -> SnapshotItem:
+def _item(snapshot: Snapshot, row: Row, kind: ItemKind) -> SnapshotItem:
     chosen, rejected = row.responses
     return SnapshotItem(
         snapshot=snapshot,
         comparison=row.comparison,
         chosen=chosen,
         rejected=rejected,
+        kind=kind,
         split=row.split,
         soft_label=row.soft_label,
         judgments=sorted(vote.judgment for vote in row.votes),

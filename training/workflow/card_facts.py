@@ -90,7 +90,7 @@ def _base(base: Artifact) -> str:
 
 def _data(snapshot: Snapshot) -> Data:
     judged = annotators_of(snapshot)
-    rows = SnapshotItem.objects.filter(snapshot=snapshot).order_by().values_list("comparison__prompt__language")
+    rows = SnapshotItem.objects.pairs().filter(snapshot=snapshot).order_by().values_list("comparison__prompt__language")
     languages = {name or "not recorded": n for name, n in rows.annotate(n=Count("id")).order_by("-n")}
     return Data(
         number=snapshot.number,

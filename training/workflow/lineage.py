@@ -54,7 +54,8 @@ def made_with(models: list[Artifact]) -> QuerySet[Artifact]:
 
 
 def annotators_of(snapshot: Snapshot) -> list[tuple[str, int]]:
-    """(user name, judgments in the snapshot), the most first."""
+    """(user name, judgments in the snapshot: those of its pairs, of its ties, and of annotators held out), the most
+    first."""
     frozen = {judgment for item in snapshot.items.values_list("judgments", flat=True) for judgment in item}
     rows = Judgment.objects.filter(comparison__snapshot_items__snapshot=snapshot).order_by()
     names = dict(rows.values_list("id", "annotator__username"))
@@ -63,9 +64,12 @@ def annotators_of(snapshot: Snapshot) -> list[tuple[str, int]]:
 
 
 def snapshots_of_judgment(judgment: Judgment) -> list[Snapshot]:
-    """The snapshots that counted it. A later revision or a retraction does not take it out of those already frozen."""
+    """The snapshots with a row that counted it, be it a pair or a tie. A later revision or a retraction does not take
+    it out of those already frozen."""
     items = SnapshotItem.objects.filter(comparison=judgment.comparison_id).select_related("snapshot")
-    return [item.snapshot for item in items.order_by("snapshot__number") if judgment.pk in item.judgments]
+    # A test comparison may be an item twice: by everybody, and by those held out.
+    found = {item.snapshot_id: item.snapshot for item in items if judgment.pk in item.judgments}
+    return sorted(found.values(), key=lambda snapshot: snapshot.number)
 
 
 def artifacts_of_judgment(judgment: Judgment) -> list[Artifact]:

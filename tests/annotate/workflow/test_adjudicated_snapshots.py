@@ -67,7 +67,7 @@ def test_final_words_decide_and_the_votes_decide_the_rest(project: Project, adju
 def test_a_row_knows_the_word_that_decided_it(project: Project, adjudicated: list[Comparison]) -> None:
     snapshot, _created = freeze(project=project, adjudicated_first=True)
     found = dict(snapshot.items.values_list("comparison__key", "adjudication__verdict"))
-    assert found == {"c-p0": "b", "c-p1": "a", "c-p4": None, "c-p5": None}
+    assert found == {"c-p0": "b", "c-p1": "a", "c-p3": "tie", "c-p4": None, "c-p5": None}
     assert "Adjudicated first, then Majority" in snapshot.rule
 
 

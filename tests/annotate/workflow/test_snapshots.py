@@ -63,10 +63,11 @@ def test_the_split_is_by_prompt_and_stable() -> None:
 
 def test_rows_lead_back_to_their_judgments(judged: Project) -> None:
     snapshot, _ = freeze(project=judged)
+    assert sorted(snapshot.items.values_list("kind", flat=True)) == ["pair", "pair", "pair", "tie"]
     for item in snapshot.items.all():
         votes = Judgment.objects.filter(pk__in=item.judgments)
-        assert votes.count() == 2
-        winner = item.comparison.response_a if votes[0].choice == "a" else item.comparison.response_b
+        assert votes.count() == 2 and (votes[0].choice == "tie") == (item.kind == "tie")
+        winner = item.comparison.response_b if votes[0].choice == "b" else item.comparison.response_a
         assert item.chosen == winner
 
 
