@@ -16,7 +16,7 @@ from annotate.workflow.projects import change_overlap
 @require_http_methods(["GET", "POST"])
 @require_role(Role.MANAGER)
 def edit_settings(request: HttpRequest, project: Project) -> HttpResponse:
-    """The overlap of comparisons that exist changes as well, unless they hold more judgments already."""
+    """The overlap of comparisons that exist changes as well, as far down as what they hold already."""
     overlap_before = project.overlap
     form = ProjectSettingsForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():

@@ -1,6 +1,8 @@
 """Projects and their members: made and changed in one place."""
 
 from django.db import transaction
+from django.db.models import F, Value
+from django.db.models.functions import Greatest
 
 from annotate.models import Degrees, Membership, Project, Role, User
 from annotate.workflow.guidelines import publish, save_draft
@@ -42,10 +44,12 @@ def remove_member(*, project: Project, user: User) -> bool:
 def change_overlap(*, project: Project, overlap: int) -> int:
     """Set the overlap of the project and of its comparisons; returns how many comparisons changed.
 
-    A comparison that already holds more than the new overlap keeps what it has (no judgment is lost).
+    A comparison that holds more leases and judgments than the new overlap already gets their number: none of them is
+    lost, and none comes on top.
     """
     with transaction.atomic():
         # The project before its comparisons: this takes the lock that an import holds while it locks them.
         project.overlap = overlap
         project.save(update_fields=["overlap"])
-        return project.comparisons.exclude(overlap=overlap).filter(taken__lte=overlap).update(overlap=overlap)
+        reachable = project.comparisons.annotate(reachable=Greatest("taken", Value(overlap)))
+        return reachable.exclude(overlap=F("reachable")).update(overlap=F("reachable"))

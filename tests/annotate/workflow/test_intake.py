@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from annotate.models import Project
+from annotate.models import Project, User
 from annotate.workflow.exceptions import UploadRejected
 from annotate.workflow.intake import compare, import_prompts, open_batch, store_response
 from annotate.workflow.projects import change_overlap
-from tests.factories import make_prompts
+from tests.factories import judge, make_comparisons, make_prompts
 
 pytestmark = pytest.mark.django_db
 
@@ -122,3 +122,17 @@ def test_a_change_of_the_overlap_holds_for_the_next_pair_of_a_long_run(project: 
     change_overlap(project=Project.objects.get(pk=project.pk), overlap=7)
     compare(batch=batch, prompt=prompt, response_a=responses[0], response_b=responses[2], key="after")
     assert dict(project.comparisons.values_list("key", "overlap")) == {"before": 7, "after": 7}
+
+
+def test_a_lower_overlap_asks_for_no_more_where_judging_has_begun(
+    project: Project, ann: User, ben: User, reviewer: User
+) -> None:
+    change_overlap(project=project, overlap=3)
+    begun, fresh = make_comparisons(project, 2)
+    for person in (ann, ben):
+        judge(project, person, "a")
+    assert change_overlap(project=project, overlap=1) == 2
+    assert dict(project.comparisons.values_list("key", "overlap")) == {begun.key: 2, fresh.key: 1}
+    assert judge(project, reviewer, "a").comparison == fresh, "nobody is asked for the first one again"
+    assert change_overlap(project=project, overlap=1) == 0, "what is as low as it can be has not changed"
+    assert change_overlap(project=project, overlap=4) == 2
