@@ -70,8 +70,10 @@ def store_response(
     return response
 
 
+@transaction.atomic
 def store_prompt(*, project: Project, messages: list[dict[str, str]], key: str, tags: list[str]) -> Prompt:
     """Idempotent by content: a prompt that the project has already keeps its key and its tags."""
+    _lock(project)
     found = content_hash(messages)
     fields = {"messages": messages, "key": f"{key}-{found[:12]}", "tags": tags}
     prompt, _created = Prompt.objects.get_or_create(project=project, content_hash=found, defaults=fields)
@@ -112,8 +114,14 @@ def _overlap_now(project_id: int) -> int:
     return locked.values_list("overlap", flat=True).get()
 
 
+def _lock(project: Project) -> None:
+    """Whoever stores prompts at the same time waits, and then finds these."""
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+
+
 @transaction.atomic
 def _store(project: Project, rows: list[Prompt]) -> ImportReport:
+    _lock(project)
     existing = set(project.prompts.values_list("content_hash", flat=True))
     keys = set(project.prompts.values_list("key", flat=True))
     new = [row for row in rows if row.content_hash not in existing]

@@ -17,7 +17,7 @@ from annotate.models import Assignment, AssignmentState, Comparison, Judgment, P
 from annotate.workflow.assignment import expire_leases, lease_next
 from annotate.workflow.comparison_import import import_comparisons
 from annotate.workflow.guidelines import mark_read, publish, save_draft
-from annotate.workflow.intake import compare, open_batch, store_response
+from annotate.workflow.intake import compare, import_prompts, open_batch, store_prompt, store_response
 from annotate.workflow.judging import submit_judgment
 from annotate.workflow.projects import change_overlap
 from annotate.workflow.snapshots import freeze
@@ -149,3 +149,27 @@ def test_the_same_state_frozen_twice_at_once_is_one_snapshot(project: Project, a
         mine = freeze(project=project)
     assert {mine[0], other[0].result()[0]} == {project.snapshots.get()}
     assert sorted([mine[1], other[0].result()[1]]) == [False, True]
+
+
+def test_one_file_of_prompts_uploaded_twice_at_once_is_stored_once(project: Project) -> None:
+    lines = [json.dumps({"prompt": f"Why {i}?"}) for i in range(3)]
+    upload = {"project": project, "lines": lines}
+    with meanwhile('FROM "annotate_prompt"', lambda: import_prompts(**upload)) as other:
+        mine = import_prompts(**upload)
+    assert sorted([mine.created, other[0].result().created]) == [0, 3]
+    assert project.prompts.count() == 3
+
+
+@pytest.mark.parametrize("mark", ['FROM "annotate_prompt"', 'INSERT INTO "annotate_prompt"'])
+def test_a_prompt_of_a_file_is_stored_on_its_own_meanwhile(project: Project, mark: str) -> None:
+    messages = [{"role": "user", "content": "Why?"}]
+
+    def alone() -> object:
+        return store_prompt(project=project, messages=messages, key="playground", tags=[])
+
+    with meanwhile(mark, alone) as other:
+        report = import_prompts(project=project, lines=[json.dumps({"messages": messages})])
+    assert report.created == 1 and project.prompts.get() == other[0].result()
+    with meanwhile(mark, lambda: import_prompts(project=project, lines=['{"prompt": "How?"}'])) as other:
+        store_prompt(project=project, messages=[{"role": "user", "content": "How?"}], key="playground", tags=[])
+    assert other[0].result().unchanged == 1 and project.prompts.count() == 2
