@@ -48,6 +48,13 @@ class SkipForm(forms.Form):
         return cleaned
 
 
+class UndoForm(forms.Form):
+    """Which answer is meant."""
+
+    assignment_id = forms.IntegerField(required=False, min_value=1)
+    revision = forms.IntegerField(required=False, min_value=0)
+
+
 class BadItemForm(forms.Form):
     """Why no answer fits a comparison."""
 

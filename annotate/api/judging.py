@@ -13,6 +13,7 @@ from annotate.api.serializers import (
     GuidelineVersionSerializer,
     OwnJudgmentSerializer,
     SkipSerializer,
+    UndoSerializer,
 )
 from annotate.models import Assignment, Project, Role
 from annotate.workflow.assignment import lease_next
@@ -50,10 +51,16 @@ def skip_card(request: Request, project: Project, assignment_id: int) -> Respons
     return Response(status=status.HTTP_204_NO_CONTENT)
 
 
-@extend_schema(request=None, responses=CardSerializer)
+@extend_schema(request=UndoSerializer, responses=CardSerializer)
 @project_api({"POST": Role.ANNOTATOR})
 def undo(request: Request, project: Project) -> Response:
-    return Response(CardSerializer(undo_last(project=project, annotator=request.user)).data)
+    """Idempotent where `card`, and of a judgment its `revision`, say which answer is meant: sent again, it changes
+    nothing and returns the card. Without them the last answer is taken back, whichever it is by then."""
+    form = UndoSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    card, revision = form.validated_data["card"], form.validated_data["revision"]
+    taken_back = undo_last(project=project, annotator=request.user, assignment_id=card, revision=revision)
+    return Response(CardSerializer(taken_back).data)
 
 
 @extend_schema(request=None, responses=GuidelineVersionSerializer)

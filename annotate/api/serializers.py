@@ -79,6 +79,13 @@ class SkipSerializer(Asked):
     note = serializers.CharField(default="", allow_blank=True, max_length=5000)
 
 
+class UndoSerializer(Asked):
+    """Which answer is meant: the id of its card, and of a judgment the revision it was stored as."""
+
+    card = serializers.IntegerField(default=None, allow_null=True, min_value=1)
+    revision = serializers.IntegerField(default=None, allow_null=True, min_value=0)
+
+
 class JudgmentSerializer(serializers.ModelSerializer[Judgment]):
     annotator = serializers.CharField(source="annotator.shown_name")
     guideline_version = serializers.IntegerField(source="guideline_version.number", allow_null=True)

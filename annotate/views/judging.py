@@ -9,14 +9,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.access import in_project, require_role
-from annotate.forms import JudgmentForm, SkipForm
+from annotate.forms import JudgmentForm, SkipForm, UndoForm
 from annotate.models import Assignment, GuidelineVersion, Project, Role, User
 from annotate.views.asked_number import is_number
 from annotate.views.card import all_done, card_of, guideline_card, nothing_to_judge_under, start_card
 from annotate.workflow.assignment import current_lease, lease_next
 from annotate.workflow.exceptions import GuidelineNotRead, MalformedAnswer, NoGuideline, NotYourAssignment
 from annotate.workflow.guidelines import current_version, last_read_version, mark_read, unread_version
-from annotate.workflow.judging import skip, submit_judgment, undo_last
+from annotate.workflow.judging import last_answered, skip, submit_judgment, undo_last
 from annotate.workflow.progress import progress_of
 
 PAGE = "annotate/judge.html"
@@ -52,7 +52,7 @@ def submit(request: HttpRequest, project: Project) -> HttpResponse:
     judgment = submit_judgment(
         assignment_id=answer.pop("assignment"), annotator=request.user, project=project, **answer
     )
-    response = _next_card(request, project)
+    response = _next_card(request, project, answered=judgment.assignment)
     response["X-Judgment-Stored"] = str(judgment.client_key)
     return response
 
@@ -65,8 +65,8 @@ def skip_card(request: HttpRequest, project: Project) -> HttpResponse:
         return redirect("judge", project.slug)
     answer = _cleaned(SkipForm(request.POST))
     assignment = _own_assignment(request.user, project, answer.pop("assignment"))
-    skip(assignment_id=assignment.pk, annotator=request.user, **answer)
-    return _next_card(request, project)
+    skipped = skip(assignment_id=assignment.pk, annotator=request.user, **answer)
+    return _next_card(request, project, answered=skipped)
 
 
 @require_http_methods(["GET", "POST"])
@@ -75,7 +75,7 @@ def skip_card(request: HttpRequest, project: Project) -> HttpResponse:
 def undo(request: HttpRequest, project: Project) -> HttpResponse:
     if request.method == "GET":
         return redirect("judge", project.slug)
-    undo_last(project=project, annotator=request.user)
+    undo_last(project=project, annotator=request.user, **_cleaned(UndoForm(request.POST)))
     return _next_card(request, project)
 
 
@@ -93,8 +93,9 @@ def read_guideline(request: HttpRequest, project: Project) -> HttpResponse:
     return _next_card(request, project)
 
 
-def _next_card(request: HttpRequest, project: Project) -> HttpResponse:
-    """Lease the next card; as a fragment for HTMX, otherwise by way of the page itself (reloading is then harmless)."""
+def _next_card(request: HttpRequest, project: Project, answered: Assignment | None = None) -> HttpResponse:
+    """Lease the next card; as a fragment for HTMX, otherwise by way of the page itself (reloading is then harmless).
+    `answered` is what an undo will mean, where the request tells it: one query less on the busiest way."""
     try:
         lease = lease_next(project=project, annotator=request.user)
     except GuidelineNotRead:
@@ -104,6 +105,7 @@ def _next_card(request: HttpRequest, project: Project) -> HttpResponse:
     else:
         progress = progress_of(project, request.user)
         context = card_of(lease, progress) if lease else all_done(progress)
+        context["last"] = answered or last_answered(project, request.user)
     if not request.htmx:
         return redirect("judge", project.slug)
     return render(request, FRAGMENT, {"project": project, **context})
@@ -115,9 +117,9 @@ def _what_is_open(project: Project, user: User) -> dict[str, Any]:
     if unread_version(project, user):
         return _unread(project, user)
     lease, progress = current_lease(project, user), progress_of(project, user)
-    if lease:
-        return card_of(lease, progress)
-    return start_card(progress) if progress.mine_open else all_done(progress)
+    without = start_card(progress) if progress.mine_open else all_done(progress)
+    shown = card_of(lease, progress) if lease else without
+    return {**shown, "last": last_answered(project, user)}
 
 
 def _unread(project: Project, user: User) -> dict[str, Any]:
@@ -131,7 +133,7 @@ def _own_assignment(user: User, project: Project, assignment_id: int) -> Assignm
     return mine
 
 
-def _cleaned(form: JudgmentForm | SkipForm) -> dict[str, Any]:
+def _cleaned(form: JudgmentForm | SkipForm | UndoForm) -> dict[str, Any]:
     if form.is_valid():
         return dict(form.cleaned_data)
     said = " ".join(str(error) for errors in form.errors.values() for error in errors)

@@ -150,16 +150,31 @@ def skip(*, assignment_id: int, annotator: User, reason: SkipReason, note: str =
 
 
 @transaction.atomic
-def undo_last(*, project: Project, annotator: User) -> Assignment:
+def undo_last(
+    *, project: Project, annotator: User, assignment_id: int | None = None, revision: int | None = None
+) -> Assignment:
     """Take back the last answer: the judgment is retracted by a new revision and the card comes back, asking as it did.
 
+    `assignment_id`, and of a judgment its `revision` as well, say which answer is meant: if it has been taken back
+    already, nothing changes. Without them a request that is sent twice takes back two answers, one after the other.
+
     Raises:
-        NothingToUndo: no answer yet, or the slot has gone to somebody else.
+        NothingToUndo: no answer yet, the one that is meant is not the last, or the slot has gone to somebody else.
+        NotYourAssignment: unknown, another person's, or not of `project`.
     """
     last = last_answered(project, annotator)
-    if last is None:
+    if assignment_id is None and last is None:
         raise NothingToUndo(_("There is no answer to take back."))
-    assignment = _locked(last.pk, annotator)
+    assignment = _locked(last.pk if assignment_id is None else assignment_id, annotator, project)
+    if (revision or 0) > assignment.revisions:
+        raise NothingToUndo(_("There is no answer to take back."))
+    # The second of two at once has waited for the lock, and the answer that it came for is gone.
+    if _is_taken_back(assignment, revision):
+        return assignment
+    if last_answered(project, annotator) != assignment:
+        raise NothingToUndo(
+            _("You have given another answer since, so this one stays."), _("Reload the page to take that one back.")
+        )
     if assignment.slot is None and not _regain_slot(assignment):
         raise NothingToUndo(_("Somebody else has this comparison now, so the answer stays as it is."))
     if assignment.state == AssignmentState.JUDGED:
@@ -170,6 +185,11 @@ def undo_last(*, project: Project, annotator: User) -> Assignment:
     assignment.leased_at, assignment.expires_at = timezone.now(), lease_until(project)
     assignment.save()
     return assignment
+
+
+def _is_taken_back(assignment: Assignment, revision: int | None) -> bool:
+    """A card that was answered anew has a later revision; one that was skipped anew cannot be told from before."""
+    return assignment.state not in ANSWERED or (revision is not None and revision < assignment.revisions)
 
 
 def last_answered(project: Project, annotator: User) -> Assignment | None:

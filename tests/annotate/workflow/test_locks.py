@@ -18,7 +18,7 @@ from annotate.workflow.assignment import expire_leases, lease_next
 from annotate.workflow.comparison_import import import_comparisons
 from annotate.workflow.guidelines import mark_read, publish, save_draft
 from annotate.workflow.intake import compare, import_prompts, open_batch, store_prompt, store_response
-from annotate.workflow.judging import submit_judgment
+from annotate.workflow.judging import submit_judgment, undo_last
 from annotate.workflow.projects import change_overlap
 from annotate.workflow.snapshots import freeze
 from tests.annotate.workflow.meanwhile import meanwhile
@@ -173,3 +173,21 @@ def test_a_prompt_of_a_file_is_stored_on_its_own_meanwhile(project: Project, mar
     with meanwhile(mark, lambda: import_prompts(project=project, lines=['{"prompt": "How?"}'])) as other:
         store_prompt(project=project, messages=[{"role": "user", "content": "How?"}], key="playground", tags=[])
     assert other[0].result().unchanged == 1 and project.prompts.count() == 2
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_the_last_answer_is_taken_back_twice_at_once(project: Project, ann: User, named: bool) -> None:
+    make_comparisons(project, 2)
+    first, last = judge(project, ann, "a"), judge(project, ann, "b")
+    meant = {"assignment_id": last.assignment_id, "revision": last.revision} if named else {}
+
+    def undo() -> Assignment:
+        return undo_last(project=project, annotator=ann, **meant)
+
+    with meanwhile('FROM "annotate_assignment"', undo) as other:
+        assert undo() == last.assignment
+    if named or connection.vendor == "postgresql":
+        assert other[0].result() == last.assignment
+        assert list(Judgment.objects.values_list("choice", "is_current")) == [("a", True), ("b", False), (None, True)]
+        assert Judgment.objects.current().get() == first
+    assert all(row.taken >= row.judged >= 0 for row in project.comparisons.all())
