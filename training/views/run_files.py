@@ -1,9 +1,9 @@
 """What a run has written so far: new lines of the curves for its page, all of them as a file, and the log."""
 
-import csv
 import json
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from django.views.decorators.http import require_safe
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role
+from annotate.views.csv_answer import streamed_csv
 from training.models import Artifact, Run
 from training.workflow.folders import log_of, progress_of
 from training.workflow.left_out import left_out_of, named
@@ -75,13 +76,14 @@ def run_progress(request: HttpRequest, project: Project, run_id: int) -> HttpRes
 def run_curves(request: HttpRequest, project: Project, run_id: int, kind: str) -> HttpResponse:
     """Every step and evaluation so far, as CSV with a column for each figure, or as JSON."""
     path = progress_of(in_project(Run, project, pk=run_id))
-    disposition = {"Content-Disposition": f'attachment; filename="run-{run_id}.{kind}"'}
     if kind == "json":
+        disposition = {"Content-Disposition": f'attachment; filename="run-{run_id}.json"'}
         return JsonResponse({"run": run_id, "rows": list(flat_rows(path))}, headers=disposition)
     if kind != "csv":
         raise Http404
     columns = list(dict.fromkeys(name for row in flat_rows(path) for name in row))
-    return StreamingHttpResponse(as_csv(columns, flat_rows(path)), content_type="text/csv", headers=disposition)
+    rows = ([row.get(name, "") for name in columns] for row in flat_rows(path))
+    return streamed_csv(f"run-{run_id}", chain([columns], rows))
 
 
 def flat_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -96,13 +98,6 @@ def flat_rows(path: Path) -> Iterator[dict[str, Any]]:
                     yield row | (metrics if isinstance(metrics, dict) else {})
 
 
-def as_csv(columns: list[str], rows: Iterator[dict[str, Any]]) -> Iterator[str]:
-    writer = csv.writer(Echo())
-    yield writer.writerow(columns)
-    for row in rows:
-        yield writer.writerow([row.get(name, "") for name in columns])
-
-
 @require_safe
 @never_cache
 @require_role(Role.REVIEWER)
@@ -111,20 +106,9 @@ def run_left_out(request: HttpRequest, project: Project, run_id: int) -> Streami
     run = in_project(Run, project, pk=run_id)
     artifact = Artifact.ever.filter(run=run).first()
     found = left_out_of(run, artifact.manifest if artifact else {})
-    rows = [
-        {"split": row.get("split", ""), "id": name, "why": why}
-        for row, (name, why) in zip(found, named(found), strict=True)
-    ]
-    disposition = {"Content-Disposition": f'attachment; filename="run-{run_id}-left-out.csv"'}
-    lines = as_csv(["split", "id", "why"], iter(rows))
-    return StreamingHttpResponse(lines, content_type="text/csv", headers=disposition)
-
-
-class Echo:
-    """What the csv module writes to: the line goes on at once."""
-
-    def write(self, line: str) -> str:
-        return line
+    # A list: by the time a generator ran, the reader's language would be forgotten.
+    rows = [[row.get("split", ""), name, why] for row, (name, why) in zip(found, named(found), strict=True)]
+    return streamed_csv(f"run-{run_id}-left-out", [["split", "id", "why"], *rows])
 
 
 @require_safe

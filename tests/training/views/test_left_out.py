@@ -1,5 +1,7 @@
 """What a run has not used, on its page and as a file: counted by reason, in the reader's language, none forgotten."""
 
+import csv
+import io
 import json
 
 import pytest
@@ -64,6 +66,20 @@ def test_the_page_lists_the_first_and_the_file_all(client: Client, trained: Run)
     lines = b"".join(file.streaming_content).decode().splitlines()
     assert lines[0] == "split,id,why" and len(lines) == 122
     assert lines[1] == 'train,p0,"too long: 600 tokens, at most 512 are allowed"'
+
+
+def test_what_an_upload_names_is_no_formula_of_a_spreadsheet(
+    client: Client, project: Project, policy: Artifact
+) -> None:
+    run = runs.create_run(project, "dpo", {}, "a policy", model=policy)
+    folder_of(run).mkdir(parents=True)
+    odd = {"id": '=HYPERLINK("http://x")', "why": "+odd", "split": "train", "template": "", "values": {}}
+    (folder_of(run) / left_out.FILE).write_text(json.dumps(odd) + "\n", encoding="utf-8")
+    client.force_login(project.memberships.get().user)
+    file = client.get(reverse("run_left_out", args=[project.slug, run.pk]))
+    rows = list(csv.reader(io.StringIO(b"".join(file.streaming_content).decode())))
+    assert rows == [["split", "id", "why"], ["train", '\'=HYPERLINK("http://x")', "'+odd"]]
+    assert file.headers["Content-Disposition"] == f'attachment; filename="run-{run.pk}-left-out.csv"'
 
 
 def test_a_run_that_failed_lists_what_its_process_had_told(client: Client, project: Project, policy: Artifact) -> None:
