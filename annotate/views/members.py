@@ -1,7 +1,8 @@
 """Who is in a project, and in which role."""
 
 from django.contrib import messages
-from django.db.models import Count, Q
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -9,7 +10,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate.access import in_project, require_role
 from annotate.forms import MemberForm, RoleForm
-from annotate.models import IMPORTED, Membership, Project, Role
+from annotate.models import IMPORTED, Judgment, Membership, Project, Role
 from annotate.workflow.projects import remove_member, set_member
 
 
@@ -26,8 +27,9 @@ def manage_members(request: HttpRequest, project: Project) -> HttpResponse:
             set_member(project=project, user=user, role=role)
             messages.success(request, _("%(name)s is now %(role)s.") % {"name": user, "role": role.label})
             return redirect("members", project.slug)
-    mine = Q(user__judgments__comparison__project=project, user__judgments__is_current=True)
-    rows = project.memberships.select_related("user").annotate(judged=Count("user__judgments", filter=mine))
+    theirs = Judgment.objects.current().filter(comparison__project=project, annotator=OuterRef("user"))
+    counted = theirs.order_by().values("annotator").annotate(n=Count("pk")).values("n")
+    rows = project.memberships.select_related("user").annotate(judged=Coalesce(Subquery(counted), 0))
     imported = Q(user__username__startswith=IMPORTED)
     context = {
         "project": project, "form": form, "members": rows.exclude(imported), "roles": Role,

@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 
 from annotate.models import Comparison, Membership, Project, Role, User
+from annotate.workflow.judging import undo_last
 from tests.factories import judge_all, make_user
 
 
@@ -58,6 +59,17 @@ def test_a_user_name_that_does_not_exist_is_said_at_the_field(manager: Client) -
     answer = manager.post("/p/garden/members/", {"username": "nobody", "role": "annotator"})
     assert answer.status_code == 400
     assert "There is no account “nobody”" in answer.content.decode()
+
+
+def test_members_are_shown_with_the_judgments_that_stand(
+    manager: Client, project: Project, comparisons: list[Comparison], ann: User, ben: User
+) -> None:
+    judge_all(project, ann, ["a", "b", "tie"])
+    judge_all(project, ben, ["a"])
+    for person in (ann, ann, ben):
+        undo_last(project=project, annotator=person)
+    page = manager.get("/p/garden/members/")
+    assert {row.user.username: row.judged for row in page.context["members"]} == {"ann": 1, "ben": 0, "lead": 0}
 
 
 def test_managers_cannot_leave_a_project_without_a_manager(manager: Client, lead: User) -> None:
