@@ -57,7 +57,7 @@ def prompt_list(request: Request, project: Project) -> Response:
     form = UploadSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     # Not splitlines(): it also cuts at U+2028 and the like, which JSON strings may hold.
-    lines = io.StringIO(form.validated_data["content"])
+    lines = io.StringIO(form.validated_data["content"], newline="")
     report = import_prompts(project=project, lines=lines, format=form.validated_data["format"])
     return Response({"created": report.created, "unchanged": report.unchanged}, status=status.HTTP_201_CREATED)
 

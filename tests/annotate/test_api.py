@@ -33,6 +33,14 @@ def test_nobody_gets_in_without_signing_in(project: Project) -> None:
     assert APIClient().get(BASE).status_code in (401, 403)
 
 
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+def test_a_csv_is_read_whatever_ends_its_lines(project: Project, lead: User, end: str) -> None:
+    content = end.join(["prompt,tags", "Why?,a;b", "How?,"])
+    answer = _client(lead).post(BASE + "prompts/", {"content": content, "format": "csv"}, format="json")
+    assert answer.status_code == 201 and answer.json()["created"] == 2
+    assert list(project.prompts.values_list("tags", flat=True)) == [["a", "b"], []]
+
+
 @pytest.mark.parametrize("address", RESULTS)
 def test_an_annotator_sees_no_results(project: Project, ann: User, address: str) -> None:
     assert _client(ann).get(BASE + address).status_code == 403
