@@ -49,18 +49,25 @@
     }
   }
 
+  function names() {
+    try {
+      return Object.keys(localStorage).filter((name) => name.startsWith(PREFIX));
+    } catch {
+      // What is in memory still goes out.
+      return [];
+    }
+  }
+
   // Oldest first. One entry an answer, so that two tabs never overwrite one another's.
   function waiting() {
     const found = new Map(memory);
-    try {
-      for (let index = 0; index < localStorage.length; index += 1) {
-        const name = localStorage.key(index);
-        if (!name.startsWith(PREFIX)) continue;
+    for (const name of names()) {
+      try {
         const answer = JSON.parse(localStorage.getItem(name));
         if (answer && answer.client_key && answer.url) found.set(answer.client_key, answer);
+      } catch {
+        // One that cannot be read stays where it is, and holds up no other.
       }
-    } catch {
-      // What is in memory still goes out.
     }
     return [...found.values()].sort((one, other) => one.saved_at - other.saved_at);
   }
@@ -97,8 +104,10 @@
     }
     if (response.status >= 500 || response.status === 429 || response.status === 408) return { outcome: "failed" };
     const problem = window.plumbline.problemIn(text);
-    // A 403 without words of ours is the cross-site check: the token is of a session that has ended.
-    if (response.status === 403 || response.status === 401) return { outcome: "expired", problem };
+    // The page of the cross-site check says so: the token is of a session that has ended.
+    if (response.status === 401 || problem?.matches("[data-expired]")) return { outcome: "expired", problem };
+    // A 403 without words of ours is of somebody in between, and ours is a refusal like others.
+    if (response.status === 403 && !problem) return { outcome: "failed" };
     return { outcome: "refused", problem };
   }
 

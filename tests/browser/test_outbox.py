@@ -90,7 +90,7 @@ def test_an_answer_whose_receipt_was_lost_is_stored_once(judging: Page) -> None:
     assert _stored() == 1
 
 
-@pytest.mark.parametrize("status", [200, 500, 502, 503])
+@pytest.mark.parametrize("status", [200, 403, 500, 502, 503])
 def test_an_answer_of_somebody_in_between_is_no_receipt(judging: Page, status: int) -> None:
     judging.route(SUBMIT, lambda route: route.fulfill(status=status, body="<html>Welcome to the hotel</html>"))
     answered = _press(judging, "1")
@@ -108,6 +108,41 @@ def test_a_session_that_ended_keeps_the_answer_until_the_person_has_signed_in_ag
     _sign_in(judging)
     judging.locator("#card[data-kind=card]").wait_for()
     _expect_next(judging, answered)
+    assert _stored() == 1
+
+
+def test_a_token_that_is_gone_with_its_session_keeps_the_answer_too(judging: Page) -> None:
+    judging.context.clear_cookies(name="csrftoken")
+    answered = _press(judging, "1")
+    expect(judging.locator("#outbox")).to_contain_text("Your session has ended")
+    expect(judging.locator("#outbox [data-discard]")).to_be_hidden()
+    judging.reload()
+    _expect_next(judging, answered)
+    assert _stored() == 1
+
+
+def test_a_403_in_words_of_ours_is_a_refusal(judging: Page) -> None:
+    said = "<main><div data-problem>This needs the role “Annotator”.</div></main>"
+    judging.route(SUBMIT, lambda route: route.fulfill(status=403, content_type="text/html; charset=utf-8", body=said))
+    _press(judging, "1")
+    expect(judging.locator("#outbox")).to_contain_text("This needs the role “Annotator”.")
+    expect(judging.locator("#outbox")).not_to_contain_text("Your session has ended")
+    expect(judging.get_by_role("button", name="Discard")).to_be_visible()
+
+
+def test_an_entry_that_cannot_be_read_holds_up_no_answer(judging: Page) -> None:
+    """Browsers walk through their entries in the order of the names, or in that of their making."""
+    judging.evaluate(
+        """() => { const kept = `plumbline.outbox.${document.getElementById("outbox").dataset.user}.`;
+            for (const name of ["!", "~"]) localStorage.setItem(kept + name, "{torn"); }"""
+    )
+    judging.route(SUBMIT, lambda route: route.abort())
+    _press(judging, "2")
+    judging.reload()
+    expect(judging.locator("#outbox")).to_contain_text("1 answer waiting to be sent")
+    judging.unroute(SUBMIT)
+    judging.get_by_role("button", name="Send now").click()
+    expect(judging.locator("#outbox")).to_be_hidden()
     assert _stored() == 1
 
 
