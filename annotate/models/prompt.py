@@ -2,8 +2,9 @@
 
 from typing import Any, Self
 
-from django.db import models
+from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Count, Min
 
 from annotate.models.project import Project
 
@@ -29,7 +30,33 @@ class PromptQuerySet(models.QuerySet["Prompt"]):
         return self.filter(comparisons__isnull=True)
 
     def tagged(self, tag: str) -> Self:
-        return self.filter(HasTag("tags", models.Value(tag)))
+        return self.filter(HasTag("tags", models.Value(tag))) if _is_storable(tag) else self.none()
+
+    def in_language(self, language: str) -> Self:
+        return self.filter(language=language) if _is_storable(language) else self.none()
+
+    def tag_counts(self, most: int) -> list[tuple[str, int]]:
+        """The tags that most prompts have, and how many have each; of those as frequent the one that was first."""
+        connection = connections[self.db]
+        rows, params = self.order_by().values("id", "tags").query.get_compiler(connection=connection).as_sql()
+        each = "jsonb_array_elements_text(tags)" if connection.vendor == "postgresql" else "json_each(tags)"
+        asked = (
+            f"SELECT tag.value, COUNT(*) FROM ({rows}) AS prompts CROSS JOIN {each} AS tag"
+            " GROUP BY tag.value ORDER BY COUNT(*) DESC, MIN(prompts.id), tag.value LIMIT %s"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(asked, [*params, most])
+            return cursor.fetchall()
+
+    def language_counts(self) -> list[tuple[str, int]]:
+        """As `tag_counts`, of those that name their language."""
+        rows = self.exclude(language="").order_by().values("language").annotate(n=Count("pk"), first=Min("pk"))
+        return list(rows.order_by("-n", "first").values_list("language", "n"))
+
+
+def _is_storable(text: str) -> bool:
+    """PostgreSQL has no NUL in a text, and raises where it is asked for one."""
+    return "\x00" not in text
 
 
 class Prompt(models.Model):

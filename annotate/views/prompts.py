@@ -1,7 +1,6 @@
 """The prompts of a project: look, filter, upload."""
 
 import io
-from collections import Counter
 
 from django.contrib import messages
 from django.core.paginator import Paginator
@@ -19,28 +18,27 @@ from annotate.workflow.exceptions import UploadRejected
 from annotate.workflow.intake import import_prompts
 
 PER_PAGE = 50
+MOST_TAGS = 100
 
 
 @require_safe
 @require_role(Role.REVIEWER)
 def list_prompts(request: HttpRequest, project: Project) -> HttpResponse:
-    """Tags live in a JSON list, which SQLite cannot be asked about: they are filtered here, over ids only."""
+    """Filtered by a tag and a language, and how many prompts have which."""
     wanted = {name: request.GET[name] for name in ("tag", "language") if request.GET.get(name)}
-    rows = list(project.prompts.values_list("id", "tags", "language"))
-    ids = [
-        pk for pk, tags, language in rows
-        if wanted.get("tag") in (None, *tags) and wanted.get("language") in (None, language)
-    ]  # fmt: skip
-    page = Paginator(ids, PER_PAGE).get_page(request.GET.get("page"))
-    found = Prompt.objects.filter(pk__in=list(page))
-    prompts = found.annotate(
+    found = project.prompts.all()
+    if "tag" in wanted:
+        found = found.tagged(wanted["tag"])
+    if "language" in wanted:
+        found = found.in_language(wanted["language"])
+    page = Paginator(found.values_list("pk", flat=True), PER_PAGE).get_page(request.GET.get("page"))
+    prompts = Prompt.objects.filter(pk__in=list(page)).annotate(
         n_responses=Count("responses", distinct=True), n_comparisons=Count("comparisons", distinct=True)
     )
     context = {
-        "project": project, "page": page, "prompts": prompts, "total": len(rows), "wanted": wanted,
+        "project": project, "page": page, "prompts": prompts, "total": project.prompts.count(), "wanted": wanted,
         "query": f"{urlencode(wanted)}&" if wanted else "",
-        "tags": Counter(tag for _pk, tags, _language in rows for tag in tags).most_common(100),
-        "languages": Counter(language for _pk, _tags, language in rows if language).most_common(),
+        "tags": project.prompts.tag_counts(MOST_TAGS), "languages": project.prompts.language_counts(),
     }  # fmt: skip
     return render(request, "annotate/prompts.html", context)
 

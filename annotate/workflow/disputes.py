@@ -86,4 +86,4 @@ def count_decided(project: Project) -> int:
 
 def _prompts(filters: DisputeFilters) -> QuerySet[Prompt]:
     rows = Prompt.objects.tagged(filters.tag) if filters.tag else Prompt.objects.all()
-    return rows.filter(language=filters.language) if filters.language else rows
+    return rows.in_language(filters.language) if filters.language else rows

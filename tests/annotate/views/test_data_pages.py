@@ -6,11 +6,14 @@ from io import BytesIO
 import pyarrow.parquet as pq
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils.html import escape
 
 from annotate.models import Comparison, Project, Prompt, Snapshot, User
-from tests.factories import judge_all, make_comparisons
+from annotate.workflow.projects import create_project
+from tests.factories import judge_all, make_comparisons, make_prompts
 
 GARDEN = "/p/garden/"
 
@@ -70,6 +73,35 @@ def test_prompts_are_filtered_by_tag_and_language_even_with_strange_names(manage
     _upload(manager, "p.jsonl", "\n".join(map(json.dumps, rows)).encode())
     html = manager.get(GARDEN + "prompts/", {"tag": "a&b", "language": "en"}).content.decode()
     assert "tomatoes" in html and "cucumbers" not in html and "番茄" not in html
+
+
+def test_the_list_of_prompts_counts_tags_and_languages(manager: Client, project: Project) -> None:
+    rows = [
+        {"prompt": "one", "tags": ["z"], "language": "zh-hans"},
+        {"prompt": "two", "tags": ["b"], "language": "en"},
+        {"prompt": "three", "tags": ["b", "a"], "language": "en"},
+        {"prompt": "four", "tags": ["1"]},
+        {"prompt": "five", "tags": ["é\"'"]},
+    ]
+    _upload(manager, "p.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    make_prompts(create_project(slug="other", name="Other", manager=User.objects.get(username="lead")), 1)
+    Prompt.objects.filter(project__slug="other").update(tags=["elsewhere"], language="eo")
+    page = manager.get(GARDEN + "prompts/", {"tag": "1"})
+    assert page.context["tags"] == [("b", 2), ("z", 1), ("a", 1), ("1", 1), ("é\"'", 1)]
+    assert page.context["languages"] == [("en", 2), ("zh-hans", 1)]
+    assert page.context["total"] == 5 and [row.last_turn for row in page.context["prompts"]] == ["four"]
+    for nothing in ({"tag": "é"}, {"tag": "\x00"}, {"language": "\x00"}, {"tag": "b", "language": "zh-hans"}):
+        assert "No prompt has this tag" in manager.get(GARDEN + "prompts/", nothing).content.decode()
+
+
+def test_a_page_of_prompts_reads_no_more_of_them_than_it_shows(manager: Client, project: Project) -> None:
+    make_prompts(project, 120)
+    Prompt.objects.update(tags=["x"])
+    with CaptureQueriesContext(connection) as asked:
+        page = manager.get(GARDEN + "prompts/", {"page": "3"})
+    assert [row.key for row in page.context["prompts"]] == [f"p{i}" for i in range(100, 120)]
+    of_prompts = [query["sql"] for query in asked if 'FROM "annotate_prompt"' in query["sql"]]
+    assert of_prompts and all("COUNT" in sql or "LIMIT 20" in sql or " IN (" in sql for sql in of_prompts), of_prompts
 
 
 def test_comparisons_are_found_by_their_state(manager: Client, judged: list[Comparison]) -> None:
