@@ -11,6 +11,7 @@ from annotate.statistics.truth import Floats
 MAX_STEPS = 2000
 _TOLERANCE = 1e-12
 _FLAT = 1e-4
+_CUT_SHORT = 1  # scipy's status where steps or evaluations were used up
 
 
 @dataclass(frozen=True)
@@ -48,4 +49,4 @@ def ascend(objective: Callable[[Floats], tuple[float, Floats]], start: Floats, c
         options={"maxiter": MAX_STEPS, "maxfun": 2 * MAX_STEPS, "ftol": _TOLERANCE, "gtol": _FLAT},
     )
     # A line search that can gain nothing more in double precision ends with an error of scipy's, and is at a maximum.
-    return Ascent(found.x * error, found.nit < MAX_STEPS, np.array(trace or [-float(found.fun)]))
+    return Ascent(found.x * error, found.status != _CUT_SHORT, np.array(trace or [-float(found.fun)]))

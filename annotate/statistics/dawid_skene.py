@@ -42,7 +42,7 @@ def dawid_skene(judgments: Judgments, *, strength: float = STRENGTH) -> DawidSke
         crowd[t, l] ∝ Σ_i (share of the votes for t on item i) · (votes for l on item i)
 
     so C^j[t, l] = (N^j[t, l] + s · crowd[t, l]) / Σ_l: an annotator of two labels is judged by the crowd's matrix, one
-    of two hundred by the own labels. Without smoothing, EM believes every coincidence of a worker with one label.
+    of two hundred by their own labels. Without smoothing, EM believes every coincidence of a worker with one label.
     s = `strength` is in votes per row. Of the powers of two, 16 predicted held-out labels best on both comparison files
     that the tests use (2,564 and 8 annotators): docs/performance.md. reliability = Σ_t p_t C^j[t, t].
 

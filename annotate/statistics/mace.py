@@ -1,4 +1,4 @@
-"""MACE: every annotator either knows the label or spams, each with an own share and an own habit of spamming."""
+"""MACE: every annotator either knows the label or spams, each with their own share and habit of spamming."""
 
 from dataclasses import dataclass
 

@@ -13,7 +13,7 @@ def vote_shares(judgments: Judgments) -> Truth | Undefined:
     """Shares of the votes as probabilities: every annotator counts the same.
 
         P(t_i = t) = n_it / n_i
-        reliability_j = mean over the judgments of j of the share of votes that the own label has, own vote included
+        reliability_j = mean over the judgments of j of the share of votes that their label has, their own included
 
     `annotate.statistics.majority` gives the labels, with splits. Undefined without judgments.
     """
