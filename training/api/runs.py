@@ -133,8 +133,7 @@ def round_list(request: Request, project: Project) -> Response:
         asked["configs"],
         policy=asked["policy"],
         demonstrations=_given(DemonstrationSet, project, "demonstrations", pk=asked["demonstrations"]),
-        prompts=asked["prompts"],
-        seed=asked["seed"],
+        **{name: asked[name] for name in ("prompts", "score_samples", "seed")},
         actor=request.user,
     )
     dispatch_queued()

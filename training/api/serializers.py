@@ -106,7 +106,7 @@ class RoundSerializer(serializers.ModelSerializer[Round]):
     class Meta:
         model = Round
         list_serializer_class = RoundListSerializer
-        fields = ["number", "snapshot", "base_policy", "batch", "runs", "created_at"]
+        fields = ["number", "snapshot", "base_policy", "batch", "score_samples", "runs", "created_at"]
 
     def get_runs(self, round: Round) -> list[dict[str, object]]:
         stages = sorted(round.runs.all(), key=lambda run: run.stage)
@@ -124,6 +124,7 @@ class StartRoundSerializer(Asked):
     demonstrations = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of demonstrations")
     configs = serializers.DictField(child=serializers.DictField(), default=dict)
     prompts = serializers.IntegerField(default=FRESH_PROMPTS, min_value=1, max_value=10_000)
+    score_samples = serializers.BooleanField(default=True, help_text="at its end, by the reward model that it trains")
     seed = serializers.IntegerField(default=0, min_value=0, max_value=LARGEST_SEED)
 
 

@@ -45,6 +45,15 @@ class RoundForm(forms.Form):
         max_value=10_000,
         help_text=_("Prompts nobody has judged yet: both policies answer each of them, and each becomes a comparison."),
     )
+    score_samples = forms.BooleanField(
+        label=_("Score the samples"),
+        initial=True,
+        required=False,
+        help_text=_(
+            "The round's own reward model scores what both policies answer, so that the round's page says whether the "
+            "reward has risen on fresh prompts. Annotators never see a score."
+        ),
+    )
     seed = seed_field()
     policy = forms.ChoiceField(label=_("Method"), initial="dpo", required=False, widget=forms.RadioSelect)
 

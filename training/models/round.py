@@ -20,6 +20,8 @@ class Round(models.Model):
     batch = models.ForeignKey(
         Batch, models.PROTECT, verbose_name=_("batch"), null=True, blank=True, related_name="rounds"
     )
+    # The last stage's samples, by the round's own reward model; those of rounds of before this was a choice are not.
+    score_samples = models.BooleanField(_("samples are scored"), default=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, verbose_name=_("created by"), null=True, related_name="+"
     )

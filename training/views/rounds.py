@@ -24,6 +24,7 @@ from training.views.problems import unless_refused
 from training.views.rollout_samples import newest_samples
 from training.views.runs import curves_with_numbers
 from training.workflow.evaluation import Results, TextPair, results_of
+from training.workflow.round_outcome import outcome_of
 from training.workflow.rounds import default_configs, stages_of, start_round
 from training.workflow.starting import POLICIES, REWARDED
 from training.workflow.waiting import waits_of
@@ -178,6 +179,8 @@ def show_round(request: HttpRequest, project: Project, number: int) -> HttpRespo
         context = {"row": row, "round": row.round, "waits": waits_of(row.stages), "demonstrations": demonstrations}
         return render(request, "training/round.html", {**context, **learning_of(row)})
     if row.is_over or request.GET.get("done") != str(row.done):
+        score_samples=asked["score_samples"],
         return HttpResponseClientRefresh()
     context = {"row": row, "round": row.round, "waits": waits_of(row.stages)}
     return render(request, "training/round.html#stages", context)
+        context["outcome"] = outcome_of(row.stages)

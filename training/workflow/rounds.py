@@ -1,7 +1,8 @@
 """A round: its stages are runs, made at its start and queued one after the other as the one before succeeds.
 
 The stages are SFT (where demonstrations are given), the reward model, the policy, and its samples. What a stage is
-aimed at, models that the stages before it make, is read from their runs when its turn comes.
+aimed at, models that the stages before it make, is read from their runs when its turn comes. The samples are scored by
+the round's own reward model unless that was declined.
 """
 
 from dataclasses import dataclass
@@ -60,14 +61,16 @@ def start_round(
     policy: str = "dpo",
     demonstrations: DemonstrationSet | None = None,
     prompts: int = FRESH_PROMPTS,
+    score_samples: bool = True,
     seed: int = 0,
     actor: User | None = None,
 ) -> Round:
-    """Makes the round with all of its runs and queues the first. `configs`: what differs from the defaults, by recipe.
+    """Makes the round with all of its runs and queues the first. `configs`: what differs from the defaults, by recipe;
+    `score_samples`: by its reward model, at its end.
 
     Raises TooFewLabels, TooLittleDisk, NoPrompts, ModelRefused, BadInput or BadConfig; then nothing was made.
     """
-    complete = _checked_configs(policy, demonstrations is not None, configs or {})
+    complete = _checked_configs(policy, demonstrations is not None, configs or {}, score_samples)
     _check_what_it_starts_from(project, snapshot, base_policy, demonstrations)
     for recipe, settings in complete.items():
         if recipe in starting.TRAINED:
@@ -79,7 +82,12 @@ def start_round(
         Project.objects.select_for_update().get(pk=project.pk)
         number = (project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1
         round = Round.objects.create(
-            project=project, number=number, snapshot=snapshot, base_policy=base_policy, created_by=actor
+            project=project,
+            number=number,
+            snapshot=snapshot,
+            base_policy=base_policy,
+            score_samples=score_samples,
+            created_by=actor,
         )
         for position, recipe in enumerate(complete):
             _create_stage(round, position, recipe, plan, seed, actor)
@@ -165,7 +173,7 @@ def _aim_at_start(run: Run) -> None:
     """Reward model and policy are trained on top of what the demonstrations made of the base."""
     run.model = _start_of(run.round)
     if run.recipe in starting.REWARDED:
-        run.reward_model = Artifact.ever.get(run__round=run.round, run__recipe="reward")
+        run.reward_model = _reward_model_of(run.round)
     run.save(update_fields=["model", "reward_model"])
 
 
@@ -177,13 +185,18 @@ def _aim_at_new_policy(run: Run) -> None:
     run.batch = round.batch
     run.model = Artifact.ever.get(run__round=round, run__recipe__in=starting.POLICIES)
     run.reference_model = _start_of(round)
+    run.reward_model = _reward_model_of(round) if round.score_samples else None
     run.prompt_ids = [prompt.pk for prompt in sampling.choose_prompts(run.project, len(run.prompt_ids))]
-    run.save(update_fields=["batch", "model", "reference_model", "prompt_ids"])
+    run.save(update_fields=["batch", "model", "reference_model", "reward_model", "prompt_ids"])
 
 
 def _start_of(round: Round) -> Artifact:
     """What reward model and policy begin with: the product of SFT, if there was one."""
     return Artifact.ever.filter(run__round=round, run__recipe="sft").first() or round.base_policy
+
+
+def _reward_model_of(round: Round) -> Artifact:
+    return Artifact.ever.get(run__round=round, run__recipe="reward")
 
 
 def _check_what_it_starts_from(
@@ -196,7 +209,7 @@ def _check_what_it_starts_from(
 
 
 def _checked_configs(
-    policy: str, with_demonstrations: bool, configs: dict[str, dict[str, Any]]
+    policy: str, with_demonstrations: bool, configs: dict[str, dict[str, Any]], score_samples: bool
 ) -> dict[str, dict[str, Any]]:
     """Complete, by recipe, in the order of the stages."""
     if policy not in starting.POLICIES:
@@ -216,7 +229,7 @@ def _checked_configs(
     complete = {
         recipe: checked_config(recipe, {**DEFAULTS.get(recipe, {}), **configs.get(recipe, {})}) for recipe in stages
     }
-    sampling.check_pairs(complete["sample"], reference=True, scored=False)
+    sampling.check_pairs(complete["sample"], reference=True, scored=score_samples)
     if with_demonstrations:
         _check_can_be_trained_on(complete["sft"])
     return complete

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from numpy.typing import NDArray
 
 from annotate.statistics.best_of import expected_best, kl_bound
@@ -15,6 +16,16 @@ from training.models import Run
 from training.workflow.figures import ENOUGH_PROMPTS, Figure, figure_of
 
 NEW, OLD = "new", "old"
+
+# What a rise in score is worth, by what policy and reward model have in common.
+AGAINST_IT = gettext_lazy(
+    "The policy was trained against this very reward model: what pleases it has been learned, its mistakes too. A rise "
+    "in score alone proves nothing; the annotators' comparisons do."
+)
+SAME_JUDGMENTS = gettext_lazy(
+    "Policy and reward model have learned from the same judgments, and may have learned the same mistakes. A rise in "
+    "score alone proves nothing; the annotators' comparisons do."
+)
 
 Scores = NDArray[np.float64]
 Written = Mapping[tuple[str, int], float | None]  # by model and number of the response
@@ -32,12 +43,14 @@ class BestOf:
 
 @dataclass(frozen=True)
 class SampleScores:
-    """`best_name` is what a set of the best responses is called where nobody says another name."""
+    """`best_name` is what a set of the best responses is called where nobody says another name. `warning`: why this
+    reward model is no judge of this policy, if it is none."""
 
     figures: list[Figure]
     best_of: list[BestOf]
     prompts: int
     best_name: str
+    warning: str
 
 
 def summary(prompts: Iterable[Written]) -> dict[str, Any]:
@@ -61,13 +74,24 @@ def shown(run: Run) -> SampleScores | None:
         return None
     figures = [figure_of(name, label, found[name]) for name, label in _labels(run).items() if name in found]
     rows = [_best_of(at, found) for at in range(len(found["best_of"]))]
-    return SampleScores(figures, rows, found["prompts"], name_of_best(run))
+    return SampleScores(figures, rows, found["prompts"], name_of_best(run), warning_of(run))
 
 
 def name_of_best(run: Run) -> str:
     """For a set that nobody has given another name."""
     size = run.config.get("samples_per_prompt", 1) * (2 if run.reference_model_id else 1)
     return _("Best of %(n)s, run %(run)s") % {"n": size, "run": run.pk}
+
+
+def warning_of(run: Run) -> str:
+    """Of a scored run: whether its policy has learned from its reward model, or from what that has learned from."""
+    trained, reward = run.model.run, run.reward_model
+    if trained is None or reward is None:
+        return ""
+    if trained.reward_model_id == reward.pk:
+        return str(AGAINST_IT)
+    same = reward.snapshot_id is not None and trained.snapshot_id == reward.snapshot_id
+    return str(SAME_JUDGMENTS) if same else ""
 
 
 def _labels(run: Run) -> dict[str, str]:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 def filled(snapshot: Snapshot, base: Artifact, **changed: Any) -> dict[str, Any]:
     """The form as it comes, sent back."""
-    fields = {"snapshot": snapshot.pk, "base_policy": base.pk, "fresh_prompts": 3, "seed": 7}
+    fields = {"snapshot": snapshot.pk, "base_policy": base.pk, "fresh_prompts": 3, "seed": 7, "score_samples": "on"}
     settings = {
         f"{recipe}-{name}": value for recipe, config in default_configs().items() for name, value in config.items()
     }

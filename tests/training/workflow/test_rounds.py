@@ -236,6 +236,10 @@ def test_a_round_goes_all_the_way_round(
     sampled = set(Sample.objects.filter(run__round=round).values_list("artifact__name", flat=True))
     assert sampled == {"fixture", "Round 1 policy (DPO)"}
 
+    scores = round.runs.get(stage=2).result["scores"]
+    assert round.runs.get(stage=2).reward_model == reward and scores["difference"]["n"] == scores["prompts"] == 4
+    assert not Sample.objects.filter(run__round=round, score=None).exists()
+
     _figures_come_with_their_uncertainty(round, snapshot)
     _lineage_leads_to_the_judgments_and_back(new, policy, snapshot)
 

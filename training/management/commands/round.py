@@ -24,6 +24,12 @@ class Command(BaseCommand):
             default=rounds.FRESH_PROMPTS,
             help=f"Prompts to sample at the end (default: {rounds.FRESH_PROMPTS}).",
         )
+        parser.add_argument(
+            "--no-score-samples",
+            dest="score_samples",
+            action="store_false",
+            help="Leave the samples without a score of the round's reward model.",
+        )
 
     def handle(self, *args: Any, **given: Any) -> None:
         with options.clear_errors():
@@ -36,6 +42,7 @@ class Command(BaseCommand):
                 "policy": given["policy"],
                 "demonstrations": options.demonstrations_named(project, named) if named else None,
                 "prompts": given["prompts"],
+                "score_samples": given["score_samples"],
                 "seed": given["seed"],
             }
             round = rounds.start_round(project, snapshot, policy, configs, **asked)
