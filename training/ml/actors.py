@@ -19,11 +19,13 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from training.ml.adapter_ensemble import member_files
 from training.ml.adapter_switch import AdapterSwitch
 from training.ml.job import Job, ModelSpec
+from training.ml.one_base import APART
 from training.ml.origin import method_of
 from training.ml.reference import Start
 from training.ml.rewarding import Rewarding, RewardModel
 from training.ml.rollout import Rollout
 from training.ml.value import ADAPTER, ValueModel, fresh_adapter, head_of, new_head
+from training.recipes.words import gettext_noop
 
 POLICY, REWARD = "default", "reward"  # names of adapters; PEFT calls a model's first one "default"
 PREFIX = "base_model.model."  # before the names of weights in an adapter's file
@@ -89,7 +91,7 @@ def on_one_backbone(policy: PeftModel, job: Job, tokenizer: PreTrainedTokenizerB
         rewarding=_Dressed(rewarder, switch),
         value=ValueModel(inner, head, switch),
         trained=nn.ModuleDict({"policy": policy, "head": head}),
-        sharing="policy, reference, reward and value model on one backbone",
+        sharing=gettext_noop("policy, reference, reward and value model on one backbone"),
     )
 
 
@@ -114,7 +116,7 @@ def on_two_backbones(
         rewarding=rewarder,
         value=ValueModel(model.base_model, head, switch),
         trained=nn.ModuleDict({"policy": policy, "value": model.base_model, "head": head}),
-        sharing="policy and reference on one backbone, reward and value model on another",
+        sharing=gettext_noop("policy and reference on one backbone, reward and value model on another"),
     )
 
 
@@ -137,7 +139,7 @@ def without_reward_backbone(
         rewarding=rewarding,
         value=ValueModel(inner, head, switch),
         trained=nn.ModuleDict(parts),
-        sharing="policy, reference and value model on one backbone" if shared else "each on a backbone of its own",
+        sharing=gettext_noop("policy, reference and value model on one backbone") if shared else APART,
     )
 
 

@@ -117,7 +117,12 @@ def load_reward_base(
     if reads_at_once(config):
         model = on_encoder(_encoder(spec, base, device))
     else:
-        model = _on_policy(load_policy(spec, cache=cache, device=device, on_convert=on_convert))
+        model = on_policy(load_policy(spec, cache=cache, device=device, on_convert=on_convert))
+    return headed(model, members, device)
+
+
+def headed(model: PreTrainedModel, members: int, device: Device) -> PreTrainedModel:
+    """A classifier with a new head of so many outputs."""
     model.config.num_labels = members
     model.score = torch.nn.Linear(model.score.in_features, members, bias=False)
     torch.nn.init.normal_(model.score.weight, std=getattr(model.config, "initializer_range", 0.02))
@@ -136,14 +141,19 @@ def load_reward_model(
     if not spec.adapters:
         return _full_reward_model(spec, cache, device)
     *earlier, last = spec.adapters
-    if read_manifest(Path(last)).get("task") != "reward":
-        raise _not_reward_model(last)
+    members = members_of_adapter(Path(last))
     # On the CPU until the adapter is there: 4-bit weights must come out the same as they did for the training.
     here = replace(device, torch_device=torch.device("cpu"))
     body = ModelSpec(spec.base, tuple(earlier))
-    members = _members(Path(last))
     model = load_reward_base(body, cache=cache, device=here, on_convert=on_convert, members=members)
     return _ready(_as_trained(model, Path(last)), device)
+
+
+def members_of_adapter(directory: Path) -> int:
+    """How many heads a reward adapter has. Raises ModelError("not_reward_model") for an adapter of another task."""
+    if read_manifest(directory).get("task") != "reward":
+        raise _not_reward_model(str(directory))
+    return _members(directory)
 
 
 def resolve(base: str, cache: Path, on_convert: Callable[[], None] = lambda: None) -> str:
@@ -183,7 +193,8 @@ def _members(directory: Path) -> int:
     return int((read_manifest(directory).get("config") or {}).get("members", 1))
 
 
-def _on_policy(policy: PreTrainedModel) -> PreTrainedModel:
+def on_policy(policy: PreTrainedModel) -> PreTrainedModel:
+    """A classifier whose body is the policy's."""
     with torch.device("meta"):
         model = AutoModelForSequenceClassification.from_config(policy.config)
     setattr(model, model.base_model_prefix, policy.base_model)
@@ -212,16 +223,17 @@ def _with_adapters(model: PreTrainedModel, adapters: tuple[str, ...]) -> PreTrai
 
 def _as_trained(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
     """With the adapter merged, or attached where merging is impossible or would undo the 4 bits it learned beside."""
-    return _files().settled(_attached(model, adapter))
+    return _files().settled(attached(model, adapter))
 
 
 def _merged(model: PreTrainedModel, adapters: tuple[str, ...]) -> PreTrainedModel:
     for adapter in adapters:
-        model = _files().merged(_attached(model, Path(adapter)))
+        model = _files().merged(attached(model, Path(adapter)))
     return model
 
 
-def _attached(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+def attached(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
+    """With the adapter beside it. Raises ModelError("broken_artifact", "wrong_base")."""
     origin.require_adapter(adapter)
     verify_artifact(adapter)
     return _files().attach(model, adapter)

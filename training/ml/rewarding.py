@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,7 +17,7 @@ from training.ml.chat import Messages, encode, require_chat_template
 from training.ml.device import Device
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
-from training.ml.job import Job
+from training.ml.job import Job, ModelSpec
 from training.ml.load import load_reward_model, load_tokenizer
 from training.ml.notices import Notices
 from training.ml.progress import read_lines
@@ -143,11 +143,12 @@ def paid(rollouts: Sequence[Rollout], scores: Sequence[float], penalty: float) -
     return [score - penalty * (not rollout.finished) for rollout, score in zip(rollouts, scores, strict=True)]
 
 
-def load_rewarder(job: Job, device: Device) -> RewardModel:
-    """The job's reward model with its own tokenizer, frozen."""
+def load_rewarder(job: Job, device: Device, load: Callable[[ModelSpec], nn.Module] | None = None) -> RewardModel:
+    """The job's reward model with its own tokenizer, frozen; `load` brings a model that shares its base with others."""
     tokenizer = load_tokenizer(job.reward_model, cache=job.cache)
-    model = load_reward_model(job.reward_model, cache=job.cache, device=device).requires_grad_(False)
-    return RewardModel(model, tokenizer, job.config, job.config.batch_size)
+    spec = job.reward_model
+    model = load(spec) if load else load_reward_model(spec, cache=job.cache, device=device)
+    return RewardModel(model.requires_grad_(False), tokenizer, job.config, job.config.batch_size)
 
 
 def require_reward_model(job: Job) -> None:

@@ -14,18 +14,20 @@ from training.ml import cancel
 from training.ml.batching import sorted_batches
 from training.ml.chat import text_of
 from training.ml.decoding import Completion, Drawing, complete, stop_ids
-from training.ml.device import Device, choose_device
+from training.ml.device import choose_device
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
 from training.ml.job import Job, ModelSpec
-from training.ml.load import load_speaker, load_tokenizer
+from training.ml.load import load_tokenizer
 from training.ml.notices import Notices
+from training.ml.one_base import Models
 from training.ml.packed import pack
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompts import Prompt, read_prompts
 from training.ml.rewarding import RewardModel, load_rewarder, tell_of_cuts
 from training.ml.samples import Samples, sample_seed
 from training.ml.unusable import Unusable, usable_prompt
+from training.recipes.one_base import NEW, OLD, REWARD
 from training.recipes.sample import SampleConfig
 from training.recipes.words import gettext_noop
 
@@ -62,8 +64,15 @@ def run(job: Job) -> None:
     samples = Samples(job.directory, job.config.samples_per_prompt)
     device = choose_device()
     skipped: Skipped = {}
-    voices = [_voice(name, spec, prompts, job, device, progress, skipped) for name, spec in _specs(job)]
-    judge = _judge(prompts, job, device, skipped) if job.reward_model else None
+    specs = _specs(job)
+
+    def on_convert() -> None:
+        progress.status("converting")
+
+    models = Models(list(specs.values()), cache=job.cache, device=device, on_convert=on_convert)
+    voices = [_voice(name, specs[name], prompts, job, models, skipped) for name in (NEW, OLD) if name in specs]
+    judge = _judge(prompts, job, models, skipped) if job.reward_model else None
+    pack(*(voice.model for voice in voices), *([judge.model.model] if judge else []))
     asked = [prompt for prompt in prompts if prompt.id not in skipped]
     if not asked:
         raise ModelError(
@@ -72,7 +81,8 @@ def run(job: Job) -> None:
             gettext_noop("Lower the longest response, shorten the prompts, or choose another model."),
             why=next(iter(skipped.values())),
         )
-    progress.status("sampling", prompts=len(asked), skipped=len(skipped))
+    facts = {"device": device.name, "precision": device.precision, "sharing": models.sharing(specs)}
+    progress.status("sampling", asked=len(asked), skipped=len(skipped), **facts)
     pace = _Pace(progress, samples, total=len(asked) * len(voices))
     lengths = [len(voices[0].prompts[prompt.id]) for prompt in asked]
     # In a turn, the next prompt begins where a response has ended; with one model there is nothing to wait for.
@@ -83,11 +93,13 @@ def run(job: Job) -> None:
         # Both models answer the same prompts before the next turn begins: old and new can be compared early.
         for voice in voices:
             _answer(voice, [asked[index] for index in indices], job, samples, pace, judge)
-    _write_result(job, samples, skipped, pace, seconds=time.monotonic() - started)
+    _write_result(job, samples, skipped, pace, seconds=time.monotonic() - started, **facts)
 
 
-def _specs(job: Job) -> list[tuple[str, ModelSpec]]:
-    return [("new", job.model), *([("old", job.reference_model)] if job.reference_model else [])]
+def _specs(job: Job) -> dict[str, ModelSpec]:
+    """All models of the run, by name."""
+    named = {NEW: job.model, OLD: job.reference_model, REWARD: job.reward_model}
+    return {name: spec for name, spec in named.items() if spec}
 
 
 def _voice(
@@ -95,22 +107,16 @@ def _voice(
     spec: ModelSpec,
     prompts: list[Prompt],
     job: Job,
-    device: Device,
-    progress: Progress,
+    models: Models,
     skipped: Skipped,
 ) -> Voice:
     """The loaded model with its prompts as tokens; a prompt that it cannot take is noted in `skipped`."""
     cancel.check()
-
-    def on_convert() -> None:
-        progress.status("converting", base=spec.base)
-
-    tokenizer = load_tokenizer(spec, cache=job.cache, on_convert=on_convert)
+    tokenizer = load_tokenizer(spec, cache=job.cache, on_convert=models.on_convert)
     # Asked before the weights are loaded: a missing template is told in seconds.
     ids = _token_ids(tokenizer, prompts, skipped)
-    model = load_speaker(spec, cache=job.cache, device=device, on_convert=on_convert)
+    model = models.speaker(spec)
     _require_room(model, ids, job.config, skipped)
-    pack(model)
     return Voice(name, model, tokenizer, stop_ids(model, tokenizer), ids)
 
 
@@ -150,10 +156,10 @@ class Judge:
         return [row | {"score": score, "truncated": unread} for row, score, unread in facts]
 
 
-def _judge(prompts: list[Prompt], job: Job, device: Device, skipped: Skipped) -> Judge:
+def _judge(prompts: list[Prompt], job: Job, models: Models, skipped: Skipped) -> Judge:
     """The loaded reward model; a prompt that leaves it no room is noted in `skipped`."""
     cancel.check()
-    model = load_rewarder(job, device)
+    model = load_rewarder(job, models.device, models.reward_model)
     for prompt in prompts:
         try:
             model.require_room(prompt.messages)
@@ -232,7 +238,7 @@ class _Pace:
         )
 
 
-def _write_result(job: Job, samples: Samples, skipped: Skipped, pace: _Pace, *, seconds: float) -> None:
+def _write_result(job: Job, samples: Samples, skipped: Skipped, pace: _Pace, *, seconds: float, **facts: str) -> None:
     rows = samples.all()
     metrics = {
         "mean_tokens": sum(row["tokens"] for row in rows) / len(rows),
@@ -249,6 +255,7 @@ def _write_result(job: Job, samples: Samples, skipped: Skipped, pace: _Pace, *, 
         "finished": sum(row["finished"] for row in rows),
         "skipped": [why.row(prompt, "prompts") for prompt, why in skipped.items()],
         "metrics": metrics,
+        **facts,
     }
     temporary = job.directory / "result.json.tmp"
     temporary.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

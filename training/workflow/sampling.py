@@ -157,11 +157,13 @@ def summarize(run: Run) -> None:
 
 
 def _own_words(path: Path) -> dict[str, Any]:
-    """What only the process knows: prompts it could not put to the model, and its pace."""
+    """What only the process knows: prompts it could not put to the model, its pace, on what it has computed, and who
+    shared a backbone."""
     if not path.exists():
         return {}
     told = storable(json.loads(path.read_text(encoding="utf-8")))
-    return {"skipped": told.get("skipped", []), "metrics": told.get("metrics", {})}
+    facts = {name: told[name] for name in ("device", "precision", "sharing") if told.get(name)}
+    return {"skipped": told.get("skipped", []), "metrics": told.get("metrics", {}), **facts}
 
 
 def _take_in(run: Run, lines: list[dict[str, Any]]) -> int:
