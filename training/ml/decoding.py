@@ -128,11 +128,7 @@ def _in_slots(
         cancel.check()
         free = slots.number - slots.busy
         if waiting and (free >= slots.number / REFILL or not working):
-            entering = waiting.next(free)
-            for text, _, kept in entering:
-                slots.put(kept, ending.drawing.max_new_tokens)
-                working.append(text)
-            fresh = torch.stack([first for _, first, _ in entering])
+            fresh = _enter(waiting, slots, working, free, ending.drawing.max_new_tokens)
             logits = torch.cat([logits, fresh]) if len(logits) else fresh
         tokens = draw(logits, [text.generator for text in working], ending.drawing)
         drawn += len(working)
@@ -150,6 +146,16 @@ def _in_slots(
             else:
                 ending.goes_on(text.row, text.ids)
         logits = slots.step(body, tokens[kept_rows]) if working else logits[:0]
+
+
+def _enter(waiting: Waiting, slots: Slots, working: list[Text], free: int, more: int) -> torch.Tensor:
+    """Logits after the prompts of those that enter. What was read of these lives no longer than this: while their
+    responses are drawn, it stands in the slots."""
+    entering = waiting.next(free)
+    for text, _, kept in entering:
+        slots.put(kept, more)
+        working.append(text)
+    return torch.stack([first for _, first, _ in entering])
 
 
 class Waiting:
