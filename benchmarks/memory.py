@@ -3,7 +3,8 @@
 Each case is a real run in a process of its own, on texts as long as the recipe lets through. Measured is the most that
 the process ever had resident (VmHWM, which the kernel keeps), less the same of the same run with the tests' tiny model
 and short texts: that is Python, its libraries and what they load as they go. On the demo model unless `--model` names a
-folder; `--model fixture` takes the tiny one.
+folder; `--model fixture` takes the tiny one. `sample:alone`, `sample:old` (against the bare model) and `sample:scored`
+(by a reward model as well) are sampling runs of a LoRA policy, of as many prompts as there are `--rows`.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,21 @@ from tests.training.planted import row, write_rows
 from training.ml.chat import completion_ids, prompt_ids
 from training.ml.convert import converted
 from training.recipes import load
-from training.recipes.estimate.families import read_architecture
+from training.recipes.estimate import (
+    Answering,
+    Architecture,
+    Data,
+    Loaded,
+    Machine,
+    Rewarder,
+    Sampling,
+    Speed,
+    read_architecture,
+)
 from training.recipes.estimate.memory import memory
+from training.recipes.estimate.sampling import memory_of
 from training.recipes.estimate.workload import DRAWN, workload
+from training.recipes.one_base import NEW, OLD, REWARD
 
 CASES = "sft:lora,sft:full,sft:qlora,reward:lora,reward:full,reward:qlora,dpo:lora,dpo:full,dpo:qlora,ppo:lora,ppo:full"
 SEEN_EVERY = 0.05  # seconds
@@ -75,12 +88,17 @@ class Case:
         length = self.options.max_length
         found = {"adapter": self.adapter, "batch_size": self.options.batch_size, "gradient_accumulation": 2}
         found |= {"max_length": length, "gradient_checkpointing": self.checkpointing}
+        if self.recipe == "sample":
+            drawn = {"samples_per_prompt": 2, "max_new_tokens": length // 2, "top_p": 1.0}
+            return {"batch_size": self.options.batch_size, **drawn}
         if self.recipe in DRAWN:
             found |= {"max_new_tokens": length // 2, "epochs": 1}
         return found | ({"rollouts": self.options.rows} if self.recipe == "ppo" else {})
 
     def peak(self) -> int:
         """Bytes, VmHWM."""
+        if self.recipe == "sample":
+            return peak([sys.executable, "-m", "training.ml.run", str(sampling_job(self))])
         reward_model = rewarding(self) if self.recipe in DRAWN else None
         data = write_data(self.folder / f"data-{self.recipe}", self)
         directory = self.folder / f"{self.recipe}-{self.adapter}-{self.checkpointing}"
@@ -93,7 +111,10 @@ def compared(case: Case, libraries: int) -> dict[str, Any]:
     measured = case.peak() - libraries
     config = load(case.recipe, case.settings)
     architecture = read_architecture(json.loads((case.model / "config.json").read_text()))
-    found = memory(architecture, config, workload(case.recipe, config), "cpu")
+    if case.recipe == "sample":
+        found = memory_of(described(case, architecture), config)
+    else:
+        found = memory(architecture, config, workload(case.recipe, config), "cpu")
     return {
         "recipe": case.recipe,
         "adapter": case.adapter,
@@ -105,6 +126,34 @@ def compared(case: Case, libraries: int) -> dict[str, Any]:
         "parts": {name: round(size / MEGABYTE) for name, size in found.parts.items() if size},
         "seconds": round(time.monotonic() - began),
     }
+
+
+def sampling_job(case: Case) -> Path:
+    """Prompts of half of `max_length` tokens, give or take a few, answered by an adapter on the model."""
+    directory, base = case.folder / f"sample-{case.adapter}", {"base": str(case.model), "adapters": []}
+    policy = trained_once(case, "policy", "sft")
+    job = write_job(directory, "sample", case.model, {}, adapters=tuple(policy["adapters"]), **case.settings)
+    written = json.loads((job / "job.json").read_text())
+    written |= {"data": None, "prompts": str(job / "prompts.jsonl")}
+    written["reference_model"] = base if case.adapter in ("old", "scored") else None
+    written["reward_model"] = rewarding(case) if case.adapter == "scored" else None
+    (job / "job.json").write_text(json.dumps(written))
+    tokenizer = AutoTokenizer.from_pretrained(case.model)
+    half = case.options.max_length // 2
+    rows = [long_row(tokenizer, f"{place}", half, place)["prompt"] for place in range(case.options.rows)]
+    lines = [json.dumps({"id": place, "messages": messages}) for place, messages in enumerate(rows)]
+    (job / "prompts.jsonl").write_text("\n".join(lines))
+    return job
+
+
+def described(case: Case, model: Architecture) -> Sampling:
+    judged, compared = case.adapter == "scored", case.adapter in ("old", "scored")
+    names = (NEW, *((OLD,) if compared else ()), *((REWARD,) if judged else ()))
+    new, old = Answering(model, load("sft", {"adapter": "lora"})), Answering(model) if compared else None
+    judge = Rewarder(model, load("reward", {}), on_policy=True) if judged else None
+    lengths = (case.options.max_length // 2,) * case.options.rows
+    loaded = Loaded(new, old, judge, names if len(names) > 1 else ())
+    return Sampling(loaded, lengths, Machine("cpu"), Data(len(lengths), lengths[0]), Speed())
 
 
 def peak(command: list[str]) -> int:
@@ -128,11 +177,15 @@ def high_water(pid: int) -> int:
 
 
 def rewarding(case: Case) -> dict[str, Any]:
-    """A LoRA reward model on the same base, as a round makes it; trained once."""
-    directory = case.folder / "rewarding"
+    """A LoRA reward model on the same base, as a round makes it."""
+    return trained_once(case, "rewarding", "reward")
+
+
+def trained_once(case: Case, name: str, recipe: str) -> dict[str, Any]:
+    directory = case.folder / name
     if not (directory / "artifact").exists():
-        data = write_data(case.folder / "data-rewarding", case)
-        write_job(directory, "reward", case.model, data, batch_size=1, gradient_accumulation=1)
+        data = write_data(case.folder / f"data-{name}", replace(case, recipe=recipe))
+        write_job(directory, recipe, case.model, data, batch_size=1, gradient_accumulation=1)
         subprocess.run([sys.executable, "-m", "training.ml.run", str(directory)], check=True, capture_output=True)
     return {"base": str(case.model), "adapters": [str(directory / "artifact")]}
 

@@ -1,5 +1,7 @@
 """What a run would take, over the API; nothing is started."""
 
+from typing import Any
+
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -10,9 +12,10 @@ from annotate.api.door import project_api
 from annotate.models import DemonstrationSet, FeedbackSet, Project, Role, Snapshot
 from training.api.serializers import EstimateSerializer
 from training.models import Artifact, Task
-from training.recipes.estimate import whole
+from training.recipes.estimate import Machine, whole, whole_sampling
 from training.workflow import device
 from training.workflow.estimates import asked_of
+from training.workflow.sampling_estimates import asked_of_sampling
 
 GIGABYTE = 10**9
 
@@ -26,17 +29,36 @@ def estimate(request: Request, project: Project) -> Response:
     form.is_valid(raise_exception=True)
     asked = form.validated_data
     memory = None if asked["memory"] is None else int(asked["memory"] * GIGABYTE)
+    if request.method == "GET":
+        asked["config"] = {}
+    machine = device.machine(asked["device"], memory)
+    if asked["recipe"] == "sample":
+        return Response(_of_sampling(project, asked, machine))
     snapshot, demonstrations, reward = asked["snapshot"], asked["demonstrations"], asked["reward_model"]
     found = asked_of(
         asked["recipe"],
         named_in(Artifact, project, "model", pk=asked["model"]),
-        asked["config"] if request.method == "POST" else {},
+        asked["config"],
         snapshot=named_in(Snapshot, project, "snapshot", number=snapshot) if snapshot else None,
         demonstrations=(
             named_in(DemonstrationSet, project, "demonstrations", pk=demonstrations) if demonstrations else None
         ),
         feedback=named_in(FeedbackSet, project, "feedback", pk=asked["feedback"]) if asked["feedback"] else None,
         reward=named_in(Artifact, project, "reward_model", pk=reward, task=Task.REWARD) if reward else None,
-        machine=device.machine(asked["device"], memory),
+        machine=machine,
     )
     return Response(whole(found.question, found.chosen, found.methods, found.advice))
+
+
+def _of_sampling(project: Project, asked: dict[str, Any], machine: Machine) -> dict[str, Any]:
+    reference, reward = asked["reference"], asked["reward_model"]
+    found = asked_of_sampling(
+        project,
+        asked["config"],
+        named_in(Artifact, project, "model", pk=asked["model"], task=Task.POLICY),
+        reference=named_in(Artifact, project, "reference", pk=reference, task=Task.POLICY) if reference else None,
+        reward_model=named_in(Artifact, project, "reward_model", pk=reward, task=Task.REWARD) if reward else None,
+        prompts=asked["prompts"],
+        machine=machine,
+    )
+    return whole_sampling(found.question, found.chosen, found.advice)

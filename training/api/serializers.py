@@ -245,14 +245,26 @@ class EstimateSerializer(Asked):
     """`config`: what differs from the recipe's defaults; `memory` of the device in GB, as found on this machine if not
     given."""
 
-    recipe = serializers.ChoiceField(TRAINED)
-    model = serializers.IntegerField(help_text="id of the policy (for reward: or encoder) to train from")
+    recipe = serializers.ChoiceField((*TRAINED, "sample"))
+    model = serializers.IntegerField(
+        help_text="id of the policy (for reward: or encoder) to train from; for sample of the one that answers"
+    )
     config = serializers.DictField(default=dict)
     snapshot = serializers.IntegerField(default=None, allow_null=True, min_value=1, help_text="its number")
     demonstrations = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of demonstrations")
     feedback = serializers.IntegerField(default=None, allow_null=True, help_text="id of a set of feedback, for kto")
     reward_model = serializers.IntegerField(
-        default=None, allow_null=True, help_text="id of what rewards ppo, rloo, grpo; like the policy if not given"
+        default=None,
+        allow_null=True,
+        help_text="id of what rewards ppo, rloo, grpo (like the policy if not given), or scores what is sampled",
+    )
+    reference = serializers.IntegerField(default=None, allow_null=True, help_text="for sample: id of a second policy")
+    prompts = serializers.IntegerField(
+        default=None,
+        allow_null=True,
+        min_value=1,
+        max_value=100_000,
+        help_text="for sample: how many; all if not given",
     )
     device = serializers.ChoiceField(("cpu", "gpu"), default="", allow_blank=True)
     memory = serializers.FloatField(default=None, allow_null=True, min_value=0.1, max_value=1e6)

@@ -5,8 +5,18 @@ from collections.abc import Sequence
 from django.utils.translation import gettext as _
 
 from training.recipes.estimate import Estimate
-from training.workflow.estimate_words import advice_words, assumptions, duration, refusal, size, speed_words, unsaid
+from training.workflow.estimate_words import (
+    advice_words,
+    assumptions,
+    duration,
+    refusal,
+    sampling_assumptions,
+    size,
+    speed_words,
+    unsaid,
+)
 from training.workflow.estimates import Answer
+from training.workflow.sampling_estimates import SamplingAnswer
 
 
 def table_of(found: Answer) -> str:
@@ -18,6 +28,18 @@ def table_of(found: Answer) -> str:
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)) + "  " + row[-1] for row in rows
     ]
     return "\n".join([*lines, "", *_about(found)])
+
+
+def sampling_lines(found: SamplingAnswer) -> str:
+    """Of a sampling run: what it takes, the parts of its memory, and what fits where it does not."""
+    one = found.chosen
+    lines = [_("The model has %(base)s parameters.") % {"base": f"{one.base:,}"}]
+    if one.memory and one.disk:
+        facts = {"memory": size(one.memory.total), "disk": size(one.disk["total"]), "time": duration(one.seconds)}
+        lines.append(_("Memory %(memory)s, disk %(disk)s, time: %(time)s.") % facts)
+        lines.append(", ".join(f"{name} {size(part)}" for name, part in one.memory.parts.items() if part))
+    lines += [sampling_assumptions(found), speed_words(found.question), *filter(None, [unsaid(found.question)])]
+    return "\n".join(lines if one.fits else [*lines, advice_words(found)])
 
 
 def _row(one: Estimate, chosen: str) -> Sequence[str]:

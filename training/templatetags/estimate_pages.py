@@ -2,9 +2,10 @@
 
 from django import template
 
-from training.recipes.estimate import Estimate, Question
+from training.recipes.estimate import Estimate, Question, Sampling
 from training.workflow import estimate_words
 from training.workflow.estimates import Answer
+from training.workflow.sampling_estimates import SamplingAnswer
 
 register = template.Library()
 register.filter("as_size", estimate_words.size)
@@ -29,7 +30,7 @@ def refused_because(one: Estimate) -> str:
 
 
 @register.filter
-def speed_from(question: Question) -> str:
+def speed_from(question: Question | Sampling) -> str:
     return estimate_words.speed_words(question)
 
 
@@ -39,10 +40,15 @@ def rests_on(answer: Answer) -> str:
 
 
 @register.filter
-def nearest(answer: Answer) -> str:
+def sampling_rests_on(answer: SamplingAnswer) -> str:
+    return estimate_words.sampling_assumptions(answer)
+
+
+@register.filter
+def nearest(answer: Answer | SamplingAnswer) -> str:
     return estimate_words.advice_words(answer)
 
 
 @register.filter
-def left_open(question: Question) -> str:
+def left_open(question: Question | Sampling) -> str:
     return estimate_words.unsaid(question)

@@ -1,6 +1,6 @@
-"""The table beside the forms of runs and rounds: what every adapter method would take of the model chosen there."""
+"""The table beside the forms of runs, rounds and samplings: what each would take of the models chosen there."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from training.models import Artifact
 from training.recipes.estimate import Machine
 from training.views.problems import words
 from training.workflow.estimates import Answer, asked_of
+from training.workflow.sampling_estimates import SamplingAnswer
 from training.workflow.starting import REWARDED
 
 ASKED = "estimate"  # the name of the button
@@ -30,6 +31,20 @@ class Panel:
     def parts(self) -> list[str]:
         held = [one.memory.parts for one in self.answer.methods if one.memory] if self.answer else []
         return [name for name in (held[0] if held else ()) if any(parts[name] for parts in held)]
+
+
+@dataclass(frozen=True)
+class SamplingPanel:
+    """Of a sampling run, which has no methods to choose from. `parts` are those of the memory that it needs."""
+
+    answer: SamplingAnswer | None = None
+    problem: str = ""
+    recipe: str = "sample"
+
+    @property
+    def parts(self) -> list[str]:
+        held = self.answer.chosen.memory.parts if self.answer and self.answer.chosen.memory else {}
+        return [name for name, size in held.items() if size]
 
 
 def is_asked(request: HttpRequest) -> bool:
@@ -50,6 +65,16 @@ def estimate_context(
     rewarded = {**data, "reward": data.pop("reward", None) or trained}
     of = {stage.recipe: rewarded if stage.recipe in REWARDED else data for stage in stages}
     return {"device": form, "panels": [panel(model, stage, machine, **of[stage.recipe]) for stage in stages]}
+
+
+def sampling_panel(settings: RecipeForm, ask: Callable[[dict[str, Any]], SamplingAnswer]) -> SamplingPanel:
+    """`ask` is given the settings."""
+    if not settings.is_valid():
+        return SamplingPanel(problem=_("A setting cannot be used; it is marked when you start."))
+    try:
+        return SamplingPanel(ask(settings.config))
+    except WorkflowError as error:
+        return SamplingPanel(problem=words(error))
 
 
 def panel(model: Artifact | None, stage: RecipeForm, machine: Machine, **data: Any) -> Panel:

@@ -18,14 +18,16 @@ from annotate.models import Project, Role, User
 from annotate.workflow import snapshots
 from training.forms import RecipeForm, RoundForm
 from training.models import Round, Run, RunState
+from training.recipes.estimate import Machine
 from training.tasks import dispatch_queued
-from training.views.estimates import estimate_context, is_asked
+from training.views.estimates import SamplingPanel, estimate_context, is_asked, sampling_panel
 from training.views.problems import unless_refused
 from training.views.rollout_samples import newest_samples
 from training.views.runs import curves_with_numbers
 from training.workflow.evaluation import Results, TextPair, results_of
 from training.workflow.round_outcome import outcome_of
-from training.workflow.rounds import default_configs, stages_of, start_round
+from training.workflow.rounds import FRESH_PROMPTS, default_configs, stages_of, start_round
+from training.workflow.sampling_estimates import asked_of_round
 from training.workflow.starting import POLICIES, REWARDED
 from training.workflow.waiting import waits_of
 
@@ -128,11 +130,27 @@ def create_round(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def estimated(request: HttpRequest, project: Project, form: RoundForm, chosen: list[RecipeForm]) -> dict[str, Any]:
-    """A table for each stage that trains; all of them are taken to begin with the policy that is chosen."""
+    """A table for each stage; all that train are taken to begin with the policy that is chosen."""
     asked = getattr(form, "cleaned_data", {})
     data = {name: asked.get(name) for name in ("snapshot", "demonstrations")}
     stages = [stage for stage in chosen if stage.recipe != "sample"]
-    return estimate_context(request, asked.get("base_policy"), stages, **data)
+    context = estimate_context(request, asked.get("base_policy"), stages, **data)
+    if is_asked(request) and asked.get("base_policy") and len(stages) < len(chosen):
+        context["panels"].append(samples_panel(form, chosen, context["device"].machine()))
+    return context
+
+
+def samples_panel(form: RoundForm, chosen: list[RecipeForm], machine: Machine) -> SamplingPanel:
+    """Of the last stage, by the settings of those before it."""
+    asked, (*trained, sample) = form.cleaned_data, chosen
+    if not all(stage.is_valid() for stage in trained):
+        return SamplingPanel(problem=_("A setting cannot be used; it is marked when you start."))
+    settings = {recipe: default_configs()[recipe] for recipe in recipes_asked_for(form)}
+    settings |= {stage.recipe: stage.config for stage in trained}
+    count, score = asked.get("fresh_prompts") or FRESH_PROMPTS, asked["score_samples"]
+    return sampling_panel(
+        sample, lambda own: asked_of_round(asked["base_policy"], {**settings, "sample": own}, count, score, machine)
+    )
 
 
 def recipes_asked_for(form: RoundForm) -> tuple[str, ...]:
@@ -162,6 +180,7 @@ def start(project: Project, asked: dict[str, Any], stages: list[RecipeForm], act
         policy=asked["policy"],
         demonstrations=asked["demonstrations"],
         prompts=asked["fresh_prompts"],
+        score_samples=asked["score_samples"],
         seed=asked["seed"],
         actor=actor,
     )
@@ -177,10 +196,9 @@ def show_round(request: HttpRequest, project: Project, number: int) -> HttpRespo
     if not request.htmx:
         demonstrations = next((stage.demonstrations for stage in row.stages if stage.demonstrations_id), None)
         context = {"row": row, "round": row.round, "waits": waits_of(row.stages), "demonstrations": demonstrations}
+        context["outcome"] = outcome_of(row.stages)
         return render(request, "training/round.html", {**context, **learning_of(row)})
     if row.is_over or request.GET.get("done") != str(row.done):
-        score_samples=asked["score_samples"],
         return HttpResponseClientRefresh()
     context = {"row": row, "round": row.round, "waits": waits_of(row.stages)}
     return render(request, "training/round.html#stages", context)
-        context["outcome"] = outcome_of(row.stages)

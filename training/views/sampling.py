@@ -11,13 +11,15 @@ from django.views.decorators.http import require_http_methods
 from annotate.access import require_role
 from annotate.models import Project, Role, User
 from annotate.workflow.intake import open_batch
-from training.forms import RecipeForm, SamplingForm
+from training.forms import DeviceForm, RecipeForm, SamplingForm
 from training.models import Run
 from training.tasks import dispatch_queued
+from training.views.estimates import SamplingPanel, is_asked, sampling_panel
 from training.views.problems import unless_refused
 from training.views.training import source_of
 from training.workflow.cloning import known_settings
 from training.workflow.sampling import choose_prompts, start_sampling
+from training.workflow.sampling_estimates import asked_of_sampling
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -26,7 +28,7 @@ def create_sampling(request: HttpRequest, project: Project) -> HttpResponse:
     source = source_of(project, request, "sample")
     form = SamplingForm(project, request.POST or None, initial={**request.GET.dict(), **as_before(source)})
     settings = RecipeForm("sample", request.POST or None, initial=known_settings(source) if source else None)
-    if request.method == "POST" and all([form.is_valid(), settings.is_valid()]):
+    if request.method == "POST" and not is_asked(request) and all([form.is_valid(), settings.is_valid()]):
         run = unless_refused(
             form, start, project, form.cleaned_data, settings.config, form.waits_as,
             actor=request.user, stages=[settings],
@@ -36,7 +38,24 @@ def create_sampling(request: HttpRequest, project: Project) -> HttpResponse:
             messages.success(request, _("Sampling is queued; comparisons appear while it goes on."), extra_tags="ok")
             return redirect("run", project.slug, run.pk)
     context = {"form": form, "settings": settings, "prompts": project.prompts.count(), "fresh": fresh_in(project)}
-    return render(request, "training/sampling_create.html", {**context, "source": source})
+    context |= {"source": source, **estimated(request, project, form, settings)}
+    part = "#estimate" if request.htmx and is_asked(request) else ""
+    return render(request, f"training/sampling_create.html{part}", context)
+
+
+def estimated(request: HttpRequest, project: Project, form: SamplingForm, settings: RecipeForm) -> dict[str, Any]:
+    """What is chosen so far is enough, be the rest of the form as it may."""
+    if not is_asked(request):
+        return {"device": DeviceForm(), "panels": []}
+    form.is_valid()
+    device, asked = DeviceForm(request.POST), form.cleaned_data
+    models = {name: asked.get(name) for name in ("reference", "reward_model")}
+    more = {**models, "prompts": asked.get("prompts"), "machine": device.machine()}
+    if asked.get("model") is None:
+        panel = SamplingPanel(problem=_("Choose a model."))
+    else:
+        panel = sampling_panel(settings, lambda config: asked_of_sampling(project, config, asked["model"], **more))
+    return {"device": device, "panels": [panel]}
 
 
 def as_before(source: Run | None) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
 from training.recipes import RECIPES
-from training.recipes.estimate import DRAWN, Advice, Estimate, Question
+from training.recipes.estimate import DRAWN, Advice, Estimate, Question, Sampling
 from training.recipes.titles import ADAPTERS
 from training.workflow.device import SHARE_OF_PRODUCTS
 from training.workflow.estimates import Answer
+from training.workflow.sampling_estimates import SamplingAnswer
 from training.workflow.told import in_readers_language
 
 PART_NAMES = {
@@ -27,6 +28,8 @@ TIME_NAMES = {
     "reading": gettext_noop("reading the texts once"),
     "training": gettext_noop("training"),
     "answers": gettext_noop("answers on the way"),
+    "drawing": gettext_noop("drawing the responses"),
+    "scoring": gettext_noop("scoring them"),
     "evaluation": gettext_noop("evaluation"),
 }
 UNITS = (("GB", 1e9), ("MB", 1e6), ("KB", 1e3))
@@ -63,7 +66,7 @@ def refusal(one: Estimate) -> str:
     return in_readers_language(error.message, error.template, error.values) if error else ""
 
 
-def speed_words(question: Question) -> str:
+def speed_words(question: Question | Sampling) -> str:
     """Where the time comes from."""
     speed = question.speed
     if speed.source == "earlier run":
@@ -103,17 +106,37 @@ def assumptions(found: Answer) -> str:
     """What the memory is for: the longest batch that the settings let through. And what the time is made of."""
     work = found.question.work(found.chosen.config)
     said = _("Memory for a batch of %(rows)s texts of %(length)s tokens, %(response)s of them response.")
-    words = [said % {"rows": work.rows, "length": work.length, "response": work.response}]
-    if found.chosen.memory and found.chosen.memory.heap:
-        said = _("On a CPU a process keeps up to %(heap)s of freed memory beside it; Python takes %(libraries)s.")
-        beside = {"heap": found.chosen.memory.heap, "libraries": found.question.machine.process}
-        words.append(said % {name: size(number) for name, number in beside.items()})
+    words = [said % {"rows": work.rows, "length": work.length, "response": work.response}, kept_words(found)]
     if work.recipe in DRAWN and found.question.reward is None:
         words.append(_("Its reward model is not known, and taken for a LoRA on the policy's base."))
     if getattr(found.chosen.config, "group_by_prompt", False) and not found.question.data.responses:
         words.append(_("How many responses a prompt has is not known; two are taken for it."))
     words.append(shared_words(found.question))
     return " ".join(filter(None, [*words, times(found.chosen)]))
+
+
+def kept_words(found: Answer | SamplingAnswer) -> str:
+    """What a process takes beside the memory that is told."""
+    if found.chosen.memory is None or not found.chosen.memory.heap:
+        return ""
+    said = _("On a CPU a process keeps up to %(heap)s of freed memory beside it; Python takes %(libraries)s.")
+    beside = {"heap": found.chosen.memory.heap, "libraries": found.question.machine.process}
+    return said % {name: size(number) for name, number in beside.items()}
+
+
+def sampling_assumptions(found: SamplingAnswer) -> str:
+    """What memory and time of a sampling run are for."""
+    asked, config = found.question, found.chosen.config
+    said = _(
+        "Memory for %(rows)s responses side by side, of up to %(response)s tokens, to prompts of up to %(longest)s."
+    )
+    rows = min(config.batch_size, asked.data.examples) * config.samples_per_prompt
+    words = [said % {"rows": rows, "response": config.max_new_tokens, "longest": asked.longest}]
+    if asked.loaded.sharing:
+        words.append(_("Models that differ only in an adapter are loaded on one base."))
+    if asked.response is None and found.chosen.durations:
+        words.append(_("Time as if every response were as long as it may be."))
+    return " ".join(filter(None, [*words, kept_words(found), times(found.chosen)]))
 
 
 def shared_words(question: Question) -> str:
@@ -133,7 +156,7 @@ def shared_words(question: Question) -> str:
     return said % {"devices": devices}
 
 
-def unsaid(question: Question) -> str:
+def unsaid(question: Question | Sampling) -> str:
     """What the figures leave open."""
     if question.machine.memory is not None:
         return ""
@@ -142,7 +165,7 @@ def unsaid(question: Question) -> str:
     )
 
 
-def advice_words(found: Answer) -> str:
+def advice_words(found: Answer | SamplingAnswer) -> str:
     """What does not fit, and the nearest thing that does."""
     machine, memory = found.question.machine, found.chosen.memory
     needed = machine.taken(memory, found.question.processes) if memory else 0
@@ -153,7 +176,7 @@ def advice_words(found: Answer) -> str:
     return f"{lacking} {changes(found.advice, found.question)}"
 
 
-def changes(advice: Advice, question: Question) -> str:
+def changes(advice: Advice, question: Question | Sampling) -> str:
     named = ", ".join(f"{_label(question.recipe, name)}: {_value(value)}" for name, value in advice.changed.items())
     memory = advice.found.memory
     said = _("The nearest that fits takes %(total)s: %(changes)s.")

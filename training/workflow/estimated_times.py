@@ -150,6 +150,11 @@ def _responses(path: str) -> tuple[int, ...]:
     return tuple(map(len, found.values()))
 
 
+def prompt_tokens(messages: Iterable[dict[str, str]]) -> float:
+    """About as many as a model reads of a prompt: no tokenizer is loaded here."""
+    return TEMPLATE_TOKENS + _tokens(messages)
+
+
 def _tokens(messages: Iterable[dict[str, str]] | None) -> float:
     return sum(len(turn["content"].encode()) for turn in messages or []) / BYTES_PER_TOKEN
 

@@ -34,8 +34,8 @@ def checked_config(recipe: str, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_rewarded(recipe: str) -> None:
-    """Raises BadInput for a recipe that no reward model takes part in."""
-    if recipe not in DRAWN:
+    """Raises BadInput for a recipe that no reward model takes part in; what is sampled may be scored."""
+    if recipe not in (*DRAWN, "sample"):
         said = _("“%(recipe)s” uses no reward model.") % {"recipe": recipe}
         raise BadInput(said, _("Leave it out."), where="reward_model")
 

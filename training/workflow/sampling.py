@@ -17,6 +17,7 @@ from annotate.workflow import intake
 from training.models import Artifact, DeviceWish, Priority, Run, Sample, Task
 from training.recipes.sample import ALL, BEST_AND_WORST, BEST_TWO, CLOSEST, NONE
 from training.workflow import runs, sample_scores
+from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput, NoPrompts
 from training.workflow.folders import folder_of
 from training.workflow.refusals import checked_config, require_task
@@ -60,13 +61,15 @@ def start_sampling(
     """Queues a sampling run. Without a reference responses to a prompt are compared as `pairs` says, otherwise new with
     old; a reward model scores them all.
 
-    Raises NoPrompts, BadConfig, or BadInput or ModelRefused for models that cannot play these parts.
+    Raises NoPrompts, BadConfig, TooLittleDisk, or BadInput or ModelRefused for models that cannot play these parts.
     """
     config, chosen = checked_config("sample", config), list(prompts)
     _check_models(project, artifact, reference, reward_model)
     check_pairs(config, reference=reference is not None, scored=reward_model is not None)
     if not chosen:
         raise NoPrompts(_("No prompt was chosen."), _("Choose at least one prompt to sample responses to."))
+    for model in filter(None, (artifact, reference, reward_model)):
+        enough_disk(model, [("sample", config)])
     with transaction.atomic():
         run = runs.create_run(
             project,

@@ -83,7 +83,7 @@ def test_no_run_is_started_by_it(as_lead: Client, snapshot: Snapshot, model: Art
 
 def test_a_round_is_estimated_stage_by_stage(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:
     panels = ask_for_a_round(as_lead, model, snapshot, "ppo").context["panels"]
-    assert [panel.recipe for panel in panels] == ["reward", "ppo"]
+    assert [panel.recipe for panel in panels] == ["reward", "ppo", "sample"]
     assert "kv_cache" in panels[1].parts
 
 

@@ -7,11 +7,13 @@ from django.core.management.base import BaseCommand, CommandParser
 from django.utils.translation import gettext as _
 
 from training.management import options
-from training.management.estimate_table import table_of
-from training.recipes.estimate import DRAWN, ESTIMATED, ITEMS, Data, Speed, whole
+from training.management.described_sampling import described_sampling
+from training.management.estimate_table import sampling_lines, table_of
+from training.recipes.estimate import DRAWN, ESTIMATED, ITEMS, Data, Question, Sampling, Speed, whole, whole_sampling
 from training.recipes.reward import METHODS
 from training.workflow import configs, device, estimates
 from training.workflow.rewarders import described
+from training.workflow.sampling_estimates import answer_sampling
 
 GIGABYTE = 10**9
 # Options that are settings of every recipe under a shorter way to write them.
@@ -25,7 +27,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="config.json of the model.")
-        parser.add_argument("--recipe", required=True, choices=ESTIMATED, help="What to train.")
+        parser.add_argument("--recipe", required=True, choices=(*ESTIMATED, "sample"), help="What to train, or sample.")
         parser.add_argument("--adapter", choices=METHODS, help="What is trained of it (default: lora).")
         for name in ("rank", "bottleneck", "layers", "virtual-tokens", "epochs", *(n.replace("_", "-") for n in BATCH)):
             parser.add_argument(f"--{name}", type=int, help="A setting of the recipe.")
@@ -61,7 +63,12 @@ class Command(BaseCommand):
             type=options.whole_number(1, 10**7),
             help="Of the longest example (default: half of it).",
         )
-        parser.add_argument("--reward-config", type=Path, metavar="FILE", help="config.json of the model that rewards.")
+        parser.add_argument(
+            "--reward-config", type=Path, metavar="FILE", help="config.json of what rewards, or scores."
+        )
+        parser.add_argument(
+            "--reference-config", type=Path, metavar="FILE", help="config.json of a second model that answers (sample)."
+        )
         parser.add_argument(
             "--operations", type=options.positive(1e9), metavar="TERA", help="The device computes in a second."
         )
@@ -71,6 +78,12 @@ class Command(BaseCommand):
         memory = None if given["memory"] is None else int(given["memory"] * GIGABYTE)
         with options.clear_errors():
             settings = settings_of(given)
+            if given["recipe"] == "sample":
+                machine = device.machine(given["device"], memory, 1)
+                sampled = answer_sampling(*described_sampling(given, settings, machine))
+                facts = whole_sampling(sampled.question, sampled.chosen, sampled.advice)
+                self._report(given["json"], sampled.question, facts, sampling_lines(sampled))
+                return
             # Of the reward model, as `round` takes them: --set reward.members=3
             trained = given["recipe"] in DRAWN and isinstance(settings.get("reward"), dict)
             reward = settings.pop("reward") if trained else {}
@@ -90,7 +103,10 @@ class Command(BaseCommand):
             )
             found = estimates.answer(asked, settings)
         facts = whole(asked, found.chosen, found.methods, found.advice)
-        options.report(self, given["json"], facts, "" if given["json"] else table_of(found))
+        self._report(given["json"], asked, facts, "" if given["json"] else table_of(found))
+
+    def _report(self, as_json: bool, asked: Question | Sampling, facts: dict[str, Any], text: str) -> None:
+        options.report(self, as_json, facts, text)
         if not asked.model.known:
             self.stderr.write(unknown_architecture(asked.model.family))
 
