@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from benchmarks.planted import demo_model
 from tests.training.demonstrations import write_demonstration_rows
 from tests.training.fixture_model import build_fixture_model
 from tests.training.ml.jobs import write_job
+from tests.training.ml.trained import configured, train_briefly
 from tests.training.planted import row, write_rows
 from training.ml.chat import completion_ids, prompt_ids
 from training.ml.convert import converted
@@ -131,12 +132,11 @@ def compared(case: Case, libraries: int) -> dict[str, Any]:
 def sampling_job(case: Case) -> Path:
     """Prompts of half of `max_length` tokens, give or take a few, answered by an adapter on the model."""
     directory, base = case.folder / f"sample-{case.adapter}", {"base": str(case.model), "adapters": []}
-    policy = trained_once(case, "policy", "sft")
-    job = write_job(directory, "sample", case.model, {}, adapters=tuple(policy["adapters"]), **case.settings)
+    job = write_job(directory, "sample", case.model, {}, adapters=(put_on(case, "policy"),), **case.settings)
     written = json.loads((job / "job.json").read_text())
     written |= {"data": None, "prompts": str(job / "prompts.jsonl")}
     written["reference_model"] = base if case.adapter in ("old", "scored") else None
-    written["reward_model"] = rewarding(case) if case.adapter == "scored" else None
+    written["reward_model"] = base | {"adapters": [put_on(case, "reward")]} if case.adapter == "scored" else None
     (job / "job.json").write_text(json.dumps(written))
     tokenizer = AutoTokenizer.from_pretrained(case.model)
     half = case.options.max_length // 2
@@ -146,11 +146,17 @@ def sampling_job(case: Case) -> Path:
     return job
 
 
+def put_on(case: Case, task: str) -> str:
+    """A LoRA on the model, trained for a few steps on short texts: what it has learned takes no memory."""
+    directory = case.folder / f"{task}-artifact"
+    return str(directory if directory.exists() else train_briefly("lora", task, case.model, directory).artifact)
+
+
 def described(case: Case, model: Architecture) -> Sampling:
     judged, compared = case.adapter == "scored", case.adapter in ("old", "scored")
     names = (NEW, *((OLD,) if compared else ()), *((REWARD,) if judged else ()))
-    new, old = Answering(model, load("sft", {"adapter": "lora"})), Answering(model) if compared else None
-    judge = Rewarder(model, load("reward", {}), on_policy=True) if judged else None
+    new, old = Answering(model, configured("lora")), Answering(model) if compared else None
+    judge = Rewarder(model, load("reward", {"rank": configured("lora").rank}), on_policy=True) if judged else None
     lengths = (case.options.max_length // 2,) * case.options.rows
     loaded = Loaded(new, old, judge, names if len(names) > 1 else ())
     return Sampling(loaded, lengths, Machine("cpu"), Data(len(lengths), lengths[0]), Speed())
@@ -177,15 +183,11 @@ def high_water(pid: int) -> int:
 
 
 def rewarding(case: Case) -> dict[str, Any]:
-    """A LoRA reward model on the same base, as a round makes it."""
-    return trained_once(case, "rewarding", "reward")
-
-
-def trained_once(case: Case, name: str, recipe: str) -> dict[str, Any]:
-    directory = case.folder / name
+    """A LoRA reward model on the same base, as a round makes it; trained once."""
+    directory = case.folder / "rewarding"
     if not (directory / "artifact").exists():
-        data = write_data(case.folder / f"data-{name}", replace(case, recipe=recipe))
-        write_job(directory, recipe, case.model, data, batch_size=1, gradient_accumulation=1)
+        data = write_data(case.folder / "data-rewarding", case)
+        write_job(directory, "reward", case.model, data, batch_size=1, gradient_accumulation=1)
         subprocess.run([sys.executable, "-m", "training.ml.run", str(directory)], check=True, capture_output=True)
     return {"base": str(case.model), "adapters": [str(directory / "artifact")]}
 
