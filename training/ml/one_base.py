@@ -17,6 +17,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from training.ml import load
+from training.ml.artifact import read_manifest
 from training.ml.device import Device
 from training.ml.job import ModelSpec
 from training.ml.origin import WEIGHTS, method_of
@@ -56,13 +57,13 @@ class Models:
         return SHARED.get((together, len(named)), APART) if len(named) > 1 else ""
 
     def speaker(self, spec: ModelSpec) -> nn.Module:
-        """As load_speaker gives it, but that an adapter which would be merged stays beside a base that is shared."""
+        """As load_speaker gives it."""
         if not self.shares(spec):
             return load.load_speaker(spec, **self._where)
         return self._base() if _place(spec) == self.trunk else self._wearing(self._view(), spec)
 
     def reward_model(self, spec: ModelSpec) -> nn.Module:
-        """As load_reward_model gives it, in the same way."""
+        """As load_reward_model gives it, but that an adapter which would be merged stays beside a shared base."""
         if not self.shares(spec):
             return load.load_reward_model(spec, **self._where)
         members = load.members_of_adapter(Path(spec.adapters[-1]))
@@ -86,7 +87,9 @@ class Models:
         return copy.deepcopy(model, {id(tensor): tensor for tensor in chain(model.parameters(), model.buffers())})
 
     def _can_wear(self, adapter: str) -> bool:
-        return can_be_worn(method_of(Path(adapter)) or "", self.device.dtype == torch.float32)
+        path = Path(adapter)
+        speaks = read_manifest(path).get("task") != "reward"
+        return can_be_worn(method_of(path) or "", single=self.device.dtype == torch.float32, speaks=speaks)
 
 
 def _place(spec: ModelSpec) -> Place:

@@ -32,21 +32,34 @@ class PackedConv1D(Conv1D):
 
 
 @torch.no_grad()
-def pack(model: nn.Module) -> int:
-    """Of how many layers the weights are laid out so; for good: the model can no longer be trained, saved or merged.
+def pack(*models: nn.Module) -> int:
+    """Of how many layers the weights are laid out so; for good: the models can no longer be trained, saved or merged.
 
-    None on a processor or in a precision where it is not worth it. A weight that another part of the model reads too,
-    as an output layer's often is the embedding, is kept beside the packed one.
+    None on a processor or in a precision where it is not worth it. A weight that several layers share is laid out once
+    for all of them; an output layer whose weight is the embedding as well stays, as it would have to be kept twice.
     """
     if not _worth_it():
         return 0
-    chosen = [part for part in model.modules() if _can_be_packed(part)]
-    for part in chosen:
-        plain = part.weight.t() if type(part) is Conv1D else part.weight
-        laid_out = torch.ops.mkldnn._reorder_linear_weight(plain.detach().contiguous(), ROWS)
-        part.weight = nn.Parameter(laid_out, requires_grad=False)
-        part.__class__ = PackedConv1D if type(part) is Conv1D else PackedLinear
-    return len(chosen)
+    all_parts = [part for model in models for part in model.modules()]
+    embeddings = {id(part.weight) for part in all_parts if isinstance(part, nn.Embedding)}
+    by_weight: dict[int, list[nn.Module]] = {}
+    for part in all_parts:
+        if _can_be_packed(part) and id(part.weight) not in embeddings:
+            by_weight.setdefault(id(part.weight), []).append(part)
+    for parts in by_weight.values():
+        _pack_alike(parts)
+    return sum(map(len, by_weight.values()))
+
+
+def _pack_alike(parts: list[nn.Module]) -> None:
+    """Layers with one and the same weight, which is free afterwards."""
+    transposed = type(parts[0]) is Conv1D
+    weight = parts[0].weight.t() if transposed else parts[0].weight
+    laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)
+    packed = nn.Parameter(laid_out, requires_grad=False)
+    for part in parts:
+        part.weight = packed
+        part.__class__ = PackedConv1D if transposed else PackedLinear
 
 
 @cache

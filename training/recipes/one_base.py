@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 NEW, OLD, REWARD = "new", "old", "reward"
 # A base, and the adapters that go onto it, in order.
 Place = tuple[str, tuple[str, ...]]
-# What is merged into a model that is loaded by itself. In fp32 the scores and texts are the same beside the base; in
-# bf16 they are others, so there each has its own.
+# What is merged into a model that is loaded by itself. Beside the base a step of drawing takes an eighth longer with
+# it, so one that answers is merged all the same; one that only scores is not asked often. In bf16 the scores beside the
+# base would be others.
 MERGED = ("lora", "ia3", "")
 
 
-def can_be_worn(method: str, single: bool) -> bool:
+def can_be_worn(method: str, *, single: bool, speaks: bool) -> bool:
     """Whether an adapter of this method ("" where it is not known) may stand beside a base that others share. `single`:
-    in fp32. One that has learned beside 4-bit weights would be another model beside these."""
-    return method != "qlora" and (single or method not in MERGED)
+    in fp32; `speaks`: of a model that answers. One that has learned beside 4-bit weights would be another model beside
+    these."""
+    return method != "qlora" and (method not in MERGED or (single and not speaks))
 
 
 def trunk_of(models: Sequence[Place], can_wear: Callable[[str], bool]) -> Place | None:

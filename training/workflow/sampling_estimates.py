@@ -92,7 +92,8 @@ def sharing_of(places: Mapping[str, Place], methods: Mapping[str, str], machine:
     """Those that stand on one base, as a run decides it: a CPU computes in fp32."""
 
     def can_wear(adapter: str) -> bool:
-        return can_be_worn(methods.get(adapter, ""), machine.device == "cpu")
+        speaks = adapter not in places.get(REWARD, ("", ()))[1]
+        return can_be_worn(methods.get(adapter, ""), single=machine.device == "cpu", speaks=speaks)
 
     trunk = trunk_of(list(places.values()), can_wear)
     return tuple(name for name, place in places.items() if stands_on(trunk, place, can_wear))

@@ -23,19 +23,10 @@ from training.ml.progress import read_lines
 from training.recipes.one_base import NEW, OLD, REWARD, can_be_worn, trunk_of
 
 pytestmark = pytest.mark.not_db
-# Every kind that is put onto a model in another way. QLoRA learns beside other weights, `full` leaves another model.
-SHARING = [
-    "lora",
-    "lora-dora",
-    "ia3",
-    "houlsby",
-    "prefix",
-    "p_tuning_v2",
-    "p_tuning-mlp",
-    "prompt_tuning",
-    "last_layers",
-]
-APART = ["qlora", "full"]
+# Every kind that is put onto a model in another way. QLoRA learns beside other weights, `full` leaves another model,
+# and what can be merged is merged in a model that answers.
+SHARING = ["houlsby", "prefix", "p_tuning_v2", "p_tuning-mlp", "prompt_tuning", "last_layers"]
+APART = ["lora", "lora-dora", "ia3", "qlora", "full"]
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +93,7 @@ def test_a_reward_model_by_any_adapter_scores_as_it_does_alone(
 ) -> None:
     """Also beside another kind on the policy."""
     scorer = train_briefly(variant, "reward", base, tmp_path / "scorer")
-    policy = train_briefly("lora", "policy", base, tmp_path / "policy")
+    policy = train_briefly("houlsby", "policy", base, tmp_path / "policy")
     asked = (policy.spec, None, scorer.spec)
     together = sampled(make_job(tmp_path / "together", base), *asked)
     apart(monkeypatch)
@@ -141,7 +132,7 @@ def with_biases(path: Path) -> Path:
 
 def test_one_with_another_base_stays_apart(base: Path, judge: Trained, tmp_path: Path) -> None:
     other = build_fixture_model(tmp_path / "other", seed=5)
-    policy = train_briefly("lora", "policy", base, tmp_path / "policy")
+    policy = train_briefly("prefix", "policy", base, tmp_path / "policy")
     found = sampled(make_job(tmp_path / "job", base), policy.spec, ModelSpec(str(other)), spec_of(base, judge))
     assert found["sharing"] == one_base.SHARED[(NEW, REWARD), 3]
     foreign = train_briefly("lora", "reward", other, tmp_path / "foreign")
@@ -152,7 +143,7 @@ def test_one_with_another_base_stays_apart(base: Path, judge: Trained, tmp_path:
 
 
 def test_the_base_is_in_memory_once(base: Path, judge: Trained, tmp_path: Path) -> None:
-    policy = train_briefly("lora", "policy", base, tmp_path / "policy")
+    policy = train_briefly("prefix", "policy", base, tmp_path / "policy")
     specs = [policy.spec, ModelSpec(str(base)), spec_of(base, judge)]
     models = Models(specs, cache=base, device=choose_device())
     new, old, scorer = models.speaker(specs[0]), models.speaker(specs[1]), models.reward_model(specs[2])
@@ -167,7 +158,7 @@ def test_what_was_merged_before_is_merged_once_for_all(
 ) -> None:
     """As in a round with fine-tuning: its product is the start of policy and reward model."""
     first = train_briefly("lora", "policy", base, tmp_path / "first")
-    second = train_briefly("ia3", "policy", base, tmp_path / "second")
+    second = train_briefly("houlsby", "policy", base, tmp_path / "second")
     scorer = train_briefly("lora", "reward", base, tmp_path / "scorer")
     asked = (spec_of(base, first, second), spec_of(base, first), spec_of(base, first, scorer))
     together = sampled(make_job(tmp_path / "together", base), *asked)
@@ -200,4 +191,18 @@ def test_what_most_of_them_stand_on_is_loaded_once() -> None:
     assert trunk_of([("b", ("packed",)), base], wears) is None
     assert trunk_of([("b", ("s", "x")), base], wears) is None, "two adapters are not worn at once"
     assert trunk_of([("b", ("x",))], wears) is None
-    assert can_be_worn("lora", True) and not can_be_worn("lora", False) and not can_be_worn("qlora", True)
+
+
+@pytest.mark.parametrize(
+    ("method", "single", "speaks", "worn"),
+    [
+        ("lora", True, False, True),
+        ("lora", True, True, False),  # merged it draws faster
+        ("lora", False, False, False),  # in bf16 it would score otherwise
+        ("houlsby", False, True, True),
+        ("qlora", True, False, False),
+        ("", True, True, False),
+    ],
+)
+def test_what_may_stand_beside_a_base(method: str, single: bool, speaks: bool, worn: bool) -> None:
+    assert can_be_worn(method, single=single, speaks=speaks) is worn

@@ -52,7 +52,7 @@ def memory(told: Any) -> dict[str, int]:
 
 
 def test_memory_by_part_stands_beside_the_form_and_starts_nothing(as_lead: Client, model: Artifact) -> None:
-    told = ask(as_lead, model, reference=adapter(model, "dpo").pk)
+    told = ask(as_lead, model, reference=adapter(model, "dpo", adapter="houlsby").pk)
     page, parts = told.content.decode(), memory(told)
     assert "<html" not in page and "Cache of keys and values" in page and "Old model" in page
     assert parts["weights"] == 4 * NUMBERS
@@ -107,12 +107,17 @@ def test_the_last_stage_of_a_round_is_estimated_by_the_settings_of_those_before(
     as_lead: Client, snapshot: Snapshot, model: Artifact
 ) -> None:
     held = {}
-    for name, changed in {"lora": {}, "full": {"dpo-adapter": "full"}, "scored": {"score_samples": "on"}}.items():
+    for name, changed in {
+        "lora": {},
+        "full": {"dpo-adapter": "full"},
+        "houlsby": {"dpo-adapter": "houlsby"},
+        "scored": {"score_samples": "on"},
+    }.items():
         panels = ask_for_a_round(as_lead, model, snapshot, "dpo", **changed).context["panels"]
         assert [panel.recipe for panel in panels] == ["reward", "dpo", "sample"]
         held[name] = panels[2].answer.chosen.memory.parts
     both = {name: parts["weights"] + parts["reference"] for name, parts in held.items()}
-    assert both["lora"] < 1.1 * 4 * NUMBERS and both["full"] == 2 * 4 * NUMBERS
+    assert both["houlsby"] < 1.1 * 4 * NUMBERS and both["full"] == both["lora"] == 2 * 4 * NUMBERS
     assert held["lora"]["reward"] == 0 < held["scored"]["reward"] < 0.1 * 4 * NUMBERS
 
 
@@ -135,7 +140,7 @@ def test_an_earlier_run_tells_how_fast_and_how_long_responses_are(as_lead: Clien
 
 
 def test_the_api_answers_as_the_form_does(as_lead: Client, model: Artifact) -> None:
-    old, judge = adapter(model, "old"), adapter(model, "judge", "reward")
+    old, judge = adapter(model, "old", adapter="houlsby"), adapter(model, "judge", "reward")
     asked = {"recipe": "sample", "model": model.pk, "reference": old.pk, "reward_model": judge.pk, "prompts": 20}
     told = as_lead.post(API, asked, content_type="application/json").json()
     form = ask(as_lead, model, reference=old.pk, reward_model=judge.pk)
@@ -166,15 +171,15 @@ def test_the_command_counts_models_that_are_described(model: Artifact, tmp_path:
     other.write_text(config.read_text())
     alone = command(config, "--tokens", "100")["memory_bytes"]
     assert alone["kv_cache"] == 260 * ROW_OF_16, "prompts of one length: no slot has to grow"
-    beside = command(config, "--adapter", "lora", "--rank", "16", "--reference-config", str(config))
-    apart = command(config, "--adapter", "lora", "--rank", "16", "--reference-config", str(other))
+    beside = command(config, "--adapter", "houlsby", "--reference-config", str(config))
+    apart = command(config, "--adapter", "houlsby", "--reference-config", str(other))
     assert beside["assumed"]["on_one_base"] == ["new", "old"] and apart["assumed"]["on_one_base"] == []
     assert apart["memory_bytes"]["reference"] == 4 * NUMBERS > 0 == beside["memory_bytes"]["reference"]
     scored = command(config, "--set", "reward.adapter=lora")
     assert 0 < scored["memory_bytes"]["reward"] < 0.1 * scored["memory_bytes"]["weights"]
     assert command(config, "--reward-config", str(other))["memory_bytes"]["reward"] > 0.7 * 4 * NUMBERS
     on_gpu = command(config, "--reference-config", str(config), "--adapter", "lora", "--device", "gpu")
-    assert on_gpu["assumed"]["on_one_base"] == [], "in bf16 a LoRA is merged"
+    assert on_gpu["assumed"]["on_one_base"] == [], "a LoRA is merged in a model that answers"
     assert on_gpu["seconds"] is None
     lines = command(config, "--memory", "1", as_json=False)
     assert "This does not fit" in lines and "kv_cache" in lines and "Python takes" in lines
