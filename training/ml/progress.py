@@ -12,6 +12,7 @@ from typing import Any
 
 from training.ml import launched
 from training.ml.memory import memory_in_use
+from training.recipes.json_lines import parsed
 
 
 class Progress:
@@ -66,13 +67,14 @@ def append(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The whole lines of a JSONL file of ours; nothing if it does not exist."""
+    """The objects in the whole lines of a JSONL file of ours; nothing if it does not exist. A spoilt line is left out:
+    who supervises the run counts them."""
     if not path.exists():
         return
-    with path.open(encoding="utf-8") as file:
+    with path.open("rb") as file:
         for line in file:
-            if line.endswith("\n"):
-                yield json.loads(line)
+            if line.endswith(b"\n") and (row := parsed(line)) is not None:
+                yield row
 
 
 def rewrite(path: Path, rows: list[dict[str, Any]]) -> None:

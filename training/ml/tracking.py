@@ -6,7 +6,6 @@ slows a step down, and none that fails ends a run.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -24,6 +23,7 @@ from training.ml.shown import without_secrets
 from training.ml.tracker_mlflow import MLflow
 from training.ml.tracker_tensorboard import TensorBoard
 from training.ml.tracker_wandb import WeightsAndBiases
+from training.recipes.json_lines import parsed
 from training.recipes.words import gettext_noop
 
 SECONDS = 2.0
@@ -128,7 +128,7 @@ class Follower(threading.Thread):
             piece = file.read()
         whole = piece[: piece.rfind(b"\n") + 1]
         self.offset += len(whole)
-        return [point for row in map(_parsed, whole.splitlines()) if (point := self._point(row))]
+        return [point for row in map(parsed, whole.split(b"\n")) if row and (point := self._point(row))]
 
     def _begin_anew(self, file: int) -> None:
         if self.file:
@@ -159,12 +159,3 @@ class Follower(threading.Thread):
             self.notices.say(said, tracker=tracker.name, error=(why or type(error).__name__)[:200])
             return False
         return True
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    """Empty for a line that a full disk has spoilt: the ones after it count."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return {}
-    return row if isinstance(row, dict) else {}

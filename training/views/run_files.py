@@ -1,6 +1,5 @@
 """What a run has written so far: new lines of the curves for its page, all of them as a file, and the log."""
 
-import json
 import os
 from collections.abc import Iterator
 from itertools import chain
@@ -16,6 +15,7 @@ from annotate.access import in_project, require_role
 from annotate.models import Project, Role
 from annotate.views.csv_answer import streamed_csv
 from training.models import Artifact, Run
+from training.recipes.json_lines import parsed
 from training.workflow.folders import log_of, progress_of
 from training.workflow.left_out import left_out_of, named
 
@@ -46,15 +46,7 @@ def read_rows(path: Path, after: int, file: str = "") -> dict[str, Any]:
 
 def parse(lines: bytes) -> list[dict[str, Any]]:
     """The objects in the lines; a line that is none (a disk that was full) is left out, the curve goes on."""
-    rows = []
-    for line in lines.splitlines():
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            rows.append(row)
-    return rows
+    return [row for row in map(parsed, lines.split(b"\n")) if row is not None]
 
 
 @require_safe

@@ -33,6 +33,7 @@ from training.workflow import (
 )
 from training.workflow.exceptions import WorkflowError
 from training.workflow.folders import artifact_folder, folder_of, log_of, progress_of
+from training.workflow.told import told
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 5.0
@@ -41,6 +42,7 @@ DATABASE_AWAY = (OperationalError, InterfaceError)
 TOO_LATE = gettext_noop(
     "It had done its work before it could stop: its result is kept, and the stages behind it are cancelled."
 )
+SPOILT = gettext_noop("Lines of %(file)s that could not be read, and were left out: %(number)s.")
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -116,6 +118,7 @@ class _Supervision:
                 return
             outcome = outcomes.outcome_of(self.folder, self.run.recipe, code, self.asked)
         self._patiently(self._look_at_files)
+        self._patiently(self._tell_of_spoilt_lines)
         if self.run.recipe == "sample":
             self._patiently(lambda: sampling.summarize(self.run))
         if outcome.state == RunState.SUCCEEDED:
@@ -178,11 +181,18 @@ class _Supervision:
         return done.result()
 
     def _look_at_files(self) -> None:
-        told = [line for line in self.progress_tail.lines() if line.get("kind") in TOLD]
-        if told:
-            self.progress = told[-1]
+        lines = [line for line in self.progress_tail.lines() if line.get("kind") in TOLD]
+        if lines:
+            self.progress = lines[-1]
         if self.run.recipe == "sample":
             sampling.ingest_samples(self.run, self.samples_tail, lambda: self._beat() is not None)
+
+    def _tell_of_spoilt_lines(self) -> None:
+        """Once an attempt, when its files grow no more."""
+        self.run.refresh_from_db(fields=["state"])
+        for tail in (self.progress_tail, self.samples_tail):
+            if tail.spoilt:
+                runs.note(self.run, told(SPOILT, file=tail.path.name, number=tail.spoilt))
 
     def _ask(self, wanted: RunState) -> None:
         if self.asked is None and self.child is not None:

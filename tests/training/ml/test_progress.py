@@ -58,6 +58,16 @@ def test_a_reader_never_sees_half_a_line(tmp_path):
     assert path.read_text() == '{"a": 1}\n{"a": 2}\n'
 
 
+def test_a_spoilt_line_does_not_keep_a_run_from_being_resumed(tmp_path):
+    progress = Progress(tmp_path)
+    progress.step("training", step=1, steps=2)
+    with progress.path.open("ab") as file:
+        file.write(b'{"time": 1, "ki\n\xff\0\0\n[]\n')
+    progress.step("training", step=2, steps=2)
+    progress.truncate_after(1)
+    assert [line["step"] for line in read_lines(progress.path)] == [1]
+
+
 def test_a_text_with_exotic_line_ends_stays_one_line(tmp_path):
     text = "one\u2028two\x85three\r\nfour 你好"
     append(tmp_path / "rows.jsonl", [{"text": text}])

@@ -10,9 +10,9 @@ from django.db import OperationalError
 
 from annotate.models import Project, Prompt
 from tests.training.workflow.products import end, write_product
-from training.models import Artifact, Run, Sample
-from training.workflow import artifacts, runner, runs, sampling
-from training.workflow.folders import artifact_folder
+from training.models import Artifact, Run, RunState, Sample
+from training.workflow import artifacts, jobs, runner, runs, sampling
+from training.workflow.folders import artifact_folder, folder_of, progress_of
 from training.workflow.manifests import verified_manifest
 
 pytestmark = [pytest.mark.django_db, pytest.mark.not_db]
@@ -51,6 +51,22 @@ def test_the_heart_beats_between_chunks_of_samples(sampled: Run, beats: list[str
     runner._Supervision(sampled)._look_at_files()
     assert Sample.objects.count() == 8
     assert len(beats) >= 4, "eight lines are four chunks"
+
+
+def test_a_spoilt_line_ends_nothing_and_is_told_of_once(sampled: Run) -> None:
+    """A disk that was full for a moment leaves a line that is half of one, or zeros."""
+    path, whole = sampling.samples_of(sampled), sampling.samples_of(sampled).read_bytes()
+    jobs.prepare(sampled)
+    path.write_bytes(b'{"prompt": 1, "mo\n' + b"\0" * 40 + b"\n[1]\n" + whole)
+    progress_of(sampled).write_text('half\n{"kind": "step", "stage": "sampling", "step": 4}\n')
+    (folder_of(sampled) / "result.json").write_text("{}")
+    assert runner.supervise(sampled) == RunState.SUCCEEDED
+    assert Sample.objects.count() == 8 and Run.objects.get().progress["step"] == 4
+    said = [str(event) for event in sampled.events.values_list("detail", flat=True) if "could not be read" in event]
+    assert said == [
+        "Lines of progress.jsonl that could not be read, and were left out: 1.",
+        "Lines of samples.jsonl that could not be read, and were left out: 3.",
+    ]
 
 
 def test_nothing_more_is_taken_in_of_a_run_that_somebody_else_has(
