@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 
 from workbench import assets
 from workbench.celery import app
-from workbench.preflight import GIB, MODEL_COPY_BYTES, WORKING_BYTES, running_start
+from workbench.preflight import GIB, Room, room_on_disks, running_start
 from workbench.translations import stale
 
 OLDEST_POSTGRESQL = 140000
@@ -115,14 +115,20 @@ def worker() -> Finding:
 
 
 def disk() -> Finding:
-    free = shutil.disk_usage(settings.HOME).free
-    needed = WORKING_BYTES + (0 if model_copy_exists(settings.MODELS_DIR) else MODEL_COPY_BYTES)
-    shown = f"{free / GIB:.1f} GiB free at {settings.HOME}"
-    if free < needed:
-        return Finding("disk", "fail", shown, f"make room: {needed / GIB:.1f} GiB are needed")
-    if free < 4 * needed:
+    """Home, runs and models may lie on disks of their own; the worst of them counts."""
+    found = rooms()
+    shown = ", ".join(f"{room.free / GIB:.1f} GiB free at {room.folder}" for room in found)
+    if full := [room for room in found if room.free < room.needed]:
+        mend = "; ".join(f"{room.needed / GIB:.1f} GiB are needed at {room.folder}" for room in full)
+        return Finding("disk", "fail", shown, f"make room: {mend}")
+    if any(room.free < 4 * room.needed for room in found):
         return Finding("disk", "warn", shown, "a round of training writes several hundred MB: make room")
     return Finding("disk", "ok", shown)
+
+
+def rooms() -> list[Room]:
+    folders = settings.HOME, settings.RUNS_DIR, settings.MODELS_DIR
+    return room_on_disks(*folders, model_copy_exists=model_copy_exists(settings.MODELS_DIR))
 
 
 def model_copy_exists(folder: Path) -> bool:

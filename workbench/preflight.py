@@ -1,4 +1,4 @@
-"""What must be so before `manage.py up` starts anything: one start at a time, a free port, room on the disk."""
+"""What must be so before `manage.py up` starts anything: one start at a time, a free port, room on the disks."""
 
 import errno
 import fcntl
@@ -8,11 +8,15 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from training.workflow.disk import DEMO_COPY
+from training.workflow.folders import nearest_existing
+
 GIB = 1024**3
-# The demo model is kept as 538 MB of safetensors; the rest is for database, logs and static files.
-MODEL_COPY_BYTES, WORKING_BYTES = 600_000_000, 200_000_000
+# For database, logs and static files, or for a run.
+WORKING_BYTES = 200_000_000
 
 
 class NotReady(Exception):
@@ -64,15 +68,47 @@ def require_free_port(host: str, port: int) -> None:
             raise NotReady(_port_trouble(host, port, error)) from error
 
 
-def require_space(home: Path, model_copy_exists: bool) -> None:
-    """Raises NotReady when the home's disk has too little room."""
-    needed = WORKING_BYTES if model_copy_exists else WORKING_BYTES + MODEL_COPY_BYTES
-    free = shutil.disk_usage(home).free
-    if free < needed:
-        raise NotReady(
-            f"Too little disk space for {home}: {free / GIB:.2f} GiB are free, {needed / GIB:.2f} GiB are needed. "
-            "Make room, or set PLUMBLINE_HOME to a folder on another disk."
-        )
+@dataclass(frozen=True)
+class Room:
+    """What is free on the disk of a folder, and what is needed there, in bytes; `variable` moves the folder."""
+
+    folder: Path
+    variable: str
+    free: int
+    needed: int
+
+
+def room_on_disks(home: Path, runs: Path, models: Path, *, model_copy_exists: bool) -> list[Room]:
+    """One for each disk that something will be written on, under the name of the first folder that lies on it."""
+    wanted = [("PLUMBLINE_HOME", home, WORKING_BYTES)]
+    if _disk_of(runs) != _disk_of(home):
+        wanted.append(("PLUMBLINE_RUNS_DIR", runs, WORKING_BYTES))
+    if not model_copy_exists:
+        wanted.append(("PLUMBLINE_MODELS_DIR", models, DEMO_COPY))
+    found: dict[int, Room] = {}
+    for variable, folder, needed in wanted:
+        known = found.get(_disk_of(folder)) or Room(folder, variable, _free_at(folder), 0)
+        found[_disk_of(folder)] = replace(known, needed=known.needed + needed)
+    return list(found.values())
+
+
+def require_space(rooms: list[Room]) -> None:
+    """Raises NotReady when one of the disks has too little room."""
+    for room in rooms:
+        if room.free < room.needed:
+            raise NotReady(
+                f"Too little disk space for {room.folder}: {room.free / GIB:.2f} GiB are free, "
+                f"{room.needed / GIB:.2f} GiB are needed. "
+                f"Make room, or set {room.variable} to a folder on another disk."
+            )
+
+
+def _disk_of(folder: Path) -> int:
+    return nearest_existing(folder).stat().st_dev
+
+
+def _free_at(folder: Path) -> int:
+    return shutil.disk_usage(nearest_existing(folder)).free
 
 
 def _port_trouble(host: str, port: int, error: OSError | OverflowError) -> str:

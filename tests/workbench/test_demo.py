@@ -116,6 +116,6 @@ def test_a_missing_model_package_is_said_before_anything_is_written(
 
 
 def test_too_little_disk_for_the_copy_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo, "COPY_BYTES", 10**18)
+    monkeypatch.setattr(demo, "DEMO_COPY", 10**18)
     with pytest.raises(CommandError, match="Too little disk space for"):
         load()

@@ -11,7 +11,7 @@ from django.conf import LazySettings
 from django.test import Client
 
 from tests.workbench.server import ROOT, manage
-from workbench import health
+from workbench import health, preflight
 
 
 @pytest.mark.django_db
@@ -49,6 +49,21 @@ def test_a_copy_that_is_still_being_written_does_not_count(tmp_path: Path) -> No
     assert not health.model_copy_exists(tmp_path)
     unfinished.rename(tmp_path / "model-1")
     assert health.model_copy_exists(tmp_path)
+
+
+def test_the_disk_that_the_model_copy_goes_to_is_the_one_that_is_measured(
+    tmp_path: Path, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.HOME, settings.RUNS_DIR, settings.MODELS_DIR = tmp_path / "home", tmp_path / "home", tmp_path / "models"
+    monkeypatch.setattr(preflight, "_disk_of", lambda folder: len(folder.name))
+    monkeypatch.setattr(preflight, "_free_at", lambda folder: 10**12 if folder.name == "home" else 10**8)
+    finding = health.disk()
+    assert finding.state == "fail"
+    assert finding.message == f"931.3 GiB free at {tmp_path / 'home'}, 0.1 GiB free at {tmp_path / 'models'}"
+    assert finding.mend == f"make room: 0.6 GiB are needed at {tmp_path / 'models'}"
+    (tmp_path / "models" / "model-1").mkdir(parents=True)
+    (tmp_path / "models" / "model-1" / "model.safetensors").touch()
+    assert health.disk().state == "ok"
 
 
 def test_a_graphics_card_that_torch_cannot_see_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

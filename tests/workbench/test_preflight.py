@@ -49,8 +49,37 @@ def test_an_address_that_is_not_ours_is_one_clear_line(host: str, port: int) -> 
 
 
 def test_too_little_disk_says_how_much_is_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    preflight.require_space(tmp_path, model_copy_exists=True)
-    monkeypatch.setattr(preflight, "MODEL_COPY_BYTES", 10**18)
-    preflight.require_space(tmp_path, model_copy_exists=True)
-    with pytest.raises(preflight.NotReady, match=r"Too little disk space for .* GiB are needed"):
-        preflight.require_space(tmp_path, model_copy_exists=False)
+    home, runs, models = tmp_path, tmp_path / "runs", tmp_path / "models"
+    monkeypatch.setattr(preflight, "DEMO_COPY", 10**18)
+    preflight.require_space(preflight.room_on_disks(home, runs, models, model_copy_exists=True))
+    with pytest.raises(preflight.NotReady, match=r"Too little disk space for .* GiB are needed.* PLUMBLINE_HOME"):
+        preflight.require_space(preflight.room_on_disks(home, runs, models, model_copy_exists=False))
+
+
+@pytest.fixture
+def three_disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
+    """Folders that lie on disks of their own, with as much room as is needed there; "small" has half of that."""
+    free = {"home": 200_000_000, "runs": 200_000_000, "models": 600_000_000, "small": 100_000_000}
+    monkeypatch.setattr(preflight, "_disk_of", lambda folder: list(free).index(folder.name))
+    monkeypatch.setattr(preflight, "_free_at", lambda folder: free[folder.name])
+    return {name: tmp_path / name for name in free}
+
+
+def test_each_disk_needs_room_for_what_is_written_on_it(three_disks: dict[str, Path]) -> None:
+    home, runs, models, small = three_disks.values()
+    rooms = preflight.room_on_disks(home, runs, models, model_copy_exists=False)
+    assert [(room.folder, room.needed) for room in rooms] == [(home, 2e8), (runs, 2e8), (models, 6e8)]
+    preflight.require_space(rooms)
+    with pytest.raises(preflight.NotReady, match=f"for {small}: .* set PLUMBLINE_MODELS_DIR"):
+        preflight.require_space(preflight.room_on_disks(home, runs, small, model_copy_exists=False))
+    with pytest.raises(preflight.NotReady, match=f"for {small}: .* set PLUMBLINE_RUNS_DIR"):
+        preflight.require_space(preflight.room_on_disks(home, small, models, model_copy_exists=False))
+    preflight.require_space(preflight.room_on_disks(home, runs, small, model_copy_exists=True))
+
+
+def test_folders_on_one_disk_need_room_together(three_disks: dict[str, Path]) -> None:
+    home, _runs, models, _small = three_disks.values()
+    [room] = preflight.room_on_disks(models, models, models, model_copy_exists=False)
+    assert (room.folder, room.variable, room.needed) == (models, "PLUMBLINE_HOME", 8e8)
+    rooms = preflight.room_on_disks(home, models, models, model_copy_exists=False)
+    assert [(room.variable, room.needed) for room in rooms] == [("PLUMBLINE_HOME", 2e8), ("PLUMBLINE_RUNS_DIR", 8e8)]

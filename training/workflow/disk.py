@@ -13,6 +13,7 @@ from training.models import Artifact
 from training.recipes.export import MERGED
 from training.workflow.artifacts import model_spec
 from training.workflow.exceptions import TooLittleDisk
+from training.workflow.folders import nearest_existing
 
 # Adapter, checkpoint, samples and log of a run.
 SMALL_RUN = 200 * 2**20
@@ -22,6 +23,8 @@ VALUE_MODEL = SMALL_RUN
 GGUF_GROWTH = 8
 # Weights and two moments of the optimizer in the checkpoint, the checkpoint before it while it is written, the result.
 FULL_GROWTH = 7
+# The demo model is kept as 538 MB of safetensors.
+DEMO_COPY = 600_000_000
 # A base in 16 bits that is merged or exported in 32.
 PLAIN_GROWTH = 2
 # A recipe with its settings.
@@ -31,7 +34,7 @@ Planned = tuple[str, dict[str, Any]]
 def enough_disk(model: Artifact, planned: Sequence[Planned], where: Path | None = None) -> None:
     """Raises TooLittleDisk with what is free and what is wanted."""
     wanted = disk_wanted(model, planned)
-    folder = _existing(where or Path(settings.RUNS_DIR))
+    folder = nearest_existing(where or Path(settings.RUNS_DIR))
     free = shutil.disk_usage(folder).free
     if free < wanted:
         sizes = {"folder": folder, "free": _gigabytes(free), "wanted": _gigabytes(wanted)}
@@ -67,10 +70,6 @@ def _layers(base: Path) -> int:
         return max(1, int(json.loads((base / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]))
     except (OSError, ValueError, KeyError, TypeError):
         return 1
-
-
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
 def _gigabytes(size: int) -> str:

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from annotate.models import Project, User
 from training.models import Artifact, Run, RunState
 from training.workflow.exceptions import BadInput, ModelInUse
-from training.workflow.folders import artifact_folder, folder_of, own_folder
+from training.workflow.folders import artifact_folder, folder_of, nearest_existing, own_folder
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def measure(project: Project) -> DiskUse:
         exports=bytes_below(models / "exports" / project.slug),
         reference=sum(bytes_below(models / name) for name in COMPUTED),
         converted=total(copies),
-        free=shutil.disk_usage(_existing(Path(settings.RUNS_DIR))).free,
+        free=shutil.disk_usage(nearest_existing(Path(settings.RUNS_DIR))).free,
     )
 
 
@@ -165,10 +165,6 @@ def _require_no_active_run() -> None:
         raise ModelInUse(
             _("A run is under way, and may be reading or writing this cache."), _("Try again when it has ended.")
         )
-
-
-def _existing(folder: Path) -> Path:
-    return next(parent for parent in (folder, *folder.parents) if parent.exists())
 
 
 def _key(*parts: object) -> str:

@@ -23,6 +23,11 @@ def progress_of(run: Run) -> Path:
     return folder_of(run) / "progress.jsonl"
 
 
+def nearest_existing(folder: Path) -> Path:
+    """The folder, or the one above it in which it will be made: where the room on its disk can be measured."""
+    return next(parent for parent in (folder, *folder.parents) if parent.exists())
+
+
 def own_folder(artifact: Artifact) -> Path | None:
     """The folder that its run has written, if it lies where runs lie; None for what was only registered."""
     if artifact.run is None:

@@ -16,8 +16,7 @@ from annotate.models import Project, User
 from annotate.workflow.exceptions import WorkflowError
 from training.workflow.demo_accounts import load_accounts
 from training.workflow.demo_project import demo_model_file, has_copy, load_model, load_project, queue_first_samples
-
-COPY_BYTES = 600_000_000
+from training.workflow.disk import DEMO_COPY
 
 
 class Command(BaseCommand):
@@ -72,10 +71,10 @@ class Command(BaseCommand):
     def _require_space(self, cache: Path) -> None:
         cache.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(cache).free
-        if free < COPY_BYTES:
+        if free < DEMO_COPY:
             raise CommandError(
                 f"Too little disk space for {cache}: {free / 1e9:.2f} GB are free, the copy of the model needs "
-                f"{COPY_BYTES / 1e9:.1f} GB. Make room, or set PLUMBLINE_MODELS_DIR to a folder on another disk."
+                f"{DEMO_COPY / 1e9:.1f} GB. Make room, or set PLUMBLINE_MODELS_DIR to a folder on another disk."
             )
 
     def _say(self, line: str) -> None:

@@ -92,7 +92,7 @@ class Command(BaseCommand):
         if left:
             self._say(f"Ended {left} process(es) that an earlier start had left behind.")
         preflight.require_free_port(host, port)
-        preflight.require_space(settings.HOME, health.model_copy_exists(settings.MODELS_DIR))
+        preflight.require_space(health.rooms())
         call_command("migrate", interactive=False, verbosity=0)
         assets.collect_when_changed()
         unused = is_unused()
