@@ -7,7 +7,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.utils.functional import cached_property
+from django.utils.functional import SimpleLazyObject, cached_property
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -122,7 +122,8 @@ def create_round(request: HttpRequest, project: Project) -> HttpResponse:
         "stages": stages,
         "policies": [stages[recipe] for recipe in POLICIES],
         "refused": [stage for stage in chosen if stage.errors],
-        "now": snapshots.select(project=project).counts,
+        # Reads every judgment: only where the page shows it.
+        "now": SimpleLazyObject(lambda: snapshots.select(project=project).counts),
         **estimated(request, project, form, chosen),
     }
     part = "#estimate" if request.htmx and is_asked(request) else ""

@@ -1,13 +1,17 @@
 """The table of what every adapter method would take, beside the forms that start runs and rounds."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from annotate.models import Project, Snapshot
+from annotate.workflow import snapshots
 from tests.training.fixture_model import build_fixture_model
 from tests.training.gguf_file import write_gguf
 from tests.training.small_model import SIZES, small_model
@@ -79,6 +83,19 @@ def test_no_run_is_started_by_it(as_lead: Client, snapshot: Snapshot, model: Art
     assert whole.context["panels"][0].answer is not None
     assert not Run.objects.exists()
     assert not Round.objects.exists()
+
+
+def reads_of_judgments(verb: Callable[[], object]) -> int:
+    with CaptureQueriesContext(connection) as asked:
+        verb()
+    return sum("annotate_judgment" in query["sql"] for query in asked.captured_queries)
+
+
+def test_only_the_page_tells_what_a_snapshot_would_hold(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:
+    """That takes every judgment, and the estimate is asked for at every change of the form."""
+    once = reads_of_judgments(lambda: snapshots.select(project=snapshot.project))
+    assert reads_of_judgments(lambda: as_lead.get(ROUNDS)) == once > 0
+    assert reads_of_judgments(lambda: ask_for_a_round(as_lead, model, snapshot, "ppo")) == 0
 
 
 def test_a_round_is_estimated_stage_by_stage(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:
