@@ -75,7 +75,8 @@ def start_bench(
         )
     enough_disk(model, [(recipe, settings) for settings in planned.values()])
     with transaction.atomic():
-        Project.objects.select_for_update().get(pk=project.pk)
+        # `no_key`: a run that has its models already, and still needs the project, must not wait for us.
+        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         number = (project.benches.aggregate(last=Max("number"))["last"] or 0) + 1
         bench = Bench.objects.create(
             project=project, number=number, recipe=recipe, snapshot=snapshot, model=model, seed=seed, config=config,

@@ -79,7 +79,8 @@ def start_round(
     chosen = sampling.choose_prompts(project, max(prompts, 1))
     plan = Plan(project, snapshot, base_policy, demonstrations, complete, chosen)
     with transaction.atomic():
-        Project.objects.select_for_update().get(pk=project.pk)
+        # `no_key`: a run that has its models already, and still needs the project, must not wait for us.
+        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         number = (project.rounds.aggregate(last=Max("number"))["last"] or 0) + 1
         round = Round.objects.create(
             project=project,
@@ -114,6 +115,8 @@ def advance(round: Round) -> Run | None:
 def resume(run: Run, actor: User | None = None) -> Run:
     """Resumes any run; a stage of a round, which may have been cancelled before its turn came, is aimed first. Raises
     RunNotResumable."""
+    if run.round is not None:  # the round's lock before those of models, as `advance` takes them
+        Round.objects.select_for_update().get(pk=run.round_id)
     runs.resume(run, actor)
     if run.round is not None:
         advance(run.round)

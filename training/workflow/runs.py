@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -16,12 +16,30 @@ from django.utils.translation import gettext_noop
 from annotate.models import Batch, DemonstrationSet, FeedbackSet, Project, Prompt, Snapshot, User
 from training.models import ACTIVE, NOT_BEGUN, Artifact, Bench, DeviceWish, Priority, Round, Run, RunEvent, RunState
 from training.workflow import workers
-from training.workflow.exceptions import NotCancellable, RunNotResumable
+from training.workflow.exceptions import ModelRefused, NotCancellable, RunNotResumable
 from training.workflow.refusals import checked_config
 from training.workflow.told import Told, in_readers_language, told
 
 # A supervisor beats every five seconds; three missed beats and a dead process on this host are no accident.
 MISSED_BEATS = timedelta(seconds=15)
+
+
+class Facts(TypedDict, total=False):
+    """What a run may be given beside its recipe: fields of `Run`, which has a default for each."""
+
+    seed: int
+    snapshot: Snapshot | None
+    model: Artifact | None
+    reference_model: Artifact | None
+    reward_model: Artifact | None
+    demonstrations: DemonstrationSet | None
+    feedback: FeedbackSet | None
+    batch: Batch | None
+    round: Round | None
+    stage: int
+    bench: Bench | None
+    priority: Priority
+    device: DeviceWish
 
 
 @transaction.atomic
@@ -31,46 +49,17 @@ def create_run(
     config: dict[str, Any],
     name: str,
     *,
-    seed: int = 0,
-    snapshot: Snapshot | None = None,
-    model: Artifact | None = None,
-    reference_model: Artifact | None = None,
-    reward_model: Artifact | None = None,
-    demonstrations: DemonstrationSet | None = None,
-    feedback: FeedbackSet | None = None,
-    batch: Batch | None = None,
     prompts: Iterable[Prompt] = (),
-    round: Round | None = None,
-    stage: int = 0,
-    bench: Bench | None = None,
     state: RunState = RunState.QUEUED,
-    priority: Priority = Priority.NORMAL,
-    device: DeviceWish = DeviceWish.ANY,
     actor: User | None = None,
+    **facts: Unpack[Facts],
 ) -> Run:
-    """A new run, queued or (a later stage of a round) waiting."""
-    run = Run.objects.create(
-        project=project,
-        recipe=recipe,
-        config=checked_config(recipe, config),
-        name=name,
-        seed=seed,
-        snapshot=snapshot,
-        model=model,
-        reference_model=reference_model,
-        reward_model=reward_model,
-        demonstrations=demonstrations,
-        feedback=feedback,
-        batch=batch,
-        prompt_ids=[prompt.pk for prompt in prompts],
-        round=round,
-        stage=stage,
-        bench=bench,
-        state=state,
-        priority=priority,
-        device=device,
-        created_by=actor,
-    )
+    """A new run, queued or (a later stage of a round) waiting. Raises ModelRefused if one of its models was deleted."""
+    run = Run(project=project, recipe=recipe, config=checked_config(recipe, config), name=name, state=state, **facts)
+    if model := _deleted_model(run):
+        raise ModelRefused(_("“%(name)s” has been deleted.") % {"name": model}, _("Choose another model."))
+    run.prompt_ids, run.created_by = [prompt.pk for prompt in prompts], actor
+    run.save(force_insert=True)
     _record(run, state, "", actor)
     return run
 
@@ -197,6 +186,7 @@ def request_cancel(run: Run, actor: User | None = None) -> str:
     )
 
 
+@transaction.atomic
 def resume(run: Run, actor: User | None = None) -> Run:
     """Puts a failed or cancelled run back into the queue; it goes on from its last checkpoint. A stage of a round waits
     until it is aimed: see `rounds.resume`."""
@@ -215,14 +205,21 @@ def resume(run: Run, actor: User | None = None) -> Run:
 
 
 def require_models(run: Run) -> None:
-    """Raises RunNotResumable if one that it is aimed at has been deleted."""
-    for model in (run.model, run.reference_model, run.reward_model):
-        if model is not None and model.deleted_at:
-            raise RunNotResumable(
-                _("“%(run)s” cannot be resumed: its model “%(model)s” has been deleted.")
-                % {"run": run, "model": model},
-                _("Start a new run with another model."),
-            )
+    """Raises RunNotResumable if one that it is aimed at has been deleted; none is until the transaction is over."""
+    if model := _deleted_model(run):
+        raise RunNotResumable(
+            _("“%(run)s” cannot be resumed: its model “%(model)s” has been deleted.") % {"run": run, "model": model},
+            _("Start a new run with another model."),
+        )
+
+
+def _deleted_model(run: Run) -> Artifact | None:
+    """One that the run is aimed at and that is deleted by now; whoever is about to delete one waits until the run is
+    there to forbid it. In the order of their ids, so that no two runs wait for each other; `no_key` lets samples and
+    runs refer to them meanwhile."""
+    keys = {run.model_id, run.reference_model_id, run.reward_model_id} - {None}
+    held = Artifact.ever.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk")
+    return next((model for model in list(held) if model.deleted_at), None)
 
 
 def note(run: Run, detail: Told, actor: User | None = None) -> None:

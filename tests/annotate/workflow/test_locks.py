@@ -21,8 +21,8 @@ from annotate.workflow.intake import compare, import_prompts, open_batch, store_
 from annotate.workflow.judging import submit_judgment, undo_last
 from annotate.workflow.projects import change_overlap
 from annotate.workflow.snapshots import freeze
-from tests.annotate.workflow.meanwhile import meanwhile
 from tests.factories import judge, judge_all, make_comparisons, make_prompts
+from tests.meanwhile import meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ON_POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="what SQLite's one writer rules out")
