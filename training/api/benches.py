@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.request import Request
@@ -15,7 +16,15 @@ from training.models import Artifact, Bench
 from training.tasks import dispatch_queued
 from training.workflow.benches import cancel_bench, resume_bench, start_bench
 
-ALL = ("snapshot", "model")
+
+def whole(rows: QuerySet[Bench]) -> QuerySet[Bench]:
+    """With all that is told of a bench."""
+    return rows.select_related("snapshot", "model").prefetch_related("runs__artifact")
+
+
+def told(bench: Bench) -> dict[str, Any]:
+    """As it stands after what was asked for was done."""
+    return BenchSerializer(whole(Bench.objects.filter(pk=bench.pk)).get()).data
 
 
 @extend_schema(request=StartBenchSerializer, responses={200: BenchSerializer(many=True), 201: BenchSerializer})
@@ -23,8 +32,7 @@ ALL = ("snapshot", "model")
 def bench_list(request: Request, project: Project) -> Response:
     """POST starts a run for every adapter method."""
     if request.method == "GET":
-        rows = project.benches.select_related(*ALL).prefetch_related("runs__artifact")
-        return page_of(request, rows, BenchSerializer)
+        return page_of(request, whole(project.benches.all()), BenchSerializer)
     form = StartBenchSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     asked: dict[str, Any] = dict(form.validated_data)
@@ -33,13 +41,13 @@ def bench_list(request: Request, project: Project) -> Response:
     recipe, config = asked.pop("recipe"), asked.pop("config")
     bench = start_bench(project, recipe, snapshot, model, config, **asked, actor=request.user)
     dispatch_queued()
-    return Response(BenchSerializer(bench).data, status=status.HTTP_201_CREATED)
+    return Response(told(bench), status=status.HTTP_201_CREATED)
 
 
 @extend_schema(responses=BenchSerializer)
 @project_api({"GET": Role.REVIEWER})
 def bench_detail(request: Request, project: Project, number: int) -> Response:
-    return Response(BenchSerializer(in_project(Bench, project, number=number)).data)
+    return Response(BenchSerializer(in_project(whole(Bench.objects.all()), project, number=number)).data)
 
 
 @extend_schema(request=None, responses=BenchSerializer)
@@ -49,7 +57,7 @@ def resume(request: Request, project: Project, number: int) -> Response:
     bench = in_project(Bench, project, number=number)
     resume_bench(bench, actor=request.user)
     dispatch_queued()
-    return Response(BenchSerializer(bench).data)
+    return Response(told(bench))
 
 
 @extend_schema(request=None, responses=BenchSerializer)
@@ -57,4 +65,4 @@ def resume(request: Request, project: Project, number: int) -> Response:
 def cancel(request: Request, project: Project, number: int) -> Response:
     bench = in_project(Bench, project, number=number)
     cancel_bench(bench, actor=request.user)
-    return Response(BenchSerializer(bench).data)
+    return Response(told(bench))

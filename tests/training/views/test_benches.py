@@ -190,7 +190,19 @@ def test_the_api_starts_a_bench_and_refuses_what_is_wrong(as_lead: Client, snaps
 
 
 def test_a_table_costs_a_bounded_number_of_queries(as_lead: Client, bench: Bench) -> None:
-    for page in (PAGE, f"{PAGE}1/", API):
+    for page in (PAGE, f"{PAGE}1/", API, f"{API}1/"):
         with CaptureQueriesContext(connection) as captured:
             as_lead.get(page)
         assert len(captured) < 20, page
+        assert sum(' FROM "training_artifact"' in query["sql"] for query in captured.captured_queries) <= 1, page
+
+
+def test_the_answer_to_a_start_asks_for_all_runs_at_once(as_lead: Client, snapshot: Snapshot, base: Artifact) -> None:
+    def questions(methods: list[str]) -> int:
+        asked = {"snapshot": 1, "model": base.pk, "methods": methods}
+        with CaptureQueriesContext(connection) as captured:
+            assert len(as_lead.post(API, asked, content_type="application/json").json()["rows"]) == len(methods)
+        asking = [query["sql"] for query in captured.captured_queries if query["sql"].startswith("SELECT")]
+        return sum('"training_artifact"."run_id" ' in sql.partition("WHERE")[2] for sql in asking)
+
+    assert questions(["lora", "full"]) == questions(["lora", "full", "ia3", "bias"]) <= 1
