@@ -10,7 +10,6 @@ from kombu.exceptions import OperationalError
 
 from annotate.models import Project
 from annotate.tasks import send_if_there_is_a_broker
-from training.models import Run
 from training.workflow import presence, reports, rounds, runner, runs, waiting
 
 logger = logging.getLogger(__name__)
@@ -48,13 +47,9 @@ def ask_for_report(project: Project, kind: reports.Kind, query: dict[str, Any]) 
     send_if_there_is_a_broker(refresh_report, project.pk, kind.name, query)
 
 
-def dispatch(run: Run) -> None:
-    """A run was queued; which of them is begun first is the queue's concern."""
-    dispatch_queued()
-
-
 def dispatch_queued() -> None:
-    """Tells the workers of runs that they could begin, once the transaction is committed; harmless if they know."""
+    """Whenever a run was queued: tells the workers that there is something to begin, once the transaction is committed.
+    Which run that is, is the queue's concern; harmless if they know."""
     transaction.on_commit(_send)
 
 

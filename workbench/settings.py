@@ -162,7 +162,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 
-# Sessions of annotators last a working week, so that an outbox can be sent after a weekend.
+# Sessions of annotators last seven days, so that an outbox can be sent after a weekend, or a few days off.
 SESSION_COOKIE_AGE = 7 * 24 * 3600
 HTTPS = _flag("PLUMBLINE_HTTPS", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS

@@ -25,7 +25,7 @@ def main() -> None:
     set_member(project=project, user=ann, role=Role.ANNOTATOR)
     import_prompts(project=project, lines=[f'{{"prompt": "How do I grow plant number {n}?"}}\n' for n in range(40)])
     model = build_fixture_model(settings.HOME / "fixture-model")
-    register_base(project, "Fixture", str(model), actor=lead)
+    register_base(project, "Fixture", str(model))
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def test_a_broker_that_is_away_delays_a_run_and_breaks_nothing(
     run = starting.start_training(project, "reward", snapshot, policy, LONG)
     workers.show()
     began = time.monotonic()
-    tasks.dispatch(run)
+    tasks.dispatch_queued()
     assert time.monotonic() - began < 2
     assert "1 run(s) stay queued, the broker is away" in caplog.text
     assert _state(run) == RunState.QUEUED

@@ -14,7 +14,7 @@ from annotate.api.door import project_api
 from annotate.models import Project, Role
 from training.api.serializers import ArtifactSerializer, ExportSerializer, FreeSerializer, RunSerializer
 from training.models import Artifact
-from training.tasks import dispatch
+from training.tasks import dispatch_queued
 from training.workflow.card_facts import card_for
 from training.workflow.deletion import Dependents, delete_artifact, dependents_of
 from training.workflow.disk_use import disk_use, free
@@ -49,7 +49,7 @@ def model_card(request: Request, project: Project, artifact_id: int) -> HttpResp
 @project_api({"POST": Role.MANAGER})
 def merge(request: Request, project: Project, artifact_id: int) -> Response:
     run = start_merge(in_project(Artifact, project, pk=artifact_id), actor=request.user)
-    dispatch(run)
+    dispatch_queued()
     return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
 
 
@@ -60,7 +60,7 @@ def export(request: Request, project: Project, artifact_id: int) -> Response:
     form.is_valid(raise_exception=True)
     artifact = in_project(Artifact, project, pk=artifact_id)
     run = start_export(artifact, form.validated_data["config"], actor=request.user)
-    dispatch(run)
+    dispatch_queued()
     return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
 
 

@@ -24,7 +24,7 @@ from training.api.playground_serializers import (
     score_as_json,
 )
 from training.models import Artifact, Playground
-from training.tasks import dispatch
+from training.tasks import dispatch_queued
 from training.workflow import playground
 from training.workflow.playground_chat import ask, ask_again, score, score_answer, stop_answer
 from training.workflow.playground_sending import send_to_queue
@@ -53,7 +53,7 @@ def playground_list(request: Request, project: Project) -> Response:
     scorer = asked.pop("reward_model")
     reward_model = named_in(Artifact, project, "reward_model", pk=scorer) if scorer is not None else None
     session = playground.start_playground(project, models, reward_model=reward_model, **asked, actor=request.user)
-    dispatch(session.run)
+    dispatch_queued()
     return Response(PlaygroundSerializer(session).data, status=status.HTTP_201_CREATED)
 
 

@@ -24,7 +24,7 @@ from training.api.serializers import (
 )
 from training.forms import FindRunsForm
 from training.models import Artifact, Round, Run
-from training.tasks import dispatch, dispatch_queued
+from training.tasks import dispatch_queued
 from training.workflow import rounds, runs
 from training.workflow.artifacts import register_base
 from training.workflow.cloning import clone
@@ -54,7 +54,7 @@ def run_list(request: Request, project: Project) -> Response:
     form = StartRunSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     run = _start(project, form.validated_data, request.user)
-    dispatch(run)
+    dispatch_queued()
     return Response(RunSerializer(run).data, status=status.HTTP_201_CREATED)
 
 
@@ -113,6 +113,7 @@ def cancel(request: Request, project: Project, run_id: int) -> Response:
 @project_api({"POST": Role.MANAGER})
 def resume(request: Request, project: Project, run_id: int) -> Response:
     run = rounds.resume(in_project(Run, project, pk=run_id), actor=request.user)
+    dispatch_queued()
     return Response(RunSerializer(run).data)
 
 
@@ -154,7 +155,7 @@ def model_list(request: Request, project: Project) -> Response:
         return page_of(request, project.artifacts.select_related("snapshot"), ArtifactSerializer)
     form = RegisterSerializer(data=request.data)
     form.is_valid(raise_exception=True)
-    artifact = register_base(project, **form.validated_data, actor=request.user)
+    artifact = register_base(project, **form.validated_data)
     return Response(ArtifactSerializer(artifact).data, status=status.HTTP_201_CREATED)
 
 

@@ -14,7 +14,7 @@ from annotate.workflow.intake import open_batch
 from training.api.sampling_serializers import BestSerializer, RankedSerializer, StartSamplingSerializer
 from training.api.serializers import RunSerializer
 from training.models import Artifact, Run
-from training.tasks import dispatch
+from training.tasks import dispatch_queued
 from training.workflow.ranked_samples import demonstrate_best, ranked, ranked_prompts
 from training.workflow.sampling import choose_prompts, start_sampling
 
@@ -41,7 +41,7 @@ def sampling(request: Request, project: Project) -> Response:
             **{name: asked[name] for name in ("seed", "name", "priority", "device")},
             actor=request.user,
         )
-    dispatch(run)
+    dispatch_queued()
     return Response(RunSerializer(run).data, status=201)
 
 

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot
 from annotate.workflow.exceptions import WorkflowError
 from training.models import LARGEST_SEED, DeviceWish, Priority, Run, RunState
-from training.tasks import dispatch
+from training.tasks import dispatch_queued
 from training.workflow import runner, runs
 from training.workflow.runs import hint_of, reason_of
 
@@ -173,7 +173,7 @@ def carry_out(run: Run) -> Run:
 def carry_out_or_send(run: Run, wait: bool) -> Run:
     if wait:
         return carry_out(run)
-    dispatch(run)
+    dispatch_queued()
     return run
 
 

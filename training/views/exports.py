@@ -12,7 +12,7 @@ from annotate.models import Project, Role
 from training.forms import RecipeForm
 from training.models import Artifact, Run
 from training.recipes.export import ADAPTER, MERGED
-from training.tasks import dispatch
+from training.tasks import dispatch_queued
 from training.views.problems import unless_refused
 from training.workflow.artifacts import blocking_adapter
 from training.workflow.exporting import delete_export, start_export, start_merge
@@ -28,7 +28,7 @@ def create_export(request: HttpRequest, project: Project, artifact_id: int) -> H
     if request.method == "POST" and form.is_valid():
         run = unless_refused(form, start_export, artifact, form.config, actor=request.user, stages=[form])
         if run:
-            dispatch(run)
+            dispatch_queued()
             messages.success(request, _("The export is queued."), extra_tags="ok")
             return redirect("run", project.slug, run.pk)
     context = {"artifact": artifact, "settings": form, "unmergeable": unmergeable}
@@ -39,7 +39,7 @@ def create_export(request: HttpRequest, project: Project, artifact_id: int) -> H
 @require_role(Role.MANAGER)
 def merge_model(request: HttpRequest, project: Project, artifact_id: int) -> HttpResponse:
     run = start_merge(in_project(Artifact, project, pk=artifact_id), actor=request.user)
-    dispatch(run)
+    dispatch_queued()
     messages.success(request, _("The merge is queued; the model appears here when it is done."), extra_tags="ok")
     return redirect("run", project.slug, run.pk)
 

@@ -34,7 +34,7 @@ def list_models(request: HttpRequest, project: Project) -> HttpResponse:
 def register_model(request: HttpRequest, project: Project) -> HttpResponse:
     form = RegisterModelForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        artifact = unless_refused(form, register_base, project, **form.cleaned_data, actor=request.user)
+        artifact = unless_refused(form, register_base, project, **form.cleaned_data)
         if artifact:
             messages.success(request, _("“%(name)s” is registered.") % {"name": artifact}, extra_tags="ok")
             return redirect("model", project.slug, artifact.pk)

@@ -16,7 +16,7 @@ from annotate.access import require_role
 from annotate.models import Project, Role
 from training.forms import PlaygroundForm
 from training.models import Playground
-from training.tasks import dispatch
+from training.tasks import dispatch_queued
 from training.views.estimates import is_asked
 from training.views.playground_context import chat_context, score_context, state_context
 from training.views.problems import unless_refused
@@ -44,7 +44,7 @@ def start(request: HttpRequest, project: Project) -> HttpResponse:
     if form.is_valid() and not is_asked(request):
         session = unless_refused(form, playground.start_playground, project, **form.asked, actor=request.user)
         if session:
-            dispatch(session.run)
+            dispatch_queued()
             return redirect("playground_session", project.slug, session.run_id)
     return list_page(request, project, form)
 

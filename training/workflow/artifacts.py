@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
-from annotate.models import Project, User
+from annotate.models import Project
 from training.models import Artifact, Run, Task
 from training.recipes.adapters import MERGEABLE
 from training.recipes.reward import separate_adapters
@@ -21,9 +21,7 @@ from training.workflow.model_places import require_place
 STARTS = {"reward": (Task.POLICY, Task.ENCODER)}
 
 
-def register_base(
-    project: Project, name: str, location: str, actor: User | None = None, *, encoder: bool = False
-) -> Artifact:
+def register_base(project: Project, name: str, location: str, *, encoder: bool = False) -> Artifact:
     """A base model of the project. Whether it is an encoder its folder tells; of a hub id, which is not looked at,
     `encoder` does. Raises ModelNotFound, ModelRefused or NameTaken; nothing is loaded."""
     require_place(project, location)

@@ -63,11 +63,11 @@ def has_copy(cache: Path, stem: str) -> bool:
     return any(file.parent.suffix not in (".tmp", ".old") for file in cache.glob(f"{stem}-*/*.safetensors"))
 
 
-def load_model(project: Project, gguf: Path, actor: User) -> Artifact:
+def load_model(project: Project, gguf: Path) -> Artifact:
     """The demo model among the project's models. A virtual environment that was made anew elsewhere moves its file."""
     artifact = Artifact.objects.filter(project=project, name=MODEL_NAME).first()
     if artifact is None:
-        return register_base(project, MODEL_NAME, str(gguf), actor)
+        return register_base(project, MODEL_NAME, str(gguf))
     if artifact.location != str(gguf) and not Path(artifact.location).exists():
         artifact.location = str(gguf)
         artifact.save(update_fields=["location"])

@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from kombu import Connection
 
-from annotate.models import Project
+from annotate.models import Project, User
+from tests.training.workflow.products import end
 from training import tasks
 from training.models import DeviceWish, Priority, Run, RunState, Worker
 from training.workflow import presence, runs
@@ -41,6 +43,18 @@ def worker(name: str, *devices: str, serves: tuple[str, ...] = ("any", "gpu")) -
 
 def queued(project: Project, number: int = 1, device: DeviceWish = DeviceWish.ANY) -> list[Run]:
     return [runs.create_run(project, "sample", {}, f"run {n}", device=device) for n in range(number)]
+
+
+@pytest.mark.parametrize("door", ["/p/garden/runs/{}/resume/", "/api/v1/projects/garden/runs/{}/resume/"])
+def test_workers_hear_of_a_resumed_run_without_waiting_for_the_timetable(
+    door: str, project: Project, lead: User, client: Client, django_capture_on_commit_callbacks
+) -> None:
+    run = end(runs.create_run(project, "sample", {}, "samples"), RunState.FAILED)
+    client.force_login(lead)
+    with django_capture_on_commit_callbacks() as told:
+        assert client.post(door.format(run.pk)).status_code in (200, 302)
+    assert Run.objects.get().state == RunState.QUEUED
+    assert told == [tasks._send]
 
 
 def test_while_no_worker_is_there_nothing_is_sent(project: Project, sent: Sent) -> None:

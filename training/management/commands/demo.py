@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from annotate.models import Project, User
 from annotate.workflow.exceptions import WorkflowError
+from training.tasks import dispatch_queued
 from training.workflow.demo_accounts import load_accounts
 from training.workflow.demo_project import demo_model_file, has_copy, load_model, load_project, queue_first_samples
 from training.workflow.disk import DEMO_COPY
@@ -44,9 +45,10 @@ class Command(BaseCommand):
             self._say(path.read_text().rstrip())
 
     def _load_model(self, project: Project, gguf: Path, lead: User) -> None:
-        artifact = load_model(project, gguf, lead)
+        artifact = load_model(project, gguf)
         self._convert(gguf)
         if run := queue_first_samples(project, artifact, lead):
+            dispatch_queued()
             self._say(f"Run {run.pk}, “{run.name}”, is queued: the worker of `manage.py up` takes it up.")
 
     def _convert(self, gguf: Path) -> None:

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from annotate.management.project_command import project_named
 from training.management import options
-from training.tasks import dispatch
+from training.tasks import dispatch_queued
 from training.workflow import artifacts, rounds, starting
 
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
                 for run in stages:
                     options.carry_out(run)
             else:
-                dispatch(stages[0])
+                dispatch_queued()
         text = "\n".join([str(round), *(f"  {run.name}: {run.get_state_display()} (run {run.pk})" for run in stages)])
         facts = {"round": round.number, "runs": [options.facts_of(run) for run in stages]}
         options.report(self, given["json"], facts, text)
