@@ -19,7 +19,7 @@ from training.recipes.json_lines import parsed
 from training.workflow.folders import log_of, progress_of
 from training.workflow.left_out import left_out_of, named
 
-# One answer carries at most this much of the file; the page asks again at once for the rest.
+# One answer carries at most this much of the file, or one longer line; the page asks again at once for the rest.
 LARGEST_PIECE = 512 * 1024
 
 
@@ -38,9 +38,12 @@ def read_rows(path: Path, after: int, file: str = "") -> dict[str, Any]:
         restarted = after > facts.st_size or file not in ("", str(facts.st_ino))
         opened.seek(0 if restarted else after)
         piece = opened.read(LARGEST_PIECE)
+        if len(piece) == LARGEST_PIECE and b"\n" not in piece:  # samples of long texts are a line: never half of it
+            piece += opened.readline()
         whole = piece[: piece.rfind(b"\n") + 1]
         offset = opened.tell() - len(piece) + len(whole)
-        more = len(piece) == LARGEST_PIECE
+        # A longer line that is still being written is nothing to ask for at once.
+        more = len(piece) >= LARGEST_PIECE and bool(whole)
     return {"rows": parse(whole), "offset": offset, "file": str(facts.st_ino), "more": more, "restarted": restarted}
 
 

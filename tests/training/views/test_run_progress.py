@@ -90,6 +90,22 @@ def test_a_long_file_comes_in_pieces_without_loss(as_lead: Client, run: Run, mon
     assert found == list(range(40))
 
 
+def test_a_line_longer_than_a_piece_comes_whole_once_it_is_written(
+    as_lead: Client, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_files, "LARGEST_PIECE", 1000)
+    write_progress(run, [step(1), {**step(2), "text": "x" * 5000}, step(3)])
+    first = ask(as_lead, run)
+    second = ask(as_lead, run, after=first["offset"])
+    third = ask(as_lead, run, after=second["offset"])
+    assert [steps(answer) for answer in (first, second, third)] == [[1], [2], [3]]
+    assert [answer["more"] for answer in (first, second, third)] == [True, True, False]
+    with progress_of(run).open("a") as file:
+        file.write('{"kind": "step", "text": "' + "x" * 5000)
+    waiting = ask(as_lead, run, after=third["offset"])
+    assert waiting["rows"] == [] and waiting["offset"] == third["offset"] and not waiting["more"]
+
+
 def test_a_line_that_is_no_json_is_left_out_and_the_curve_goes_on(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "progress.jsonl"
     path.write_text('{"step": 1}\n\x00\x00\x00\n[1]\n{"step": 2}\n')
