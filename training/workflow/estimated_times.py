@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow.parquet
 
@@ -49,6 +49,7 @@ NOMINAL = Speed(operations_per_second=1e14, bytes_per_second=1e12, nominal=True)
 COLUMNS = {"sft": ("prompt", "response"), **dict.fromkeys(DRAWN, ("prompt",))}
 OF_VOTES = ("prompt", "completion")
 OF_PAIRS = ("prompt", "chosen", "rejected")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -85,12 +86,14 @@ def data_of(
     if recipe == "reward":
         held_out += source.counts.get(TEST_ANNOTATORS, 0)
     if recipe in DRAWN:
-        examples, held_out = _distinct_prompts(train, test) or (examples, held_out)
-    lengths = _mean_lengths(train, OF_VOTES if source is feedback else COLUMNS.get(recipe, OF_PAIRS))
+        examples, held_out = _if_here(_distinct_prompts, train, test, otherwise=(examples, held_out))
+    columns = OF_VOTES if source is feedback else COLUMNS.get(recipe, OF_PAIRS)
+    lengths = _if_here(_mean_lengths, train, columns, otherwise=Lengths())
     probed = _probed_tokens(model.project, demonstrations) if recipe != "reward" else 0.0
-    if grouped and (found := _responses(train)):
-        apart = _responses(str(Path(test).with_name(f"{TEST_ANNOTATORS}.parquet")))
-        mean, others = sum(found) / len(found), len(_responses(test)) + len(apart) or held_out
+    if grouped and (found := _if_here(_responses, train, otherwise=())):
+        tested = (test, str(Path(test).with_name(f"{TEST_ANNOTATORS}.parquet")))
+        apart = sum(len(_if_here(_responses, path, otherwise=())) for path in tested)
+        mean, others = sum(found) / len(found), apart or held_out
         tokens, again = mean * lengths.tokens / 2, (mean - 1) * lengths.prompt
         return Data(len(found), tokens, again, others, probed, kept, responses=max(found))
     items = ITEMS.get(recipe, 1) if source is snapshot else 1
@@ -113,13 +116,18 @@ def _rows(path: str, columns: Iterable[str]) -> Iterator[dict[str, Any]]:
         yield from batch.to_pylist()
 
 
+def _if_here(read: Callable[..., Found], *places: Any, otherwise: Found) -> Found:
+    """What `read` makes of files of frozen data, which never changes, so that it keeps it. That a file is not on this
+    machine it does not keep: storage may be mounted later, and a worker's file may come."""
+    try:
+        return read(*places)
+    except (OSError, pyarrow.ArrowException):
+        return otherwise
+
+
 @lru_cache(maxsize=256)
 def _mean_lengths(path: str, wanted: tuple[str, ...]) -> Lengths:
-    """Frozen data never changes, so this is read once. Nothing where the file is not on this machine."""
-    try:
-        rows = list(islice(_rows(path, wanted), LOOKED_AT))
-    except (OSError, pyarrow.ArrowException):
-        return Lengths()
+    rows = list(islice(_rows(path, wanted), LOOKED_AT))
     if not rows:
         return Lengths()
     prompt = TEMPLATE_TOKENS + sum(_tokens(row["prompt"]) for row in rows) / len(rows)
@@ -128,25 +136,19 @@ def _mean_lengths(path: str, wanted: tuple[str, ...]) -> Lengths:
 
 
 @lru_cache(maxsize=64)
-def _distinct_prompts(train: str, test: str) -> tuple[int, int] | None:
+def _distinct_prompts(train: str, test: str) -> tuple[int, int]:
     """A recipe that draws answers each prompt once, and is measured on those that it does not learn from."""
-    try:
-        learned, held_out = ({content_hash(row["prompt"]) for row in _rows(path, ["prompt"])} for path in (train, test))
-    except (OSError, pyarrow.ArrowException):
-        return None
+    learned, held_out = ({content_hash(row["prompt"]) for row in _rows(path, ["prompt"])} for path in (train, test))
     return len(learned), len(held_out - learned)
 
 
 @lru_cache(maxsize=64)
 def _responses(path: str) -> tuple[int, ...]:
-    """Different ones to each prompt; nothing where the file is not on this machine."""
+    """Different ones to each prompt."""
     found: dict[str, set[str]] = {}
-    try:
-        for row in _rows(path, OF_PAIRS):
-            answers = found.setdefault(content_hash(row["prompt"]), set())
-            answers |= {content_hash(row["chosen"]), content_hash(row["rejected"])}
-    except (OSError, pyarrow.ArrowException):
-        return ()
+    for row in _rows(path, OF_PAIRS):
+        answers = found.setdefault(content_hash(row["prompt"]), set())
+        answers |= {content_hash(row["chosen"]), content_hash(row["rejected"])}
     return tuple(map(len, found.values()))
 
 

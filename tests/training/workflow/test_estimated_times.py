@@ -42,6 +42,19 @@ def test_the_same_run_again_takes_what_it_took(snapshot: Snapshot, model: Artifa
     assert twice.chosen.durations.training == pytest.approx(100) and twice.chosen.seconds == pytest.approx(130)
 
 
+@pytest.mark.parametrize(("recipe", "grouped"), [("dpo", False), ("reward", True), ("ppo", False)])
+def test_data_that_was_not_on_this_machine_is_looked_for_again(
+    snapshot: Snapshot, model: Artifact, recipe: str, grouped: bool
+) -> None:
+    """Storage may be mounted while the web process runs."""
+    folder = Path(snapshot.folder)
+    away = folder.rename(folder.with_name("away"))
+    assert data_of(recipe, model, snapshot, None, grouped=grouped).tokens == 0
+    away.rename(folder)
+    found = data_of(recipe, model, snapshot, None, grouped=grouped)
+    assert found.tokens > 0 and found.examples > 0
+
+
 def speed_of(model: Artifact, recipe: str, adapter: str, where: str = "cpu") -> Speed:
     return speed_for(recipe, {"adapter": adapter}, device.machine(where, 1), earlier_runs(model))
 
