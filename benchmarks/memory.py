@@ -164,13 +164,15 @@ def described(case: Case, model: Architecture) -> Sampling:
 
 def peak(command: list[str]) -> int:
     """VmHWM in bytes; raises CalledProcessError."""
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     most = 0
-    while child.poll() is None:
-        most = max(most, high_water(child.pid))
-        time.sleep(SEEN_EVERY)
-    if child.returncode:
-        raise subprocess.CalledProcessError(child.returncode, command, stderr=child.stderr.read())
+    with tempfile.TemporaryFile("w+") as said:  # no pipe: nobody would read it while the child is watched
+        child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, text=True)
+        while child.poll() is None:
+            most = max(most, high_water(child.pid))
+            time.sleep(SEEN_EVERY)
+        if child.returncode:
+            said.seek(0)
+            raise subprocess.CalledProcessError(child.returncode, command, stderr=said.read())
     return most
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,10 +63,14 @@ def peak(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:
     """Operations a second, of a CPU those of one core in a second of its time, and where the number comes from."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name()
-        for part, value in STATED.items():
-            if part in name:
-                return value, f"stated by its maker for {part}, dense bf16"
+        if part := stated(name):
+            return STATED[part], f"stated by its maker for {part}, dense bf16"
     return measured(device, dtype), f"a core, measured: products of {SIDE} by {SIDE}, the fastest of {TRIES}"
+
+
+def stated(name: str) -> str:
+    """Which of STATED this GPU is, by whole words of its name: an L40 is no L4; "" for none of them."""
+    return next((part for part in STATED if re.search(rf"(?<![A-Za-z0-9]){part}(?![A-Za-z0-9])", name)), "")
 
 
 def clock(device: torch.device) -> float:
