@@ -201,3 +201,7 @@ def test_a_number_that_nothing_takes_queues_nothing(
 def test_snapshot_zero_is_not_the_newest(project: Project, policy: Artifact, snapshot: Snapshot) -> None:
     with pytest.raises(CommandError, match="no snapshot 0"):
         call_command("train", "garden", "--recipe", "dpo", "--snapshot", "0")
+    source = starting.start_training(project, "dpo", snapshot, policy, {})
+    with pytest.raises(CommandError, match="no snapshot 0"):
+        call_command("train", "garden", "--from", str(source.pk), "--snapshot", "0")
+    assert Run.objects.get() == source

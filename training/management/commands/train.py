@@ -50,7 +50,7 @@ class Command(BaseCommand):
         """Only what was said: the rest is the earlier run's."""
         project = source.project
         inputs: dict[str, Any] = {"seed": given["seed"]}
-        if given["snapshot"]:
+        if given["snapshot"] is not None:
             inputs["snapshot"] = options.snapshot_numbered(project, given["snapshot"])
         if given["demonstrations"]:
             inputs["demonstrations"] = options.demonstrations_named(project, given["demonstrations"])
@@ -70,7 +70,7 @@ class Command(BaseCommand):
             inputs["demonstrations"] = options.demonstrations_named(project, given["demonstrations"])
         if given["feedback"]:
             inputs["feedback"] = options.feedback_named(project, given["feedback"])
-        if (recipe != "sft" and not given["feedback"]) or given["snapshot"]:
+        if (recipe != "sft" and not given["feedback"]) or given["snapshot"] is not None:
             inputs["snapshot"] = options.snapshot_numbered(project, given["snapshot"])
         if recipe in starting.REWARDED or given["reward_model"]:
             inputs["reward_model"] = artifacts.reward_model_named(project, given["reward_model"])
