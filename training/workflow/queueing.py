@@ -24,12 +24,14 @@ def take_next(worker: str) -> Run | None:
     Looking is only advice: another worker may be faster. The claim decides, and then the next best is tried.
     """
     for slot in workers.slots():
-        for run in Run.objects.queued().filter(device__in=workers.serves(slot)):
-            free = free_for(slot)
-            if not free:
-                break
-            if run.device in free and _claim(run, slot, worker):
+        free = free_for(slot)
+        for run in Run.objects.queued().filter(device__in=free):
+            if run.device not in free:
+                continue
+            if _claim(run, slot, worker):
                 return run
+            if not (free := free_for(slot)):
+                break
     return None
 
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.conf import LazySettings, settings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from annotate.models import Project, User
 from tests.training.database import environment
@@ -151,6 +152,42 @@ def test_a_gpu_is_not_taken_again_under_another_name(
         assert not queueing.take(second, "w:3")
         runs.finish(Run.objects.get(name="first"), RunState.SUCCEEDED)
         assert queueing.take(second, "w:3")
+
+
+def test_runs_that_a_device_cannot_take_now_cost_no_question_each(
+    project: Project, settings: LazySettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ "local" gives the CPU while gpu0 is taken; before the one run that wants it stand many that do not."""
+    monkeypatch.setattr(workers, "has_gpu", lambda: True)
+    settings.DEVICE_SLOTS = ["gpu0", "local"]
+    assert runs.claim(queued(project, "holds it", device="gpu"), f"{HOST}:gpu0", "w:0")
+
+    def questions() -> int:
+        queued(project, "wants the cpu", Priority.LOW, "cpu")
+        with CaptureQueriesContext(connection) as asked:
+            assert taken() == "wants the cpu"
+        return len(asked)
+
+    few = questions()
+    for number in range(10):
+        queued(project, f"wants a gpu {number}", device="gpu")
+    assert questions() == few
+
+
+def test_what_a_lost_claim_has_taken_is_looked_at_again(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    queued(project, "first")
+    queued(project, "second")
+    claim, lost = runs.claim, []
+
+    def lost_once(run: Run, *slot: str) -> bool:
+        if not lost:
+            lost.append(claim(run, f"{HOST}:gpu0", "w:2"))
+            return False
+        return claim(run, *slot)
+
+    monkeypatch.setattr(runs, "claim", lost_once)
+    assert taken() == "" and lost == [True]
+    assert Run.objects.get(name="second").state == RunState.QUEUED
 
 
 def test_a_run_that_wants_the_cpu_holds_no_gpu(
