@@ -58,33 +58,20 @@ def start_bench(
     _check_recipe(recipe)
     chosen = _checked_methods(recipe, methods, overrides)
     starting.check_inputs(project, recipe, starting.Inputs(model, snapshot))
-    if any("adapter" in settings for settings in (config, *overrides.values())):
-        said = _("A bench chooses the adapter itself.")
-        hint = _("Leave it out, and say which methods to compare.")
-        raise BadConfig(f"{recipe}.adapter: {said}", hint, field="adapter", recipe=recipe, said=said)
+    _require_no_adapter(recipe, config, *overrides.values())
     complete = {name: _settings(recipe, name, config, overrides.get(name, {})) for name in chosen}
     refused = _refused(recipe, model, complete)
     if not methods and HEAD not in chosen:
         refused[HEAD] = told(gettext_noop("Only a reward model has a score head."))
-    planned = {name: settings for name, settings in complete.items() if name not in refused}
-    if len(planned) < 2:
-        raise BadInput(
-            _("There is nothing to compare: %(n)s of the chosen methods can be trained.") % {"n": len(planned)},
-            _("Choose at least two that the model takes."),
-            where="methods",
-        )
+    planned = _planned(complete, refused)
     enough_disk(model, [(recipe, settings) for settings in planned.values()])
     with transaction.atomic():
-        # `no_key`: a run that has its models already, and still needs the project, must not wait for us.
-        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
-        number = (project.benches.aggregate(last=Max("number"))["last"] or 0) + 1
-        bench = Bench.objects.create(
-            project=project, number=number, recipe=recipe, snapshot=snapshot, model=model, seed=seed, config=config,
-            refused={name: {"reason": str(why), **why.as_json()} for name, why in refused.items()}, created_by=actor,
-        )  # fmt: skip
+        bench = Bench(recipe=recipe, snapshot=snapshot, model=model, seed=seed, config=config, created_by=actor)
+        bench.refused = {name: {"reason": str(why), **why.as_json()} for name, why in refused.items()}
+        _number(bench, project)
         inputs = {"seed": seed, "snapshot": snapshot, "model": model, "priority": priority, "device": device}
         for name, settings in planned.items():
-            title = f"Bench {number}: {ADAPTERS[name]}"
+            title = f"Bench {bench.number}: {ADAPTERS[name]}"
             runs.create_run(project, recipe, settings, title, **inputs, bench=bench, actor=actor)
     return bench
 
@@ -150,6 +137,33 @@ def _checked_methods(recipe: str, methods: Sequence[str], overrides: Configs) ->
                 where="methods",
             )
     return [name for name in known if name in methods] if methods else list(known)
+
+
+def _require_no_adapter(recipe: str, *configs: dict[str, Any]) -> None:
+    if any("adapter" in settings for settings in configs):
+        said = _("A bench chooses the adapter itself.")
+        hint = _("Leave it out, and say which methods to compare.")
+        raise BadConfig(f"{recipe}.adapter: {said}", hint, field="adapter", recipe=recipe, said=said)
+
+
+def _planned(complete: dict[str, dict[str, Any]], refused: Mapping[str, Told]) -> dict[str, dict[str, Any]]:
+    """What is to be trained: two methods at least."""
+    planned = {name: settings for name, settings in complete.items() if name not in refused}
+    if len(planned) < 2:
+        raise BadInput(
+            _("There is nothing to compare: %(n)s of the chosen methods can be trained.") % {"n": len(planned)},
+            _("Choose at least two that the model takes."),
+            where="methods",
+        )
+    return planned
+
+
+def _number(bench: Bench, project: Project) -> None:
+    """Stores it as the project's next one."""
+    # `no_key`: a run that has its models already, and still needs the project, must not wait for us.
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    bench.project, bench.number = project, (project.benches.aggregate(last=Max("number"))["last"] or 0) + 1
+    bench.save()
 
 
 def _settings(recipe: str, method: str, config: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
