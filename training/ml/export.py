@@ -18,10 +18,11 @@ from training.ml.artifact import package_versions, read_manifest, verify_artifac
 from training.ml.durable import flush, fresh
 from training.ml.errors import ModelError, is_disk_full
 from training.ml.job import Job
-from training.ml.origin import HUB_ID, SETTINGS
+from training.ml.origin import SETTINGS
 from training.ml.plain import pad_apart_from_eos, plain_model
 from training.ml.progress import Progress
 from training.recipes.export import MERGED, export_folder
+from training.recipes.hub_ids import is_hub_id
 from training.recipes.words import gettext_noop
 
 # What says that a directory is an export of ours, and of which run.
@@ -140,7 +141,7 @@ def _hide_path(path: Path) -> None:
     """PEFT notes where the base lay; of a folder of this machine others get the name alone."""
     settings = json.loads(path.read_text(encoding="utf-8"))
     base = str(settings.get("base_model_name_or_path") or "")
-    if not HUB_ID.fullmatch(base):
+    if not is_hub_id(base, owned=False):
         settings["base_model_name_or_path"] = Path(base).name
         path.write_text(json.dumps(settings, indent=2, sort_keys=True), encoding="utf-8")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +14,9 @@ from transformers import PretrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from training.ml.errors import ModelError, is_disk_full
+from training.recipes.hub_ids import is_hub_id
 from training.recipes.words import gettext_noop
 
-HUB_ID = re.compile(r"[\w][\w.-]*(/[\w][\w.-]*)?")
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 # Of an adapter: its weights, PEFT's settings, and what we note about the model it was made for.
 WEIGHTS, SETTINGS, MADE_FOR = "adapter_model.safetensors", "adapter_config.json", "made_for.json"
@@ -46,8 +45,7 @@ def require_safetensors(directory: Path) -> None:
 
 def require_hub_id(base: str) -> None:
     """Raises ModelError("unknown_model") if `base` is a path that does not exist, or nothing a hub could know."""
-    path_like = base.startswith(("/", ".", "~")) or base.lower().endswith(".gguf")
-    if path_like or not HUB_ID.fullmatch(base):
+    if not is_hub_id(base, owned=False):
         raise ModelError(
             "unknown_model",
             gettext_noop("There is no model at %(base)s: no such directory or GGUF file."),

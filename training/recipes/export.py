@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.recipes.errors import RecipeError
+from training.recipes.hub_ids import is_hub_id
 from training.recipes.words import gettext_noop
 
 MERGED, ADAPTER = "merged", "adapter"
 FOLDER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 
 
 def export_folder(cache: Path, project: str, folder: str) -> Path:
@@ -84,6 +84,6 @@ class ExportConfig:
                 "a letter or digit, and do not end with .tmp or a dot."
             )
             raise RecipeError("folder", said, name=repr(self.folder))
-        if self.repository and not REPOSITORY.fullmatch(self.repository):
+        if self.repository and not is_hub_id(self.repository):
             said = gettext_noop("%(name)s is no hub id: it looks like owner/name.")
             raise RecipeError("repository", said, name=repr(self.repository))

@@ -1,16 +1,15 @@
 """Looks at where a base model is said to be, without loading it: a folder, a GGUF file or a hub id."""
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from training.recipes.encoders import FAMILIES, is_encoder
+from training.recipes.hub_ids import is_hub_id
 from training.workflow.exceptions import ModelNotFound, ModelRefused
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 GGUF_MAGIC = b"GGUF"
 # Classes that bring no special tokens of their own: what their files do not name is not there.
 PLAIN_TOKENIZERS = ("PreTrainedTokenizer", "PreTrainedTokenizerFast", "TokenizersBackend")
@@ -38,7 +37,7 @@ def _looked_at(location: str) -> str:
     if location and path.is_file():
         _check_gguf(path)
         return str(path.resolve())
-    if HUB_ID.fullmatch(location):
+    if is_hub_id(location):
         return location
     raise ModelNotFound(
         _("There is no model at “%(location)s”.") % {"location": location},

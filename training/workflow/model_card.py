@@ -7,12 +7,10 @@ from collections.abc import Iterator
 
 from training.recipes.adapters import SELECTIVE, VIRTUAL_TOKENS
 from training.recipes.export import MERGED
+from training.recipes.hub_ids import is_hub_id
 from training.workflow.card_contents import Data, Facts, counted, plain
 from training.workflow.card_limits import limits_of
 from training.workflow.evaluation import Figure
-
-# The hub refuses a card whose base model is no id of its own.
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
 
 
 def card_of(facts: Facts) -> str:
@@ -33,7 +31,7 @@ def front_matter(facts: Facts) -> str:
     """Only words of ours and ids in a known form, so that nobody's name can break the YAML."""
     library = "transformers" if facts.form == MERGED else "peft"
     lines = ["---"]
-    if HUB_ID.fullmatch(facts.base):
+    if is_hub_id(facts.base):  # the hub refuses a card whose base model is no id of its own
         lines.append(f'base_model: "{facts.base}"')
         lines.append(f"base_model_relation: {'finetune' if facts.form == MERGED else 'adapter'}")
     lines.append(f"library_name: {library}")

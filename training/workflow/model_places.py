@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from annotate.models import Project
 from training.models import Run
 from training.recipes.export import export_folder
+from training.recipes.hub_ids import is_hub_id
 from training.workflow.exceptions import ModelRefused
-from training.workflow.locations import HUB_ID
 
 # Of a run's number: what is longer names no row, and no database would take it.
 MOST_DIGITS = 18
@@ -23,7 +23,7 @@ def require_place(project: Project, location: str) -> None:
     Links are followed, those in a folder too: nor may another project's weights be taken by a link to them."""
     location = location.strip()
     place = _real(os.path.expanduser(location))
-    if not location or (HUB_ID.fullmatch(location) and not os.path.exists(place)):
+    if not location or (is_hub_id(location) and not os.path.exists(place)):
         return
     own = _is_own(project, place)
     if own is None:
