@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-LOGIT_BYTES = 12  # as computed and in float32, and the gradient of them
+from training.recipes.machine import LOGIT_BYTES
 
 
 def kept_bytes(model: nn.Module, tokens: int, itemsize: int) -> int:

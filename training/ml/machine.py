@@ -16,12 +16,8 @@ from training.ml.loop import Item
 from training.ml.prompt_data import AskedPrompt
 from training.ml.row_attention import how_prompts_are_read
 from training.ml.scoring import members_of
-from training.recipes.machine import MachineConfig, MemoryConfig
-
-KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
-# Of the free memory; the rest is for what no formula knows: workspaces, fragments, the logits of an evaluation.
-ROOM = 0.8
-OPTIMIZER_BYTES = 12  # for each trained number: its gradient and two moments, in fp32
+from training.recipes.adapters import KEYS_BEFORE_THE_TEXT
+from training.recipes.machine import OPTIMIZER_BYTES, ROOM, MachineConfig, MemoryConfig
 
 
 def settle(model: nn.Module, config: MachineConfig, device: Device, items: Sequence[Item], rows: int) -> dict[str, Any]:

@@ -19,9 +19,8 @@ from training.ml.predictions import logps, predictions
 from training.ml.progress import Progress
 from training.ml.token_logps import Tokens
 from training.ml.vector_store import VectorStore
-from training.recipes.adapters import AdapterConfig
+from training.recipes.adapters import VIRTUAL_TOKENS, AdapterConfig
 
-VIRTUAL_TOKENS = ("prefix", "p_tuning_v2", "p_tuning", "prompt_tuning")
 Start = Callable[[], AbstractContextManager[nn.Module]]
 
 

@@ -10,7 +10,8 @@ from training.recipes.words import gettext_noop
 
 AUTO = "auto"
 LOW_RANK = ("lora", "qlora")
-VIRTUAL_TOKENS = ("prefix", "p_tuning_v2", "p_tuning", "prompt_tuning")
+KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
+VIRTUAL_TOKENS = (*KEYS_BEFORE_THE_TEXT, "p_tuning", "prompt_tuning")
 SELECTIVE = ("last_layers", "bias")
 HEAD = "head"  # of a reward model; no other recipe has one
 OWN_WEIGHTS = (*SELECTIVE, HEAD)  # trained and saved under the model's own names

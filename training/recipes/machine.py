@@ -6,6 +6,12 @@ from dataclasses import dataclass, field
 
 from training.recipes.words import gettext_noop
 
+# What decides whether gradient checkpointing is needed, in a run (training/ml/machine.py) and in its estimate.
+# Of the free memory; the rest is for what no formula knows: workspaces, fragments, the logits of an evaluation.
+ROOM = 0.8
+OPTIMIZER_BYTES = 12  # for each trained number: its gradient and two moments, in fp32
+LOGIT_BYTES = 12  # for each logit: as computed and in float32, and the gradient of them
+
 
 @dataclass(frozen=True)
 class MemoryConfig:

@@ -9,11 +9,9 @@ from django.utils.translation import gettext as _
 from training.models import Bench, Run, RunState
 from training.recipes.titles import ADAPTERS
 from training.workflow.benches import refusal_of
-from training.workflow.figures import Figure, figure_of
+from training.workflow.figures import Figure, figure_of, half_width
 from training.workflow.runs import reason_of
 
-# Half the width of a 95 % interval of a share near one half, times the root of n.
-HALF_WIDTH = 0.98
 FORMS = ("unmerged", "merged")
 # What a table can be ordered by; of quality the highest comes first, of costs the lowest.
 QUALITY = ("accuracy",)
@@ -81,7 +79,7 @@ def told_of(cells: Sequence[Cell]) -> list[str]:
         few = next((cell.accuracy.note for cell in cells if cell.accuracy is not None), "")
         return [few] if few else []
     n = min(cell.accuracy.n for cell in known)
-    half = f"{100 * HALF_WIDTH / n**0.5:.0f}"
+    half = f"{half_width(n):.0f}"
     said = [
         *filter(None, map(_reading_told, cells)),
         _("With %(n)s held-out pair(s) an accuracy is known to about ±%(half)s points.") % {"n": n, "half": half},

@@ -1,18 +1,16 @@
 """The limits that a model card says in words: too little data, no difference from chance, other texts than its own."""
 
 from collections.abc import Iterator
-from math import sqrt
 
 from training.workflow.alignment_tax import MEASURES_COMPARED
 from training.workflow.card_contents import Facts, counted, plain
 from training.workflow.evaluation import ROLLOUTS, Figure
+from training.workflow.figures import half_width
 
 # Reward models and policies are commonly trained on tens of thousands of comparisons (Ouyang et al. 2022, table 6).
 FEW_EXAMPLES = 1000
 SHORT_STEPS = 100
 FEW_ANNOTATORS = 5
-# Half the width of a 95 % interval of a share near one half, times the root of n.
-HALF_WIDTH = 0.98
 # What a model that has learned nothing would show.
 CHANCE = {"accuracy": 0.5, "win_rate": 0.5, "margin": 0.0, "reward_gain": 0.0}
 BASELINES = {"accuracy_longer_wins": "“the longer one wins”"}
@@ -44,7 +42,7 @@ def _of_figures(facts: Facts) -> Iterator[str]:
             yield f"Its accuracy is not shown to differ from that of {words}: it may have learned little but length."
     sizes = [figure.n for figure in facts.figures if figure.is_share and figure.n]
     if sizes and min(sizes) < FEW_EXAMPLES:
-        half = 100 * HALF_WIDTH / sqrt(min(sizes))
+        half = half_width(min(sizes))
         yield f"With {counted(min(sizes), 'held-out example')} a share is known to about ±{half:.0f} points, no better."
 
 

@@ -1,6 +1,7 @@
 """A figure of an evaluation as a page shows it: value, interval, n, or why there is none, in the reader's language."""
 
 from dataclasses import dataclass
+from math import sqrt
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -48,6 +49,11 @@ class Figure:
     @property
     def is_share(self) -> bool:
         return self.name in SHARES
+
+
+def half_width(n: int) -> float:
+    """Of the 95 % interval of a share of n near one half, in points: 100 · 1.96 · √(¼ / n)."""
+    return 98 / sqrt(n)
 
 
 def figure_of(name: str, label: str, metric: Any, recipe: str = "") -> Figure:

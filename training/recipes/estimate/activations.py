@@ -126,7 +126,7 @@ def _of_adapter(model: Architecture, config: AdapterConfig, width: int) -> int:
         return width * (sum(_inputs(model, list(model.linears), copies=False).values()))
     if config.adapter in LOW_RANK:
         layers = targeted(model, config)
-        per_block = [layer for layer in model.linears for _ in [0] if layer in layers]
+        per_block = [layer for layer in model.linears if layer in layers]
         thin = SINGLE * config.rank * len(per_block)
         inputs = SINGLE * sum(_inputs(model, per_block, copies=width < SINGLE).values())
         outputs = (width + SINGLE) * sum(layer.outputs for layer in per_block) if config.dora else 0

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from training.recipes.adapters import KEYS_BEFORE_THE_TEXT
 from training.recipes.errors import RecipeError
 from training.recipes.estimate.adapters import separate
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.workload import Workload
+from training.recipes.machine import LOGIT_BYTES, OPTIMIZER_BYTES, ROOM
 from training.recipes.words import gettext_noop
-
-KEYS_BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")
-# As training/ml has them: of the free memory; for each trained number; for each logit.
-ROOM = 0.8
-OPTIMIZER_BYTES = LOGIT_BYTES = 12
 
 
 def is_checkpointed(config: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Reads the numbers of a config.json, and refuses what is none or cannot be."""
+"""Reads the numbers of a config.json, and rejects values that are not numbers or are impossible."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from training.recipes.adapters import HEAD, LOW_RANK, SELECTIVE
+from training.recipes.adapters import HEAD, LOW_RANK
 from training.recipes.estimate.adapters import Parameters, experts, separate
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.layout import Architecture
@@ -240,7 +240,7 @@ def operations_per_token(
     more for the gradient of a trained weight (6N where all are trained)."""
     blocks, attention = _products(model, work.length)
     depth = config.layers / model.layers if config.adapter == "last_layers" else 1.0
-    trained = depth * blocks if config.adapter in ("full", *SELECTIVE[:1]) else 0
+    trained = depth * blocks if config.adapter in ("full", "last_layers") else 0
     added = _added(model, config, counted)
     up = forward(model, config, counted, work)
     down = 2 * (depth * blocks + _output(model, work) + added) + 2 * depth * attention + 2 * (trained + added)
