@@ -277,7 +277,7 @@ def _peft_alone_loads(facts: Facts) -> bool:
 
 
 def _adapter_score_code(facts: Facts) -> list[str]:
-    base = facts.base if HUB_ID.fullmatch(facts.base) else "BASE"
+    base = facts.base if is_hub_id(facts.base) else "BASE"
     return [
         "from peft import PeftModel",
         "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
