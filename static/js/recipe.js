@@ -1,4 +1,5 @@
-// Settings that count only with another choice (an adapter, a method) are hidden, and not sent, while it is not made.
+// Settings that count only with another choice (an adapter, a method) are hidden, and not sent, while it is not made;
+// what an empty field stands for is shown in it.
 "use strict";
 
 (() => {
@@ -17,7 +18,16 @@
     return field.type === "checkbox" ? String(field.checked) : field.value;
   }
 
+  // What an empty field stands for hangs on another choice: {its name: {choice: text}}.
+  const customary = [...form.querySelectorAll("[data-customary]")].map((element) => ({
+    element,
+    texts: Object.entries(JSON.parse(element.dataset.customary)),
+  }));
+
   function update() {
+    for (const { element, texts } of customary) {
+      for (const [name, byChoice] of texts) element.placeholder = byChoice[chosen(name)] ?? "";
+    }
     for (const { element, box, wanted } of parts) {
       const counts = wanted.every(([name, values]) => {
         const value = chosen(name);

@@ -83,6 +83,18 @@ def test_a_wrong_value_in_a_closed_part_is_shown_where_it_stands(open_as: Open) 
     assert not Round.objects.exists()
 
 
+def test_the_number_of_an_empty_learning_rate_follows_the_adapter_until_one_is_typed(open_as: Open) -> None:
+    page = open_as("lead", "/p/garden/runs/new/?recipe=reward")
+    rate = page.locator("[name=reward-learning_rate]")
+    expect(rate).to_have_attribute("placeholder", "0.0002")
+    page.select_option("[name=reward-adapter]", "full")
+    expect(rate).to_have_attribute("placeholder", "2e-05")
+    expect(rate).to_have_value("")
+    rate.fill("0.001")
+    page.select_option("[name=reward-adapter]", "ia3")
+    expect(rate).to_have_value("0.001")
+
+
 def test_an_error_of_the_server_leaves_the_choices_as_they_were(open_as: Open) -> None:
     page = open_as("lead", "/p/garden/rounds/new/")
     page.check("[name=policy][value=grpo]")

@@ -57,6 +57,15 @@ def test_a_round_by_any_method(as_lead: Client, snapshot: Snapshot, policy: Arti
     assert told["runs"][1]["config"]["adapter"] == "prefix"
 
 
+def test_a_learning_rate_that_is_not_given_is_answered_as_the_number_of_its_adapter(
+    as_lead: Client, snapshot: Snapshot, policy: Artifact
+) -> None:
+    asked = {"configs": {"reward": {"adapter": "full", "learning_rate": None}, "dpo": {"adapter": "p_tuning_v2"}}}
+    status, told = post(as_lead, ROUNDS, snapshot=1, base_policy=policy.pk, prompts=3, **asked)
+    assert status == 201, told
+    assert [run["config"].get("learning_rate") for run in told["runs"]] == [2e-5, 2.5e-3, None]
+
+
 def test_a_round_after_demonstrations(
     as_lead: Client, snapshot: Snapshot, policy: Artifact, demonstrations: DemonstrationSet
 ) -> None:

@@ -52,6 +52,22 @@ def test_a_clone_has_the_inputs_settings_and_turn_of_its_source_but_for_the_chan
     assert (made.state, made.created_by, made.attempt) == (RunState.QUEUED, lead, 0)
 
 
+def test_a_customary_learning_rate_goes_with_the_adapter_and_one_that_was_given_stays(
+    source: Run, as_lead: Client, project: Project, policy: Artifact, snapshot: Snapshot
+) -> None:
+    assert source.config["learning_rate"] == 2.5e-4
+    assert cloning.clone(source, {}).config == source.config
+    assert cloning.clone(source, {"adapter": "full"}).config["learning_rate"] == 5e-6
+    assert cloning.clone(source, {"adapter": "full", "learning_rate": 0.1}).config["learning_rate"] == 0.1
+    url, sent = form_of(as_lead, source)
+    assert "dpo-learning_rate" not in sent and 'placeholder="0.00025"' in as_lead.get(url).content.decode()
+    config = {"adapter": "full", "learning_rate": 5e-5}
+    before = starting.start_training(project, "dpo", snapshot, policy, config)
+    assert cloning.clone(before, {"adapter": "lora", "rank": 4}).config["learning_rate"] == 5e-5
+    assert cloning.clone(before, {"adapter": "prefix"}).config["learning_rate"] == 5e-5
+    assert form_of(as_lead, before)[1]["dpo-learning_rate"] == 5e-5
+
+
 def test_a_clone_on_feedback_leaves_the_snapshot_and_the_reverse(
     project: Project, policy: Artifact, snapshot: Snapshot
 ) -> None:

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from annotate.models import Project, Snapshot
 from training.forms.fields import SnapshotChoice, StartChoice, first_that_can_be_trained, seed_field, starts_for
 from training.forms.queue import QueueForm
-from training.forms.recipe import form_field
+from training.forms.recipe import form_field, shown
 from training.models import Artifact
 from training.recipes import RECIPES
 from training.recipes.estimate.adapters import methods_for
@@ -45,9 +45,12 @@ class BenchForm(QueueForm):
         hints = typing.get_type_hints(RECIPES[recipe])
         for name in SHARED:
             self.fields[name] = form_field(RECIPES[recipe].__dataclass_fields__[name], hints[name])
-        self.fields["learning_rate"].help_text = _(
+        rate = self.fields["learning_rate"]
+        rate.help_text = _(
             "That of LoRA. The others get the customary multiple of it; the table says which rate each was trained at."
         )
+        of_lora = RECIPES[recipe].__dataclass_fields__["learning_rate"].metadata["of_lora"]
+        rate.widget.attrs["placeholder"] = shown(of_lora)
 
     @property
     def asked(self) -> list[forms.BoundField]:

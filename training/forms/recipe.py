@@ -12,6 +12,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_noop
 
 from training.recipes import RECIPES, RecipeError, load
+from training.recipes.adapters import customary_rate
 from training.recipes.fields import conditions, counts
 from training.recipes.titles import CHOICES
 from training.workflow.told import in_readers_language
@@ -90,6 +91,8 @@ class RecipeForm(forms.Form):
             self._say_when_it_counts(setting)
         if data is not None:
             self.data = self._completed(data) if self.was_sent else data
+        if "of_lora" in getattr(self.settings.get("learning_rate"), "metadata", {}):
+            self._say_what_is_customary(self.fields["learning_rate"], self.settings["learning_rate"])
 
     @property
     def first(self) -> list[forms.BoundField]:
@@ -144,6 +147,18 @@ class RecipeForm(forms.Form):
         about = gettext("Counts only with %(what)s.") % {"what": said}
         field.help_text = format_html('{} <span class="counts-if">{}</span>', field.help_text, about)
 
+    def _say_what_is_customary(self, field: forms.Field, setting: Field) -> None:
+        """The number that an empty field stands for shows in it, and the page's script keeps up with the adapter;
+        without it the help tells all of them."""
+        methods = [name for name, _title in self.fields["adapter"].choices if counts(setting, {"adapter": name})]
+        rates = {name: shown(customary_rate(setting.metadata["of_lora"], name)) for name in methods}
+        field.widget.attrs["placeholder"] = rates.get(self["adapter"].value(), "")
+        field.widget.attrs["data-customary"] = json.dumps({self.add_prefix("adapter"): rates})
+        listed = gettext("Customary: %(rates)s.") % {
+            "rates": ", ".join(f"{choice_label('adapter', name)} {rate}" for name, rate in rates.items())
+        }
+        field.help_text = format_html('{} <span class="counts-if">{}</span>', field.help_text, listed)
+
     def _in_words(self, name: str, values: tuple[Any, ...]) -> str:
         """E.g. "LoRA, QLoRA", or "Loss: robust"; only the adapter needs no name."""
         listed = ", ".join(choice_label(name, value) for value in values)
@@ -177,6 +192,11 @@ class RecipeForm(forms.Form):
             return self.fields[name].to_python(raw)
         except forms.ValidationError:
             return None
+
+
+def shown(rate: float) -> str:
+    """As an input of numbers takes it, in whatever language the page is."""
+    return f"{rate:g}"
 
 
 def _can_count(setting: Field) -> bool:

@@ -18,7 +18,21 @@ OWN_WEIGHTS = (*SELECTIVE, HEAD)  # trained and saved under the model's own name
 METHODS = ("lora", "full", "qlora", "ia3", "houlsby", *VIRTUAL_TOKENS, *SELECTIVE)
 # What becomes part of the model's own weights, so that something else can be trained on top of it.
 MERGEABLE = frozenset({"full", "lora", "qlora", "ia3", *SELECTIVE})
+# What each learns at, as a multiple of LoRA's learning rate: at one rate for all, half of the methods would not have
+# learned yet, and others would have left. Full: a tenth, as customary. (IA)³: 0.003 in Liu et al. 2022, against 0.0001
+# to 0.0002 of LoRA. Biases: 0.001 and more in Ben Zaken et al. 2022 (BitFit). Virtual tokens: 0.005 to 0.03 in Liu et
+# al. 2022 (P-Tuning v2), 0.3 in Lester et al. 2021; and see docs/adapters.md for what they need on the demo model.
+RATES = {
+    "full": 0.1, "last_layers": 0.1, "ia3": 20.0, "bias": 10.0,
+    "prefix": 5.0, "p_tuning_v2": 50.0, "p_tuning": 20.0, "prompt_tuning": 50.0,
+}  # fmt: skip
+HIGHEST_RATE = 0.1
 TARGET = re.compile(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)*")
+
+
+def customary_rate(of_lora: float, adapter: str) -> float:
+    """The learning rate of a method where LoRA would be trained at `of_lora`, in six digits: it is shown to people."""
+    return float(f"{min(of_lora * RATES.get(adapter, 1.0), max(of_lora, HIGHEST_RATE)):.6g}")
 
 
 @dataclass(frozen=True)
@@ -158,11 +172,15 @@ class AdapterConfig:
     )
 
     def __post_init__(self) -> None:
-        """Raises RecipeError if `targets` is no list of layers' names."""
+        """Raises RecipeError if `targets` is no list of layers' names. A learning rate that was left open (the field is
+        OptimizerConfig's, which stands beside this in every recipe that trains) becomes the adapter's customary one."""
         wrong = [name for name in self.target_names() or () if not TARGET.fullmatch(name)]
         if self.adapter in LOW_RANK and wrong:
             said = gettext_noop("This must be names of layers separated by commas; %(name)s is none.")
             raise RecipeError("targets", said, name=repr(wrong[0]))
+        if getattr(self, "learning_rate", 0.0) is None:
+            of_lora = self.__dataclass_fields__["learning_rate"].metadata["of_lora"]
+            object.__setattr__(self, "learning_rate", customary_rate(of_lora, self.adapter))
 
     @property
     def artifact_kind(self) -> str:

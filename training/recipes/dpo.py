@@ -16,10 +16,10 @@ from training.recipes.words import gettext_noop
 class DPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
     """An example is a pair of responses to one prompt. The reference is the policy's frozen start."""
 
-    learning_rate: float = again(
+    learning_rate: float | None = again(
         OptimizerConfig,
         "learning_rate",
-        5e-5,
+        of_lora=5e-5,
         source="ten times the 5e-6 customary for DPO of all weights, as adapters need",
     )
     loss: str = field(

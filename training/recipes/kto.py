@@ -18,10 +18,10 @@ class KTOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
     """An example is one response: the chosen one of a pair is desirable, the rejected one is not; a single vote says
     it itself."""
 
-    learning_rate: float = again(
+    learning_rate: float | None = again(
         OptimizerConfig,
         "learning_rate",
-        5e-5,
+        of_lora=5e-5,
         source="Ethayarajh et al. 2024 train all weights with 5e-6 or less; adapters need about ten times that",
     )
     batch_size: int = field(

@@ -23,13 +23,15 @@ class OptimizerConfig:
             "source": "Ouyang et al. 2022 (InstructGPT), appendix C: reward models are trained for a single epoch",
         },
     )
-    learning_rate: float = field(
-        default=1e-4,
+    # None until AdapterConfig settles it. `of_lora` is the customary rate of LoRA; adapters.RATES has the others'.
+    learning_rate: float | None = field(
+        default=None,
         metadata={
             "label": gettext_noop("Learning rate"),
             "help": gettext_noop(
-                "The highest step size, reached after the warmup. Full fine-tuning wants about a tenth of it."
+                "Peak learning rate, reached after the warmup. Left empty, it is the customary one of the adapter."
             ),
+            "of_lora": 1e-4,
             "min": 1e-8,
             "max": 1.0,
             "source": "the usual order of magnitude for low-rank adapters",

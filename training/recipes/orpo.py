@@ -16,10 +16,10 @@ from training.recipes.words import gettext_noop
 class ORPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
     """An example is a pair of responses to one prompt."""
 
-    learning_rate: float = again(
+    learning_rate: float | None = again(
         OptimizerConfig,
         "learning_rate",
-        5e-5,
+        of_lora=5e-5,
         source="Hong et al. 2024 train all weights with 8e-6 and 5e-6; adapters need about ten times that",
     )
     beta: float = field(

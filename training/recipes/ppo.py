@@ -18,10 +18,10 @@ class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
     """A step draws `rollouts` responses and learns from them in `ppo_epochs` passes, `batch_size` times
     `gradient_accumulation` responses an update. `epochs` counts passes over the prompts."""
 
-    learning_rate: float = again(
+    learning_rate: float | None = again(
         OptimizerConfig,
         "learning_rate",
-        1e-4,
+        of_lora=1e-4,
         source="the usual order of magnitude for low-rank adapters; ten times that of PPO of all weights",
     )
     rollouts: int = field(

@@ -36,10 +36,10 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
         choices=METHODS,
     )
     epochs: int = again(OptimizerConfig, "epochs", only=adapters.METHODS)
-    learning_rate: float = again(
+    learning_rate: float | None = again(
         OptimizerConfig,
         "learning_rate",
-        2e-4,
+        of_lora=2e-4,
         only=adapters.METHODS,
         source="low-rank adapters with a new score head; QLoRA (Dettmers et al. 2023) uses 2e-4 up to 13B",
     )

@@ -28,10 +28,10 @@ class SFTConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
             "source": "Taori et al. 2023 (Alpaca) train for 3",
         },
     )
-    learning_rate: float = again(
+    learning_rate: float | None = again(
         OptimizerConfig,
         "learning_rate",
-        2e-4,
+        of_lora=2e-4,
         source="QLoRA (Dettmers et al. 2023) uses 2e-4 up to 13B",
     )
     packing: str = field(

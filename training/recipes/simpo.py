@@ -16,10 +16,10 @@ from training.recipes.words import gettext_noop
 class SimPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
     """An example is a pair of responses to one prompt."""
 
-    learning_rate: float = again(
+    learning_rate: float | None = again(
         OptimizerConfig,
         "learning_rate",
-        1e-5,
+        of_lora=1e-5,
         source="Meng et al. 2024 train all weights with 3e-7 to 1e-6; adapters need about ten times that",
     )
     beta: float = field(

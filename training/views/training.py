@@ -17,7 +17,7 @@ from training.recipes.titles import WHEN
 from training.tasks import dispatch_queued
 from training.views.estimates import estimate_context, is_asked
 from training.views.problems import unless_refused
-from training.workflow.cloning import forgotten_settings, inputs_of, known_settings
+from training.workflow.cloning import forgotten_settings, inputs_of, settings_to_begin_with
 from training.workflow.starting import TRAINED, start_training
 
 
@@ -33,7 +33,8 @@ def create_run(request: HttpRequest, project: Project) -> HttpResponse:
     if recipe not in TRAINED:
         raise Http404
     form = RunForm(project, recipe, request.POST or None, initial={**request.GET.dict(), **as_before(source)})
-    settings = RecipeForm(recipe, request.POST or None, initial=known_settings(source) if source else None)
+    begun = settings_to_begin_with(source) if source else None
+    settings = RecipeForm(recipe, request.POST or None, initial=begun)
     if request.method == "POST" and not is_asked(request) and all([form.is_valid(), settings.is_valid()]):
         asked, config, stages = form.cleaned_data, settings.config, [settings]
         run = unless_refused(form, start, project, recipe, asked, config, request.user, stages=stages)

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_noop
 from annotate.models import Project, Snapshot, User
 from training.models import Artifact, Bench, DeviceWish, Priority, Run, RunState
 from training.recipes import RecipeError, load
-from training.recipes.adapters import HEAD
+from training.recipes.adapters import HEAD, customary_rate
 from training.recipes.estimate import Data, Machine, Question, Speed, estimate
 from training.recipes.estimate.adapters import methods_for
 from training.recipes.titles import ADAPTERS
@@ -23,15 +23,6 @@ from training.workflow.told import Told, in_readers_language, told
 
 # Recipes that learn from pairs and are measured by an accuracy on held-out ones.
 BENCHED = ("reward", "dpo")
-# A method's learning rate against that of LoRA: at one rate for all, half of the methods would not have learned yet,
-# and others would have left. Full: a tenth, as customary. (IA)³: 0.003 in Liu et al. 2022, against 0.0001 to 0.0002 of
-# LoRA. Biases: 0.001 and more in Ben Zaken et al. 2022 (BitFit). Virtual tokens: 0.005 to 0.03 in Liu et al. 2022
-# (P-Tuning v2), 0.3 in Lester et al. 2021; and see docs/adapters.md for what they need on the demo model.
-RATES = {
-    "full": 0.1, "last_layers": 0.1, "ia3": 20.0, "bias": 10.0,
-    "prefix": 5.0, "p_tuning_v2": 50.0, "p_tuning": 20.0, "prompt_tuning": 50.0,
-}  # fmt: skip
-HIGHEST_RATE = 0.1
 Configs = Mapping[str, dict[str, Any]]
 
 
@@ -167,11 +158,11 @@ def _number(bench: Bench, project: Project) -> None:
 
 
 def _settings(recipe: str, method: str, config: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    """Complete and checked; the learning rate is the method's customary one where none was given for it."""
+    """Complete and checked. The learning rate that is given for all is LoRA's: every other method gets the customary
+    multiple of it, unless one was given for it alone."""
     settings = checked_config(recipe, {**config, **own, "adapter": method})
-    if "learning_rate" not in own and method in RATES:
-        rate = min(settings["learning_rate"] * RATES[method], HIGHEST_RATE)
-        return checked_config(recipe, {**settings, "learning_rate": rate})
+    if config.get("learning_rate") is not None and "learning_rate" not in own:
+        return checked_config(recipe, {**settings, "learning_rate": customary_rate(settings["learning_rate"], method)})
     return settings
 
 

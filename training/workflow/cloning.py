@@ -1,13 +1,13 @@
 """Starts a run like an earlier one, with changes: the same inputs, seed and settings but for what is said."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 from django.utils.translation import gettext as _
 
 from annotate.models import User
 from training.models import Run
-from training.recipes import RECIPES
+from training.recipes import RECIPES, RecipeError, load
 from training.workflow.exceptions import BadInput
 from training.workflow.starting import start_training
 
@@ -30,7 +30,7 @@ def clone(
         )
     given = {key: value for key, value in changed.items() if value is not None}
     inputs = inputs_of(run) | _replaced(given) | given
-    inputs["config"] = known_settings(run) | config
+    inputs["config"] = settings_to_begin_with(run) | config
     return start_training(run.project, run.recipe, **inputs, name=name, actor=actor)
 
 
@@ -46,6 +46,24 @@ def inputs_of(run: Run) -> dict[str, Any]:
 def known_settings(run: Run) -> dict[str, Any]:
     """Its settings, as far as today's recipe has them."""
     return {name: value for name, value in run.config.items() if name in _names(run)}
+
+
+def settings_to_begin_with(run: Run) -> dict[str, Any]:
+    """Its settings for a run like it. A learning rate that is the customary one of its adapter is left open: with
+    another adapter the new run gets that one's, and with the same one the same."""
+    settings = known_settings(run)
+    customary = {name: value for name, value in settings.items() if name != "learning_rate"}
+    if "learning_rate" in settings and _settled(run.recipe, customary).get("learning_rate") == settings["learning_rate"]:
+        return customary
+    return settings
+
+
+def _settled(recipe: str, config: dict[str, Any]) -> dict[str, Any]:
+    """Nothing of what today's recipe refuses: whoever starts the run is told."""
+    try:
+        return asdict(load(recipe, config))
+    except RecipeError:
+        return {}
 
 
 def forgotten_settings(run: Run) -> list[str]:

@@ -5,7 +5,7 @@ aimed at, models that the stages before it make, is read from their runs when it
 the round's own reward model unless that was declined.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from django.db import transaction
@@ -16,6 +16,7 @@ from django.utils.translation import gettext_noop
 from annotate.models import DemonstrationSet, Project, Prompt, Snapshot, User
 from annotate.workflow import intake
 from training.models import Artifact, Round, Run, RunState
+from training.recipes import RECIPES
 from training.recipes.adapters import MERGEABLE
 from training.recipes.titles import ADAPTERS, METHODS
 from training.workflow import runs, sampling, starting
@@ -47,9 +48,12 @@ def stages_of(policy: str, with_demonstrations: bool = False) -> tuple[str, ...]
 
 
 def default_configs() -> dict[str, dict[str, Any]]:
-    """The complete settings of every stage that a round can have, as the forms begin with them."""
-    recipes = ("sft", "reward", *starting.POLICIES, "sample")
-    return {recipe: checked_config(recipe, DEFAULTS.get(recipe, {})) for recipe in recipes}
+    """The settings of every stage that a round can have, as the forms begin with them: what a recipe settles by other
+    settings is open yet."""
+    return {
+        recipe: {setting.name: setting.default for setting in fields(RECIPES[recipe])} | DEFAULTS.get(recipe, {})
+        for recipe in ("sft", "reward", *starting.POLICIES, "sample")
+    }
 
 
 def start_round(

@@ -75,7 +75,7 @@ def sent(snapshot: Snapshot, base: Artifact, **changed: object) -> dict[str, obj
 
 def test_one_click_starts_every_method(as_lead: Client, snapshot: Snapshot, base: Artifact) -> None:
     form = as_lead.get(f"{PAGE}new/").context["form"]
-    as_it_comes = {name: form[name].value() for name in form.fields}
+    as_it_comes = {name: "" if (value := form[name].value()) is None else value for name in form.fields}
     as_it_comes |= {"snapshot": snapshot.pk, "model": base.pk}
     answer = as_lead.post(f"{PAGE}new/", as_it_comes)
     assert answer.status_code == 302, answer.context["form"].errors

@@ -103,6 +103,22 @@ def test_the_page_is_told_with_what_a_setting_counts_and_so_is_the_reader() -> N
     assert "data-counts-if" not in RecipeForm("ppo")["epochs"].field.widget.attrs
 
 
+def test_an_empty_learning_rate_shows_the_number_that_it_stands_for_and_the_script_knows_all_of_them() -> None:
+    form = RecipeForm("reward", sent_back("reward", adapter="full"))
+    assert form.is_valid() and form.config["learning_rate"] is None
+    attrs = form.fields["learning_rate"].widget.attrs
+    assert attrs["placeholder"] == "2e-05"
+    told = json.loads(attrs["data-customary"])["reward-adapter"]
+    assert set(told) == set(METHODS)
+    assert all(float(told[name]) == load("reward", {"adapter": name}).learning_rate for name in METHODS)
+    assert RecipeForm("reward").fields["learning_rate"].widget.attrs["placeholder"] == "0.0002"
+    assert RecipeForm("dpo", initial={"adapter": "ia3"}).fields["learning_rate"].widget.attrs["placeholder"] == "0.001"
+    assert "Last layers only 2e-05" in form["learning_rate"].help_text, "without the script"
+    given = RecipeForm("reward", sent_back("reward", adapter="full", learning_rate="0.001"))
+    assert given.is_valid() and given.config["learning_rate"] == 0.001
+    assert "data-customary" not in RecipeForm("sample")["temperature"].field.widget.attrs
+
+
 def test_a_setting_that_a_recipe_has_fixed_is_not_asked_for() -> None:
     assert "dropout" in RecipeForm("dpo").fields
     assert "dropout" not in RecipeForm("ppo").fields

@@ -42,6 +42,18 @@ def test_the_form_as_it_comes_starts_a_round_with_its_three_stages(
     assert answer.url == reverse("round", args=["garden", started.number])
 
 
+def test_a_stage_whose_learning_rate_is_left_empty_gets_that_of_its_adapter(
+    as_lead: Client, snapshot: Snapshot, base: Artifact
+) -> None:
+    url = reverse("round_create", args=["garden"])
+    rate = as_lead.get(url).context["stages"]["dpo"]["learning_rate"]
+    assert rate.value() is None and 'placeholder="5e-05"' in str(rate)
+    sent = filled(snapshot, base, **{"reward-adapter": "full", "dpo-learning_rate": "0.00005", "dpo-adapter": "full"})
+    assert as_lead.post(url, sent).status_code == 302
+    stages = Round.objects.get().runs.order_by("stage")
+    assert [stage.config.get("learning_rate") for stage in stages] == [2e-5, 5e-5, None]
+
+
 def test_a_setting_out_of_range_is_named_and_nothing_is_started(
     as_lead: Client, snapshot: Snapshot, base: Artifact
 ) -> None:

@@ -10,6 +10,8 @@ from annotate.models import Project, Snapshot, User
 from tests.training.views.conftest import snapshot  # noqa: F401
 from tests.training.workflow.products import end, write_product
 from training.models import Artifact, Bench, Run, RunState
+from training.recipes import load
+from training.recipes.adapters import HIGHEST_RATE
 from training.recipes.titles import ADAPTERS
 from training.workflow import artifacts, benches, jobs, runs
 from training.workflow.bench_table import COLUMNS, cells_of, rows_of, told_of
@@ -93,8 +95,18 @@ def test_a_method_is_trained_at_its_customary_rate_unless_another_is_given(
     bench = start_bench(project, "reward", snapshot, base, {"learning_rate": 0.001}, overrides=own)
     rates = {run.config["adapter"]: run.config["learning_rate"] for run in runs_of(bench)}
     assert (rates["lora"], rates["full"], rates["ia3"]) == (0.001, pytest.approx(0.0001), 0.004)
-    assert rates["prompt_tuning"] == pytest.approx(0.05) and max(rates.values()) <= benches.HIGHEST_RATE
+    assert rates["prompt_tuning"] == pytest.approx(0.05) and max(rates.values()) <= HIGHEST_RATE
     assert run_of(bench, "lora").config["rank"] == 4 and run_of(bench, "qlora").config["rank"] == 16
+
+
+def test_without_any_rate_a_bench_trains_as_single_runs_do(
+    project: Project,
+    snapshot: Snapshot,  # noqa: F811
+    base: Artifact,
+) -> None:
+    bench = start_bench(project, "dpo", snapshot, base, {"learning_rate": None})
+    for run in runs_of(bench):
+        assert run.config["learning_rate"] == load("dpo", {"adapter": run.config["adapter"]}).learning_rate
 
 
 def test_what_has_no_place_in_the_model_gets_no_run_but_the_reason(

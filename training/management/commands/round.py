@@ -11,7 +11,10 @@ from training.workflow import artifacts, rounds, starting
 
 
 class Command(BaseCommand):
-    help = "Start a training round on a snapshot. Settings are named by stage: --set reward.epochs=2"
+    help = (
+        "Start a training round on a snapshot. Settings are named by stage: --set reward.epochs=2. Without "
+        "--set STAGE.learning_rate=… the learning rate of a stage is the customary one of its adapter."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         options.add_common_arguments(parser)

@@ -14,7 +14,11 @@ from training.workflow.cloning import clone
 
 
 class Command(BaseCommand):
-    help = "Train a reward model or a policy on a snapshot, or a policy on demonstrations (sft) or single votes (kto)."
+    help = (
+        "Train a reward model or a policy on a snapshot, or a policy on demonstrations (sft) or single votes (kto). "
+        "Without --set learning_rate=… the learning rate is the customary one of the adapter: --set adapter=full is "
+        "trained at a tenth of LoRA's."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         options.add_common_arguments(parser, seed=None)
