@@ -26,7 +26,7 @@ def run(job: Job) -> None:
     with untouched(model, config) as frozen:
         reference.prepare(frozen, both_sides(data.train + data.test), config.batch_size, begun.progress)
     objective = direct_preference(model, reference, config)
-    end = begun.train(objective, data.test, by_item=config.by_item)
+    end = begun.train(objective, data.test)
     metrics = preference_figures(model, begun.start, objective, data.test, config.batch_size, log_odds=True)
     begun.finish(end, metrics, data.test, reference=reference.facts(config))
 

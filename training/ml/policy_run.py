@@ -48,13 +48,13 @@ class PolicyRun:
         """Loaded when first asked for: where every weight is trained, it is a second model in memory."""
         return frozen_start(self.model, self.job.config, lambda: _loaded(self.job, self.device, self.progress))
 
-    def train(self, objective: Objective, held_out: Sequence[Asked], *, by_item: bool = False) -> Position:
+    def train(self, objective: Objective, held_out: Sequence[Asked]) -> Position:
         """Where the training ended; meanwhile prompts of `held_out` are answered as often as the settings ask for.
         Raises ModelError if it has changed no weight."""
         untrained = trainable_hash(self.model)
         self.progress.status("training", data=self.data.counts(), **self.facts)
         where = {"seed": self.job.seed, "directory": self.job.directory, "progress": self.progress}
-        how = {"by_item": by_item, "look": self._look(held_out)}
+        how = {"by_item": self.job.config.by_item, "look": self._look(held_out)}
         end = train(self.model, self.data.train, objective, self.job.config, **where, **how)
         require_change(self.model, untrained)
         self.progress.status("evaluating")

@@ -109,7 +109,7 @@ def learn(learner: Learner, data: PairData, job: Job, progress: Progress) -> tup
     if ties is not None:
         trained = nn.ModuleDict({"model": trained, "ties": ties.to(next(trained.parameters()).device)})
     objective = learner.penalty(preference_likelihood(learner.scores, config, job.seed, ties))
-    where = {"seed": job.seed, "directory": job.directory, "progress": progress}
+    where = {"seed": job.seed, "directory": job.directory, "progress": progress, "by_item": learner.config.by_item}
     return train(trained, items_of(data, config), objective, learner.config, **where), ties
 
 

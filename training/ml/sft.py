@@ -23,7 +23,7 @@ def run(job: Job) -> None:
     model, data, config = begun.model, begun.data, job.config
     packed = config.packing != "off" and begun.facts["attention"] == flash.NAME and can_be_packed(model)
     objective = imitation(model, packed_logits if packed else completion_logits)
-    end = begun.train(objective, data.test, by_item=config.by_item)
+    end = begun.train(objective, data.test)
     metrics = imitation_figures(model, begun.start, data.test, config.batch_size)
     begun.finish(end, metrics, data.test, packing=packed)
 

@@ -22,7 +22,7 @@ def run(job: Job) -> None:
     begun = begin(job, load_pairs, rows=2)
     model, data, config = begun.model, begun.data, job.config
     objective = simple_preference(model, config)
-    end = begun.train(objective, data.test, by_item=config.by_item)
+    end = begun.train(objective, data.test)
     metrics = preference_figures(model, begun.start, objective, data.test, config.batch_size)
     with begun.start() as frozen:
         metrics |= figures_before(simple_preference(frozen, config), data.test, config.batch_size)

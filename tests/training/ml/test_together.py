@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ import torch
 from tests.training.ml import child
 from tests.training.ml.jobs import manifest
 from tests.training.ml.launching import fork, forked, in_one, job, steps, weights
-from training.ml import run, sharing, together
+from training.ml import policy_run, reward, run, sharing, together
+from training.ml.job import read_job
 from training.ml.progress import read_lines
 from training.ml.sharing import STAND_IN, shares
+from training.recipes.estimate.parallel import largest_piece
 
 pytestmark = pytest.mark.not_db
 
@@ -87,6 +90,35 @@ def test_batches_that_do_not_come_out_even_change_nothing(
     assert_same(found, whole(recipe, **uneven), within=1e-5)
     waits = [sentence for sentence in manifest(found)["fallbacks"] if "Some processes wait" in sentence]
     assert bool(waits) == (recipe in ("kto", "orpo"))
+
+
+class Dealt(Exception):
+    """Enough has been seen."""
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_single_batch_a_step_is_cut_up_where_the_estimate_counts_on_it(
+    recipe: str, fixture_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of eight examples two processes compute four each, or, where an example's loss looks at its batch, the first all
+    of them; `largest_piece` says the same."""
+    lengths = []
+
+    def train(_model: Any, items: list[Any], *_: Any, by_item: bool = False, **__: Any) -> None:
+        monkeypatch.setattr(together, "count", lambda: 2)
+        for number in range(2):
+            monkeypatch.setattr(together, "number", lambda number=number: number)
+            lengths.append(sum(len(batch) for _, batch in shares([items[:8]], by_item)))
+        raise Dealt
+
+    directory = job(tmp_path, recipe, fixture_model, batch_size=8, gradient_accumulation=1)
+    asked = read_job(directory)
+    for module in (reward, policy_run):
+        monkeypatch.setattr(module, "train", train)
+    with pytest.raises(Dealt):
+        import_module(run.MODULES[recipe]).run(asked)
+    assert lengths == ([4, 4] if asked.config.by_item else [8, 0])
+    assert max(lengths) == largest_piece(asked.config, 2).batch_size
 
 
 @pytest.mark.slow
