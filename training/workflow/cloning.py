@@ -53,7 +53,10 @@ def settings_to_begin_with(run: Run) -> dict[str, Any]:
     another adapter the new run gets that one's, and with the same one the same."""
     settings = known_settings(run)
     customary = {name: value for name, value in settings.items() if name != "learning_rate"}
-    if "learning_rate" in settings and _settled(run.recipe, customary).get("learning_rate") == settings["learning_rate"]:
+    if (
+        "learning_rate" in settings
+        and _settled(run.recipe, customary).get("learning_rate") == settings["learning_rate"]
+    ):
         return customary
     return settings
 

@@ -13,7 +13,7 @@ from training.models import Artifact, Bench, Run, RunState
 from training.recipes import load
 from training.recipes.adapters import HIGHEST_RATE
 from training.recipes.titles import ADAPTERS
-from training.workflow import artifacts, benches, jobs, runs
+from training.workflow import artifacts, jobs, runs
 from training.workflow.bench_table import COLUMNS, cells_of, rows_of, told_of
 from training.workflow.benches import cancel_bench, refusal_of, resume_bench, start_bench, state_of
 from training.workflow.exceptions import BadConfig, BadInput, RunNotResumable, TooFewLabels

@@ -43,10 +43,12 @@ def test_steps_are_those_that_were_taken(scorer: Artifact, project: Project, pol
 
 
 def test_only_settings_that_differ_from_the_defaults_are_told_and_repeated(scorer: Artifact):
+    """And the learning rate, which has no default but follows the adapter."""
     facts = facts_for(scorer, "merged", "float32")
-    assert facts.settings == [("Epochs (epochs)", "2")]
+    assert facts.settings == [("Epochs (epochs)", "2"), ("Learning rate (learning_rate)", "0.0002")]
     command = " ".join(facts.commands[-1])
-    assert command.endswith("train garden --recipe reward --model fixture --snapshot 1 --seed 0 --set epochs=2")
+    again = "train garden --recipe reward --model fixture --snapshot 1 --seed 0"
+    assert command.endswith(f"{again} --set epochs=2 --set learning_rate=0.0002")
 
 
 def test_the_place_of_a_base_on_this_machine_is_not_told(scorer: Artifact, policy: Artifact):
