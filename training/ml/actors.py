@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from peft import PeftConfig, PeftModel, PeftType
 from peft.functional import set_peft_model_state_dict
+from peft.utils import ModulesToSaveWrapper
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
@@ -21,9 +22,12 @@ from training.ml.adapter_switch import AdapterSwitch
 from training.ml.job import Job, ModelSpec
 from training.ml.one_base import APART
 from training.ml.origin import method_of
+from training.ml.quantised import is_quantised
 from training.ml.reference import Start
 from training.ml.rewarding import Rewarding, RewardModel
 from training.ml.rollout import Rollout
+from training.ml.scoring import inner as inside
+from training.ml.scoring import members_of
 from training.ml.value import ADAPTER, ValueModel, fresh_adapter, head_of, new_head
 from training.recipes.words import gettext_noop
 
@@ -77,9 +81,7 @@ def on_one_backbone(policy: PeftModel, job: Job, tokenizer: PreTrainedTokenizerB
     saved = {name.removeprefix(PREFIX): weight for name, weight in weights.items()}
     scores = saved.pop(SCORE.removeprefix(PREFIX))
     for name, trained in ((REWARD, False), (ADAPTER, True)):
-        config = copy.deepcopy(PeftConfig.from_pretrained(directory))
-        config.modules_to_save = None
-        switch.add(name, config, trained=trained)
+        switch.add(name, _without_head(PeftConfig.from_pretrained(directory)), trained=trained)
         set_peft_model_state_dict(inner, saved, adapter_name=name)
     switch.keep_gradients()
     view = _classifier(inner, scores)
@@ -98,18 +100,27 @@ def on_one_backbone(policy: PeftModel, job: Job, tokenizer: PreTrainedTokenizerB
 def on_two_backbones(
     policy: nn.Module, reference: Start, rewarder: RewardModel, policy_tokenizer: PreTrainedTokenizerBase
 ) -> Actors | None:
-    """The value model on the reward model's backbone, beside the reward: a new adapter, and the reward's head to start
-    from. None where the reward model does not read the policy's tokens, or looks at what comes after them."""
-    model = rewarder.model
-    if isinstance(model, PeftModel) or not isinstance(getattr(model, "score", None), nn.Linear):
+    """The value model on the reward model's backbone, beside the reward: a new adapter (or, where the reward is a LoRA
+    that is not merged, a copy of that), and the reward's head to start from. None where the reward model does not read
+    the policy's tokens, or looks at what comes after them."""
+    model, beside = inside(rewarder.model), isinstance(rewarder.model, PeftModel)
+    score = _score_of(model)
+    if score is None or (beside and not _is_plain_lora(rewarder.model)):
         return None
     same_words = rewarder.tokenizer.get_vocab() == policy_tokenizer.get_vocab()
     if not same_words or model.config.model_type != policy.config.model_type:
         return None
-    switch = AdapterSwitch(model.base_model, None)
+    switch = AdapterSwitch(model.base_model, POLICY if beside else None)
     switch.trained = []  # of the reward model nothing is
-    switch.add(ADAPTER, fresh_adapter(), trained=True)
-    head = head_of(model.score)
+    if beside:
+        settings = _without_head(rewarder.model.peft_config[POLICY])
+        before = f"{model.base_model_prefix}."  # the switch stands in the body, where the layers' names have none
+        settings.target_modules = {name.removeprefix(before) for name in settings.target_modules}
+        switch.add(ADAPTER, settings, trained=True)
+        switch.copy(POLICY, ADAPTER)
+    else:
+        switch.add(ADAPTER, fresh_adapter(), trained=True)
+    head = head_of(score)
     return Actors(
         policy=policy,
         reference=reference,
@@ -118,6 +129,27 @@ def on_two_backbones(
         trained=nn.ModuleDict({"policy": policy, "value": model.base_model, "head": head}),
         sharing=gettext_noop("policy and reference on one backbone, reward and value model on another"),
     )
+
+
+def _without_head(settings: PeftConfig) -> PeftConfig:
+    """Of an adapter alone: heads are put together here."""
+    settings = copy.deepcopy(settings)
+    settings.modules_to_save = None
+    return settings
+
+
+def _is_plain_lora(model: PeftModel) -> bool:
+    """One, beside weights that are not in 4 bits."""
+    one = members_of(model) is None and not is_quantised(model.get_base_model())
+    return one and model.active_peft_config.peft_type == PeftType.LORA
+
+
+def _score_of(model: PreTrainedModel) -> nn.Linear | None:
+    """The head at work: PEFT keeps one that was trained with an adapter beside the one that was there."""
+    score = getattr(model, "score", None)
+    if isinstance(score, ModulesToSaveWrapper):
+        score = score.modules_to_save[score.active_adapter]
+    return score if isinstance(score, nn.Linear) else None
 
 
 def without_reward_backbone(

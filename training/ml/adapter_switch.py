@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from peft import PeftConfig
 from peft.functional import inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
@@ -35,6 +36,14 @@ class AdapterSwitch:
             self.trained += [weight for path, weight in self.model.named_parameters() if f".{name}." in f"{path}."]
         self.added.append(name)
         self._wear(self.usual)
+
+    @torch.no_grad()
+    def copy(self, name: str, other: str) -> None:
+        """`other`, an adapter of the same shape, becomes what `name` is."""
+        weights = dict(self.model.named_parameters())
+        for path, weight in weights.items():
+            if f".{name}." in f"{path}.":
+                weights[f"{path}.".replace(f".{name}.", f".{other}.").rstrip(".")].copy_(weight)
 
     @contextmanager
     def wearing(self, name: str | None) -> Iterator[None]:

@@ -94,7 +94,7 @@ def _manifest(job: Job) -> dict[str, Any]:
         "snapshot_hash": job.data.snapshot_hash if job.data else None,
         "lineage": job.lineage,
         "packages": package_versions(),
-        "fallbacks": fallbacks(job.config),
+        "fallbacks": fallbacks(job.config, job.model.adapters),
     }
 
 

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from training.ml import launched
+from training.ml.device import choose_device
 from training.ml.flash import flash_is_installed
+from training.ml.precision import for_training
+from training.recipes.adapters import AdapterConfig
 from training.recipes.machine import MachineConfig
 from training.recipes.words import gettext_noop
 
 
-def fallbacks(config: object) -> list[str]:
-    return [*_of_four_bits(config), *_of_packing(config), *_of_processes(config)]
+def fallbacks(config: object, adapters: Sequence[str] = ()) -> list[str]:
+    """`adapters` are those of the model that it begins with."""
+    return [*_of_merging(config, adapters), *_of_four_bits(config), *_of_packing(config), *_of_processes(config)]
+
+
+def _of_merging(config: object, adapters: Sequence[str]) -> list[str]:
+    if not (adapters and isinstance(config, AdapterConfig)):
+        return []
+    if for_training(choose_device(), config).dtype == torch.float32:
+        return []
+    return [
+        gettext_noop(
+            "What the model learned before is merged into its weights, which are kept in bf16 here: each sum is "
+            "rounded once, so the training begins a little beside the model that was evaluated."
+        )
+    ]
 
 
 def _of_four_bits(config: object) -> list[str]:

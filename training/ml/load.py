@@ -95,8 +95,8 @@ def load_policy(
 def load_speaker(
     spec: ModelSpec, *, cache: Path, device: Device, on_convert: Callable[[], None] = lambda: None
 ) -> PreTrainedModel:
-    """The model that answers: as load_policy, but the last adapter stays as it was trained, beside the model if it is
-    one that cannot be merged, on 4-bit weights if it has learned beside them."""
+    """The model that answers: as load_policy, but the last adapter stays as it was trained: beside the model if it is
+    one that cannot be merged or would be rounded, on 4-bit weights if it has learned beside them."""
     model = _causal_lm(spec.base, resolve(spec.base, cache, on_convert), device)
     return _ready(_with_adapters(model, spec.adapters), device)
 
@@ -222,7 +222,8 @@ def _with_adapters(model: PreTrainedModel, adapters: tuple[str, ...]) -> PreTrai
 
 
 def _as_trained(model: PreTrainedModel, adapter: Path) -> PreTrainedModel:
-    """With the adapter merged, or attached where merging is impossible or would undo the 4 bits it learned beside."""
+    """With the adapter merged, or attached where merging is impossible, would round it, or would undo the 4 bits it
+    learned beside."""
     return _files().settled(attached(model, adapter))
 
 

@@ -104,7 +104,7 @@ def make(job: Job) -> None:
         recipe = importlib.import_module(MODULES[job.recipe])
     finally:
         gc.enable()
-    if told := importlib.import_module("training.ml.fallbacks").fallbacks(job.config):
+    if told := importlib.import_module("training.ml.fallbacks").fallbacks(job.config, job.model.adapters):
         Progress(job.directory).status("loading", fallbacks=told)
     try:
         recipe.run(job)
