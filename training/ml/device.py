@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from training.ml import cores
 from training.ml.products import by_onednn
 from training.recipes.words import gettext_noop
 
@@ -46,4 +47,4 @@ def choose_device() -> Device:
 def thread_count() -> int:
     """Every core this process may use, or OMP_NUM_THREADS where the operator has set it."""
     wanted = os.environ.get("OMP_NUM_THREADS", "")
-    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
+    return int(wanted) if wanted.isdigit() and int(wanted) > 0 else cores.number()

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from training.ml import launched
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
 from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
@@ -16,7 +17,6 @@ from training.ml.group_training import Parts, train_groups
 from training.ml.job import Job
 from training.ml.load import load_policy, load_tokenizer
 from training.ml.machine import settle_drawn
-from training.ml.ppo import require_one_process
 from training.ml.precision import for_training
 from training.ml.progress import Progress
 from training.ml.prompt_data import load_prompts
@@ -27,7 +27,7 @@ from training.ml.rollout_evaluation import evaluate_rollouts
 
 def run_groups(job: Job, trainer: type, settings: type) -> None:
     """Load, prepare, train, evaluate, write the artifact. Raises ModelError for every known failure."""
-    require_one_process()
+    launched.require_one_process()
     require_reward_model(job)
     config, progress = job.config, Progress(job.directory)
     device = for_training(choose_device(), config)

@@ -11,10 +11,11 @@ import signal
 import sys
 from pathlib import Path
 
-from training.ml import launched, parent
+from training.ml import cores, launched, parent
 from training.ml.errors import ModelError, tell
 from training.ml.job import read_job
 from training.ml.run import CANCELLED, DONE, FAILED, PEER_LOST, explain
+from training.recipes import can_be_shared
 from training.recipes.errors import RecipeError
 
 SETTINGS = Path(__file__).parent / "parallel"
@@ -30,7 +31,11 @@ def main(arguments: list[str]) -> int:
     directory, count = Path(arguments[0]).resolve(), int(arguments[1])
     (directory / "error.json").unlink(missing_ok=True)
     try:
-        parallel = read_job(directory).config.parallel
+        job = read_job(directory)
+        if not can_be_shared(job.recipe):
+            launched.require_one_process(count)
+        # What one process can compute alone needs none of the ways of sharing.
+        parallel = getattr(job.config, "parallel", "ddp")
         launched.require_installed(parallel)
     except (ModelError, RecipeError) as error:
         tell(directory, explain(error, directory))
@@ -42,7 +47,7 @@ def main(arguments: list[str]) -> int:
 
 def command(directory: Path, parallel: str, count: int) -> list[str]:
     """What `accelerate launch` is given; by hand the same line starts the same processes."""
-    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // count))
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, cores.number() // count))
     settings = ["--config_file", str(SETTINGS / f"{parallel}.yaml"), "--num_processes", str(count)]
     return [*settings, "--num_cpu_threads_per_process", threads, "-m", "training.ml.run", str(directory)]
 

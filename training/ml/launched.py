@@ -44,6 +44,16 @@ def place() -> int:
     return int(os.environ.get("LOCAL_RANK", "0"))
 
 
+def require_one_process(count: int | None = None) -> None:
+    """Raises ModelError("one_process_only") where there are several, or `count` are asked for."""
+    if (processes() if count is None else count) > 1:
+        raise ModelError(
+            "one_process_only",
+            gettext_noop("This recipe draws its own data as it learns, and does so in one process only."),
+            gettext_noop("Start the run with one process; its batches may fill the whole GPU."),
+        )
+
+
 def require_installed(parallel: str) -> None:
     """Raises ModelError("not_installed") for a kind of sharding whose package is not there."""
     if parallel == "deepspeed" and importlib.util.find_spec("deepspeed") is None:

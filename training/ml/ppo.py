@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from training.ml import launched
 from training.ml.actors import (
     Actors,
     on_one_backbone,
@@ -22,7 +22,6 @@ from training.ml.adapters import apply_adapter, parameter_counts, require_change
 from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
 from training.ml.device import choose_device
-from training.ml.errors import ModelError
 from training.ml.evaluate import headline
 from training.ml.job import Job
 from training.ml.load import load_policy, load_tokenizer
@@ -34,12 +33,11 @@ from training.ml.prompt_data import load_prompts
 from training.ml.reference import Start, frozen_start
 from training.ml.rewarding import RewardModel, cuts_told, load_rewarder, require_reward_model
 from training.ml.rollout_evaluation import evaluate_rollouts
-from training.recipes.words import gettext_noop
 
 
 def run(job: Job) -> None:
     """Load, prepare, train, evaluate, write the artifact. Raises ModelError for every known failure."""
-    require_one_process()
+    launched.require_one_process()
     require_reward_model(job)
     config, progress = job.config, Progress(job.directory)
     device = for_training(choose_device(), config)
@@ -103,13 +101,3 @@ def cast(
         return on_one_backbone(policy, job, tokenizer)
     two = on_two_backbones(policy, start, rewarder, tokenizer)
     return two or without_reward_backbone(policy, start, rewarder, load)
-
-
-def require_one_process() -> None:
-    """Raises ModelError("one_process_only") under a launcher that has started several."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise ModelError(
-            "one_process_only",
-            gettext_noop("This recipe draws its own data as it learns, and does so in one process only."),
-            gettext_noop("Start the run with one process; its batches may fill the whole GPU."),
-        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +11,10 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from tests.training.ml.jobs import job_of
+from tests.training.ml.jobs import job_of, write_job
 from tests.training.planted import write_planted
-from training.ml import ppo
+from training.ml import launch, ppo, run
+from training.ml.device import thread_count
 from training.ml.errors import ModelError
 from training.ml.job import Job
 from training.ml.rewarding import RewardModel
@@ -39,6 +42,28 @@ def test_several_processes_are_refused(
     monkeypatch.setenv("WORLD_SIZE", "2")
     job = job_of(tmp_path / "run", "ppo", fixture_model, data, reward_model=judge)
     assert refusal(job).code == "one_process_only"
+
+
+@pytest.mark.parametrize("recipe", ["ppo", "rloo", "grpo"])
+def test_the_launcher_refuses_several_processes_with_the_reason(
+    recipe: str, fixture_model: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started by hand: the supervisor knows which recipes can be shared."""
+    started = []
+    monkeypatch.setattr(launch, "start", lambda *arguments: started.append(arguments) or run.DONE)
+    directory = write_job(tmp_path / "run", recipe, fixture_model, data)
+    assert launch.main([str(directory), "2"]) == run.FAILED and not started
+    assert json.loads((directory / "error.json").read_text())["code"] == "one_process_only"
+    assert launch.main([str(directory), "1"]) == run.DONE and len(started) == 1
+
+
+def test_a_system_that_binds_no_process_to_cores_has_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As macOS."""
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert thread_count() == 3
+    assert launch.command(tmp := Path("job"), "ddp", 2)[-4:] == ["1", "-m", "training.ml.run", str(tmp)]
 
 
 def test_a_policy_is_no_reward_model(fixture_model: Path, data: dict[str, str], tmp_path: Path) -> None:
