@@ -1,4 +1,4 @@
-"""Puts a directory in place by rename: whole or not there, whatever kills the process."""
+"""Puts a directory or a file in place by rename: whole or not there, whatever kills the process."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def settle(target: Path) -> bool:
     shutil.rmtree(old, ignore_errors=True)
     shutil.rmtree(target.with_name(target.name + ".tmp"), ignore_errors=True)
     return target.exists()
+
+
+def whole(target: Path, text: str, by: Path | None = None) -> None:
+    """Write `text` into the file `target`, whose older content is kept until the new one is on the disk; `by` is
+    where it is written first, beside it unless said."""
+    temporary = by or target.with_name(target.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    _flush_one(temporary)
+    os.replace(temporary, target)
+    _flush_one(target.parent)
 
 
 def flush(directory: Path) -> None:

@@ -14,6 +14,7 @@ from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
 
 from training.ml import cancel
+from training.ml.durable import whole
 from training.ml.errors import ModelError
 from training.ml.job import Job
 from training.ml.shown import without_secrets
@@ -21,6 +22,10 @@ from training.recipes.words import gettext_noop
 
 # Beside job.json: this run has made the repository, so a resumed one may push into it.
 MADE = "repository.txt"
+# Beside it, and written before: this run is about to make it. A hub that then has one with nothing in it has our own.
+MEANT = "repository.meant.txt"
+# What a hub puts into one that nobody has written to yet.
+OF_THE_HUB = {".gitattributes"}
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,30 @@ def repository_for(job: Job) -> Repository:
     api, name, made = HfApi(token=_token()), job.config.repository, job.directory / MADE
     with hub_errors(name):
         _require_write(api)
-        if not (made.is_file() and made.read_text(encoding="utf-8") == name):
-            api.create_repo(name, private=job.config.private, exist_ok=False)
-            made.write_text(name, encoding="utf-8")
+        if not _says(made, name):
+            _make(api, name, private=job.config.private, meant=job.directory / MEANT)
+            whole(made, name)
     return Repository(api, name)
+
+
+def _make(api: HfApi, name: str, *, private: bool, meant: Path) -> None:
+    """Raises what the hub answers where the repository is there already: unless an earlier attempt of this run has died
+    between making it and writing that down, and nothing has been put into it."""
+    mine = _says(meant, name)
+    whole(meant, name)
+    try:
+        api.create_repo(name, private=private, exist_ok=False)
+    except HfHubHTTPError as error:
+        if error.response is None or error.response.status_code != 409:
+            raise  # it may be there now: the note stays
+        if not mine:
+            meant.unlink()  # somebody else's, be it ever so empty
+        if not (mine and set(api.list_repo_files(name)) <= OF_THE_HUB):
+            raise
+
+
+def _says(note: Path, name: str) -> bool:
+    return note.is_file() and note.read_text(encoding="utf-8") == name
 
 
 @contextmanager

@@ -24,6 +24,7 @@ class Hub(ThreadingHTTPServer):
         self.uploads: dict[str, bytes] = {}
         self.seen: list[tuple[str, str]] = []
         self.refuses_commits = False
+        self.dies_after_making = False
 
     @property
     def address(self) -> str:
@@ -53,6 +54,11 @@ class _Handler(BaseHTTPRequestHandler):
             if role is None:
                 return self._answer(401, {"error": "Invalid credentials in Authorization header"})
             return self._answer(200, {"name": "ann", "type": "user", "auth": {"accessToken": {"role": role}}})
+        name, tree, _ = self.path.removeprefix("/api/models/").partition("/tree/")
+        if tree and name in self.server.repositories:
+            files = {".gitattributes": b"*.safetensors", **self.server.repositories[name]["files"]}
+            rows = [{"type": "file", "path": path, "oid": "0", "size": len(text)} for path, text in files.items()]
+            return self._answer(200, rows)
         return self._answer(404, {"error": "not here"})
 
     def do_PUT(self) -> None:
@@ -81,6 +87,10 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(403, {"error": "You don't have the rights to create a model under this namespace"})
         if name in self.server.repositories:
             return self._answer(409, {"error": "You already created this model repo"})
+        if self.server.dies_after_making:
+            self.server.dies_after_making = False
+            self.server.repositories[name] = {"private": True, "files": {}}
+            return self.connection.close()
         private = asked.get("private", asked.get("visibility") == "private")
         self.server.repositories[name] = {"private": private, "files": {}}
         return self._answer(200, {"url": f"{self.server.address}/{name}", "name": name, "id": name})

@@ -110,6 +110,30 @@ def test_a_repository_that_exists_is_not_written_over(hub, trained, tmp_path, mo
     assert hub.repositories["ann/plain"]["files"] == {"theirs": b"x"}
 
 
+def test_one_that_the_run_made_without_hearing_of_it_is_its_own_as_long_as_it_is_empty(
+    hub, trained, tmp_path, monkeypatch
+):
+    hub.dies_after_making = True
+    assert push(trained, tmp_path / "job", "hf_writer", monkeypatch) == run.FAILED
+    assert told(tmp_path / "job")["code"] == "hub_away"
+    hub.repositories["ann/plain"]["files"] = {"theirs": b"x"}
+    assert run.main([str(tmp_path / "job")]) == run.FAILED
+    assert told(tmp_path / "job")["code"] == "repository_exists"
+    hub.repositories["ann/plain"]["files"] = {}
+    assert run.main([str(tmp_path / "job")]) == run.DONE
+    assert "model.safetensors" in hub.repositories["ann/plain"]["files"]
+
+
+def test_an_empty_repository_of_somebody_else_stays_theirs_however_often_it_is_tried(
+    hub, trained, tmp_path, monkeypatch
+):
+    hub.repositories["ann/plain"] = {"private": False, "files": {}}
+    assert push(trained, tmp_path / "job", "hf_writer", monkeypatch) == run.FAILED
+    assert run.main([str(tmp_path / "job")]) == run.FAILED
+    assert told(tmp_path / "job")["code"] == "repository_exists"
+    assert hub.repositories["ann/plain"]["files"] == {}
+
+
 def test_a_push_that_broke_off_is_resumed_with_what_is_written(hub, trained, tmp_path, monkeypatch):
     hub.refuses_commits = True
     assert push(trained, tmp_path / "job", "hf_writer", monkeypatch) == run.FAILED
