@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gc
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from training.ml import adapter_files, cancel
+from training.ml import adapter_files, cancel, durable
 from training.ml.artifact import read_manifest
 from training.ml.batching import pad
 from training.ml.decoding import Drawing, complete
@@ -66,9 +65,9 @@ def add(job: Job) -> None:
             raise
         found = _without(NO_MEMORY)
     manifest = {**read_manifest(artifact), "latency": found}
-    temporary = job.directory / "manifest.tmp"
-    temporary.write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, artifact / "manifest.json")
+    text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
+    # By way of the job's folder: in an artifact there is never anything but what belongs to it.
+    durable.whole(artifact / "manifest.json", text, by=job.directory / "manifest.tmp")
 
 
 def measure(job: Job, artifact: Path) -> dict[str, Any]:

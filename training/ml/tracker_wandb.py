@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from training.ml.durable import whole
 from training.ml.job import Job
 from training.ml.notices import Notices
 from training.recipes.words import gettext_noop
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from training.ml.tracking import Point
 
 CONNECT_SECONDS = 30
+UNREAD = gettext_noop(
+    "The note of what %(tracker)s has been told cannot be read: everything is sent once more, and it passes over what "
+    "it has."
+)
 
 
 class WeightsAndBiases:
@@ -25,8 +30,8 @@ class WeightsAndBiases:
 
     name = "Weights & Biases"
 
-    def __init__(self, job: Job) -> None:
-        self.job = job
+    def __init__(self, job: Job, notices: Notices) -> None:
+        self.job, self.notices = job, notices
         self.note = job.directory / "wandb.json"
         self.run: Any = None
         self.newest: dict[str, int] = {}
@@ -42,7 +47,7 @@ class WeightsAndBiases:
             )
             notices.say(said)
             return None
-        return cls(job)
+        return cls(job, notices)
 
     def write(self, points: Sequence[Point]) -> None:
         self.run = self.run or self._begun()
@@ -51,7 +56,7 @@ class WeightsAndBiases:
             if fresh:
                 self.newest |= dict.fromkeys(fresh, point.step)
                 self.run.log(fresh, step=point.step)
-        self.note.write_text(json.dumps(self.newest) + "\n", encoding="utf-8")
+        whole(self.note, json.dumps(self.newest) + "\n")
 
     def restart(self) -> None:
         """What comes again is known by its step."""
@@ -60,10 +65,21 @@ class WeightsAndBiases:
         if self.run:
             self.run.finish(exit_code=0 if how == "done" else 1)
 
+    def _told(self) -> dict[str, int]:
+        """By tag the newest step that was told. Of a note that cannot be read nothing is known, and that is said: W&B
+        itself passes over steps that it has."""
+        try:
+            found = json.loads(self.note.read_text(encoding="utf-8"))
+            return {str(tag): int(step) for tag, step in found.items()}
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, TypeError, AttributeError):
+            self.notices.say(UNREAD, tracker=self.name)
+            return {}
+
     def _begun(self) -> Any:
         wandb = importlib.import_module("wandb")
-        if self.note.exists():
-            self.newest = json.loads(self.note.read_text(encoding="utf-8"))
+        self.newest = self._told()
         lineage = self.job.lineage
         return wandb.init(
             project=os.environ.get("WANDB_PROJECT") or str(lineage.get("project") or "plumbline"),

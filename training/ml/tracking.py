@@ -27,6 +27,13 @@ from training.recipes.json_lines import parsed
 from training.recipes.words import gettext_noop
 
 SECONDS = 2.0
+# What is kept for a tracker that does not take it: a day of steps of ten seconds, some megabytes. It is sent again as a
+# whole at every look.
+MOST_WAITING = 10_000
+DROPPED = gettext_noop(
+    "%(tracker)s took nothing for so long that the oldest %(lines)s lines with numbers were dropped. The run's own "
+    "page has them all."
+)
 # How long the end of a run waits for a tracker that does not answer.
 LAST_SECONDS = 20.0
 
@@ -91,6 +98,7 @@ class Follower(threading.Thread):
         self.path = directory / "progress.jsonl"
         self.notices = notices
         self.pending: dict[Tracker, list[Point]] = {tracker: [] for tracker in trackers}
+        self.dropped = dict.fromkeys(trackers, 0)
         self.ended = threading.Event()
         self.how = "failed"
         self.file = self.offset = self.last_step = 0
@@ -100,6 +108,8 @@ class Follower(threading.Thread):
             self.look()
         self.look()
         for tracker in self.pending:
+            if lines := self.dropped[tracker]:
+                self.notices.say(DROPPED, tracker=tracker.name, lines=str(lines))
             self._trying(tracker, lambda tracker=tracker: tracker.close(self.how))
 
     def finish(self, how: str) -> None:
@@ -113,6 +123,9 @@ class Follower(threading.Thread):
             waiting += points
             if waiting and self._trying(tracker, lambda tracker=tracker, waiting=waiting: tracker.write(waiting)):
                 waiting.clear()
+            surplus = max(0, len(waiting) - MOST_WAITING)
+            del waiting[:surplus]
+            self.dropped[tracker] += surplus
 
     def points(self) -> list[Point]:
         """Of the whole lines that were added since the last look."""
@@ -134,6 +147,7 @@ class Follower(threading.Thread):
         if self.file:
             for tracker, waiting in self.pending.items():
                 waiting.clear()
+                self.dropped[tracker] = 0
                 self._trying(tracker, tracker.restart)
         self.file, self.offset, self.last_step = file, 0, 0
 

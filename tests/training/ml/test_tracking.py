@@ -255,6 +255,23 @@ def test_wandb_goes_on_with_its_run_after_a_resumption(job, monkeypatch):
     assert package.ended == [1, 0]
 
 
+def test_what_is_kept_for_a_tracker_that_takes_nothing_has_an_end_and_is_counted(job, monkeypatch):
+    monkeypatch.setattr(tracking, "MOST_WAITING", 3)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    notes = tracking.Notices(job.directory)
+    follower = tracking.Follower(job.directory, tracking.trackers_of(job, notes), notes)
+    progress = Progress(job.directory)
+    for number in range(1, 9):
+        progress.step("training", step=number, steps=9, metrics={"loss": 1 / number})
+        follower.look()
+    board, mlflow = follower.pending
+    assert [point.step for point in follower.pending[mlflow]] == [6, 7, 8] and not follower.pending[board]
+    follower.ended.set()
+    follower.run()
+    [said] = [said for said in notices(job) if "oldest" in said]
+    assert "MLflow" in said and "oldest 5 lines" in said
+
+
 def test_the_door_of_the_room_tracks_whatever_job_it_does(job, server, monkeypatch):
     """Through the real door: a job that fails tells so to whoever keeps its numbers."""
 

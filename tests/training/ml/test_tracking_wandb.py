@@ -1,0 +1,42 @@
+"""The note of what Weights & Biases has been told: whole, or done without."""
+
+import sys
+
+import pytest
+
+from tests.training.ml.test_tracking import (  # noqa: F401
+    Package,
+    fail_with,
+    job,
+    nothing_is_configured,
+    notices,
+    train,
+)
+from training.ml import durable
+
+
+@pytest.fixture
+def package(monkeypatch):
+    made = Package()
+    monkeypatch.setenv("WANDB_API_KEY", "x")
+    monkeypatch.setitem(sys.modules, "wandb", made)
+    return made
+
+
+@pytest.mark.parametrize("torn", ['{"training/lo', "[3]", '{"training/loss": null}', ""])
+def test_a_note_torn_by_a_kill_is_told_once_and_the_numbers_come_all_the_same(job, package, torn):  # noqa: F811
+    (job.directory / "wandb.json").write_text(torn)
+    train(job, 1, 3)
+    assert [step for step, _values in package.logged] == [1, 2, 3, 3]
+    [told] = notices(job)
+    assert "cannot be read" in told
+    train(job, 4, 4)
+    assert notices(job) == [] and [step for step, _values in package.logged][4:] == [4, 4]
+
+
+def test_the_note_is_never_half_written(job, package, monkeypatch):  # noqa: F811
+    train(job, 1, 2)
+    before = (job.directory / "wandb.json").read_text()
+    monkeypatch.setattr(durable, "_flush_one", lambda path: fail_with("killed here") if "wandb" in path.name else None)
+    train(job, 3, 3)
+    assert (job.directory / "wandb.json").read_text() == before
