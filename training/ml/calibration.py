@@ -65,8 +65,8 @@ def _calls(margins: NDArray[numpy.float64]) -> tuple[NDArray[numpy.float64], NDA
 
 
 def _edges(n: int) -> NDArray[numpy.int64]:
-    """Where the bins begin, and n."""
-    return numpy.linspace(0, n, min(BINS, n // PAIRS_A_BIN) + 1).round().astype(numpy.int64)
+    """Where the bins begin, and n. Whole clusters drawn again may have less pairs than a bin wants: they are one."""
+    return numpy.linspace(0, n, min(BINS, max(1, n // PAIRS_A_BIN)) + 1).round().astype(numpy.int64)
 
 
 def _error(gaps: NDArray[numpy.float64], edges: NDArray[numpy.int64]) -> Any:

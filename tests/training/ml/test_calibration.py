@@ -8,7 +8,7 @@ import numpy
 import pytest
 from scipy.special import expit, logit
 
-from training.ml.calibration import calibration
+from training.ml.calibration import _edges, _replicates_of_clusters, calibration
 
 
 def _simulated(n: int, scale: float, seed: int) -> list[float]:
@@ -77,3 +77,15 @@ def test_too_few_pairs_give_no_error_and_say_how_many_are_needed(n: int) -> None
     assert found["ece"]["value"] is None
     assert found["ece"]["reason"] == f"Only {n} held-out pair(s): calibration needs at least 40."
     assert (found["brier"]["value"] is None) == (n < 5)
+
+
+def test_a_resample_with_fewer_pairs_than_a_bin_wants_has_an_error_all_the_same() -> None:
+    """One prompt has most of the pairs: whoever draws it seldom draws little, and that little is one bin."""
+    assert [list(_edges(n)) for n in (1, 9, 10, 25)] == [[0, 1], [0, 9], [0, 10], [0, 12, 25]]
+    margins = [3.0] * 30 + [-3.0] * 20
+    clusters = ["the large one"] * 44 + [f"p{n}" for n in range(6)]
+    gaps = numpy.where(numpy.array(margins) > 0, 1.0, 0.0) - expit(3.0)
+    drawn = _replicates_of_clusters(gaps, clusters, numpy.random.default_rng(0))
+    assert drawn.size == 1000 and (drawn > 0).all()
+    found = calibration(margins, clusters)["ece"]
+    assert 0 <= found["low"] <= found["value"] <= found["high"]
