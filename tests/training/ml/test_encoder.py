@@ -170,8 +170,8 @@ def test_what_can_be_trained_in_an_encoder_learns_is_saved_and_scores_the_same(
         assert member_rewards(model, batch).shape == (len(TEXTS), 2)
     margin = mean_margin(model, tokenizer, data)
     assert margin == pytest.approx(told["metrics"]["margin"]["value"], abs=1e-5)
-    # The planted rule is found by nearly all; sums that differ by the number of threads move a pair or two.
-    assert told["metrics"]["accuracy"]["value"] > 0.8 or adapter in ("bias", "ia3", "prompt_tuning")
+    # The planted rule is found by all; sums that differ by the number of threads move a pair or two.
+    assert told["metrics"]["accuracy"]["value"] > 0.8 and told["metrics"]["loss"]["value"] < math.log(2)
 
 
 def mean_margin(model, tokenizer, data: dict[str, str]) -> float:

@@ -175,11 +175,13 @@ def test_what_a_row_draws_does_not_depend_on_how_flat_its_neighbours_are(top_p):
 
 
 def test_a_response_has_no_special_tokens_and_knows_whether_it_ended(fixture_model, tmp_path):
-    sampling.run(make_job(tmp_path / "job", fixture_model, max_new_tokens=400, samples_per_prompt=4))
+    """Of 24 drawn from this model some end within a hundred tokens by chance, most do not."""
+    sampling.run(make_job(tmp_path / "job", fixture_model, max_new_tokens=100, samples_per_prompt=4))
     rows = list(read_lines(tmp_path / "job" / "samples.jsonl"))
     assert not any("<|" in row["text"] for row in rows)
-    assert {row["finished"] for row in rows} == {True, False} or all(row["finished"] for row in rows)
-    assert all(row["finished"] or row["tokens"] == 400 for row in rows)
+    assert {row["finished"] for row in rows} == {True, False}
+    assert {row["tokens"] for row in rows if not row["finished"]} == {100}
+    assert min(row["tokens"] for row in rows if row["finished"]) < 100
 
 
 def test_a_cancelled_run_resumes_and_ends_like_an_uninterrupted_one(fixture_model, tmp_path, monkeypatch):
