@@ -53,8 +53,8 @@ def gather(
     control: KLControl,
     scale: RewardScale,
 ) -> Gathered:
-    """Draw, score, and estimate the advantages. Raises Cancelled between two tokens, and changes nothing before that is
-    past; then, in the first step, the head of the value model is calibrated."""
+    """Draw, score, and estimate the advantages. Raises Cancelled between two tokens. No state changes until drawing and
+    scoring are complete; then, in the first step, the head of the value model is calibrated."""
     rollouts = roll_out(actors.policy, tokenizer, asked, seeds, drawing_of(config))
     scores = actors.rewarding(rollouts)
     truncated = cut_by(actors.rewarding)

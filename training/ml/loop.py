@@ -70,8 +70,8 @@ def train(
     """Train the parameters that require a gradient, from the last checkpoint in `directory` if there is one.
 
     Several processes do each step together (`sharing.py`); `by_item` says that an item's loss does not look at the rest
-    of its batch. From here on the first of them is alone. `look` is called with the number of every finished step, by
-    the first of them and where the model is whole.
+    of its batch. When training ends, only rank 0 returns; the others raise NotNeeded. `look` is called with the number
+    of every finished step, by the first of them and where the model is whole.
     Raises Cancelled after SIGTERM, with a checkpoint written, ModelError("nan_loss"), the last checkpoint kept, and
     NotNeeded in the other processes.
     """

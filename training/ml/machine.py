@@ -42,8 +42,8 @@ def settle_drawn(
     beside: Sequence[nn.Module] = (),
 ) -> dict[str, Any]:
     """As `settle` of a policy that learns from its own responses, at most one `batch_size` of them at a time, and of
-    the models that learn `beside` it, which must be loaded by now. Attention stays SDPA, which drawing asks for; layers
-    are computed twice by whoever learns, and then alone (`computed_twice.py`)."""
+    the models that learn `beside` it, which must be loaded by now. Attention stays SDPA, which drawing asks for.
+    Gradient checkpointing applies only to the models being trained, and only while they train (`computed_twice.py`)."""
     tokens = config.batch_size * (max(prompt.length for prompt in prompts) + config.max_new_tokens)
     checkpointing = wants_checkpointing([policy, *beside], config, device, tokens)
     return {**facts_of(policy, device), "gradient_checkpointing": checkpointing}

@@ -53,7 +53,7 @@ class RewardModel:
     learned from texts that end with EOS. One that was cut is scored as if it ended there, as it would be shown.
 
     In another vocabulary a response may have more tokens than the policy has drawn: what goes beyond the context is
-    not read. `unread` says of each response scored last whether that befell it, `cut` of how many."""
+    not read. `unread` flags each response of the last call that was truncated; `cut` counts them."""
 
     def __init__(self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: Drawn, batch: int) -> None:
         require_chat_template(tokenizer)

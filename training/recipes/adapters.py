@@ -131,7 +131,7 @@ class AdapterConfig:
         default=20,
         metadata={
             "label": gettext_noop("Virtual tokens"),
-            "help": gettext_noop("So many positions are put before the text; they take room in the model's context."),
+            "help": gettext_noop("This many positions are put before the text; they take room in the model's context."),
             "min": 1,
             "max": 1024,
             "only": VIRTUAL_TOKENS,
@@ -163,7 +163,7 @@ class AdapterConfig:
         default=4,
         metadata={
             "label": gettext_noop("Last layers"),
-            "help": gettext_noop("So many of the model's last layers are trained, with what follows them."),
+            "help": gettext_noop("This many of the model's last layers are trained, with what follows them."),
             "min": 1,
             "max": 1000,
             "only": ("last_layers",),

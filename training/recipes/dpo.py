@@ -72,7 +72,8 @@ class DPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Weight of imitation"),
             "help": gettext_noop(
-                "Adds so much of the likelihood of the chosen response to the loss, which keeps it from falling."
+                "Adds this multiple of the chosen response's negative log-likelihood to the loss, which keeps its "
+                "likelihood from falling."
             ),
             "min": 0.0,
             "max": 100.0,

@@ -26,7 +26,7 @@ class GroupConfig:
     gradient_accumulation: int = field(
         default=4,
         metadata={
-            "label": gettext_noop("Batches per step"),
+            "label": gettext_noop("Gradient accumulation (batches per step)"),
             "help": gettext_noop("Batch size times this is the number of responses drawn for a step: whole groups."),
             "min": 1,
             "max": 1024,

@@ -46,7 +46,7 @@ class KTOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Weight of desirable responses"),
             "help": gettext_noop(
-                "Raise it where desirable responses are the fewer: weight times number should be alike."
+                "Raise it where desirable responses are the fewer: weight × count should be about equal for both kinds."
             ),
             "min": 0.01,
             "max": 100.0,

@@ -50,9 +50,9 @@ class OptimizerConfig:
     gradient_accumulation: int = field(
         default=2,
         metadata={
-            "label": gettext_noop("Batches per step"),
+            "label": gettext_noop("Gradient accumulation (batches per step)"),
             "help": gettext_noop(
-                "Gradients of so many batches are added up before a step: a larger batch without its memory."
+                "Gradients of this many batches are added up before a step: a larger batch without its memory."
             ),
             "min": 1,
             "max": 1024,

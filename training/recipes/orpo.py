@@ -26,7 +26,7 @@ class ORPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
         default=0.1,
         metadata={
             "label": gettext_noop("Beta"),
-            "help": gettext_noop("What the preference counts beside the imitation of the chosen responses."),
+            "help": gettext_noop("Weight of the odds-ratio term relative to the SFT loss (lambda in the paper)."),
             "min": 0.0001,
             "max": 100.0,
             "source": "Hong et al. 2024 (ORPO), whose lambda is 0.1 for most models; TRL calls it beta",

@@ -28,7 +28,7 @@ class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
         default=32,
         metadata={
             "label": gettext_noop("Responses per step"),
-            "help": gettext_noop("So many responses are drawn, scored and learned from before the next are drawn."),
+            "help": gettext_noop("This many responses are drawn, scored and learned from before the next are drawn."),
             "min": 2,
             "max": 65536,
             "source": "our choice: four updates a pass; Ziegler et al. 2019 take 512; not tuned",

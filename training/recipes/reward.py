@@ -59,7 +59,7 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
         default=3e-3,
         metadata={
             "label": gettext_noop("Learning rate of the head"),
-            "help": gettext_noop("The highest step size of the head, whose features are scaled to a deviation of 1."),
+            "help": gettext_noop("Peak learning rate of the head, whose features are scaled to a deviation of 1."),
             "min": 1e-8,
             "max": 1.0,
             "only": (HEAD,),
@@ -82,7 +82,7 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Penalty on the head (L2)"),
             "help": gettext_noop(
-                "So many times half the squared weights are added to the loss: more keeps the head simpler."
+                "This multiple of half the squared weights is added to the loss: more keeps the head simpler."
             ),
             "min": 0.0,
             "max": 1000.0,
@@ -143,8 +143,8 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Centring"),
             "help": gettext_noop(
-                "Adds so many times the squared sum of both scores, which holds their mean at zero: differences alone "
-                "leave the level of a score open."
+                "Adds this multiple of the squared sum of both scores, which holds their mean at zero: differences "
+                "alone leave the level of a score open."
             ),
             "min": 0.0,
             "max": 100.0,
@@ -166,7 +166,7 @@ class RewardConfig(AdapterConfig, MachineConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Members of the ensemble"),
             "help": gettext_noop(
-                "So many heads on one model, each begun and weighted apart: where they disagree, the score is not to "
+                "This many heads on one model, each begun and weighted apart: where they disagree, the score is not to "
                 "be trusted. 1 is a single head."
             ),
             "min": 1,

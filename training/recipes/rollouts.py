@@ -94,7 +94,7 @@ class RolloutConfig:
         default=1.0,
         metadata={
             "label": gettext_noop("Weight of the disagreement"),
-            "help": gettext_noop("So many standard deviations of the members' scores are taken off their mean."),
+            "help": gettext_noop("This many standard deviations of the members' scores are taken off their mean."),
             "min": 0.0,
             "max": 100.0,
             "source": "our choice; Coste et al. 2023 subtract a multiple of the variance; not tuned",

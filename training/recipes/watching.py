@@ -14,7 +14,7 @@ class WatchedConfig:
     samples_every: int = field(
         default=0,
         metadata={
-            "label": gettext_noop("Answers every so many steps"),
+            "label": gettext_noop("Steps between sample answers"),
             "help": gettext_noop(
                 "Each time three held-out prompts are answered for the run's page: seconds on a GPU, half a minute on "
                 "two CPU cores. 0: only before and after the training."
