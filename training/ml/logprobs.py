@@ -44,10 +44,3 @@ def padded_logits(model: nn.Module, sequences: Sequences) -> tuple[Tensor, Tenso
     completions = torch.arange(kept, device=device) >= kept - lengths[:, None]
     logits = output.logits[:, :-1][completions].float()  # the last position predicts what nobody wrote
     return logits, batch.input_ids[:, -kept:][completions], completions.nonzero()[:, 0]
-
-
-def completion_logps(model: nn.Module, sequences: Sequences) -> Tensor:
-    """Summed log-probability of each completion, [sequences]."""
-    logits, targets, rows = completion_logits(model, sequences)
-    chosen = logits.gather(1, targets[:, None])[:, 0] - logits.logsumexp(dim=1)
-    return torch.zeros(len(sequences), device=logits.device).index_add(0, rows, chosen)

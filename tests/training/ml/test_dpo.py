@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from tests.training.ml.architectures import build_architecture
+from tests.training.ml.completion_logps import completion_logps
 from tests.training.ml.jobs import curve, job_of, manifest
 from tests.training.ml.references import reference_of
 from tests.training.planted import planted_rows, write_planted, write_rows
@@ -19,7 +20,6 @@ from training.ml.chat import prompt_ids
 from training.ml.device import choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy
-from training.ml.logprobs import completion_logps
 from training.ml.pairs import Pair, read_pairs
 from training.ml.progress import Progress, read_lines
 from training.ml.reference import Reference, frozen_logps, model_key

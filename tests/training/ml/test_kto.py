@@ -10,13 +10,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.training.ml.completion_logps import completion_logps
 from tests.training.ml.jobs import job_of, manifest
 from tests.training.ml.references import reference_of
 from tests.training.planted import planted_rows, row, write_planted, write_rows
 from training.ml import kto
 from training.ml.errors import ModelError
 from training.ml.job import Data
-from training.ml.logprobs import completion_logps
 from training.ml.votes import Vote, load_votes, read_votes
 from training.recipes import RecipeError, load
 from training.recipes.kto import KTOConfig

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.training.ml.completion_logps import completion_logps
 from tests.training.ml.jobs import job_of, manifest
 from tests.training.ml.playground import steps
 from tests.training.planted import write_planted
@@ -17,7 +18,6 @@ from training.ml import dpo, policy_run, ppo, reward, run
 from training.ml.device import Device, choose_device
 from training.ml.job import Job, ModelSpec
 from training.ml.load import load_policy, load_reward_model
-from training.ml.logprobs import completion_logps
 from training.ml.precision import Mixed, for_frozen, for_training
 from training.recipes import load
 

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from tests.training.demonstrations import write_demonstrations
+from tests.training.ml.completion_logps import completion_logps
 from tests.training.ml.jobs import job_of, manifest
 from training.ml import sft
 from training.ml.demonstrations import Demonstration
@@ -18,7 +19,6 @@ from training.ml.device import choose_device
 from training.ml.intervals import mean, ratio
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy
-from training.ml.logprobs import completion_logps
 from training.ml.loop import take_step
 from training.ml.progress import read_lines
 from training.recipes.sft import SFTConfig
