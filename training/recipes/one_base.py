@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 NEW, OLD, REWARD = "new", "old", "reward"
 # A base, and the adapters that go onto it, in order.
 Place = tuple[str, tuple[str, ...]]
-# What is merged into a model that is loaded by itself. Beside the base a step of drawing takes an eighth longer with
-# it, so one that answers is merged all the same; one that only scores is not asked often. In bf16 the scores beside the
-# base would be others.
+# What is merged into fp32 weights. Beside the base a step of drawing takes an eighth longer with it, so one that
+# answers is merged all the same; one that only scores is not asked often. On bf16 weights none is merged, since it would
+# be rounded.
 MERGED = ("lora", "ia3", "")
 
 
@@ -18,7 +18,7 @@ def can_be_worn(method: str, *, single: bool, speaks: bool) -> bool:
     """Whether an adapter of this method ("" where it is not known) may stand beside a base that others share. `single`:
     in fp32; `speaks`: of a model that answers. One that has learned beside 4-bit weights would be another model beside
     these."""
-    return method != "qlora" and (method not in MERGED or (single and not speaks))
+    return method != "qlora" and not (single and speaks and method in MERGED)
 
 
 def trunk_of(models: Sequence[Place], can_wear: Callable[[str], bool]) -> Place | None:

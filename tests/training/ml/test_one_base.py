@@ -169,15 +169,17 @@ def test_what_was_merged_before_is_merged_once_for_all(
         assert (text, score) == (alone[key][0], pytest.approx(alone[key][1], abs=1e-5))
 
 
-def test_in_bf16_what_would_be_merged_stays_apart(base: Path, judge: Trained, tmp_path: Path) -> None:
-    """Beside the base it would be rounded otherwise, and write other texts."""
+def test_in_bf16_where_nothing_is_merged_all_adapters_share(base: Path, judge: Trained, tmp_path: Path) -> None:
     bf16 = Device(torch.device("cpu"), torch.bfloat16, "as a GPU")
-    lora, houlsby = (train_briefly(name, "policy", base, tmp_path / name) for name in ("lora", "houlsby"))
-    bare = ModelSpec(str(base))
-    merged = Models([lora.spec, bare], cache=base, device=bf16)
-    beside = Models([houlsby.spec, bare, spec_of(base, judge)], cache=base, device=bf16)
-    assert not merged.shares(lora.spec) and not merged.shares(bare)
-    assert beside.shares(houlsby.spec) and beside.shares(bare) and not beside.shares(spec_of(base, judge))
+    lora = train_briefly("lora", "policy", base, tmp_path / "lora")
+    bare, scorer = ModelSpec(str(base)), spec_of(base, judge)
+    models = Models([lora.spec, bare, scorer], cache=base, device=bf16)
+    alone = Models([lora.spec], cache=base, device=bf16)
+    assert all(models.shares(spec) for spec in (lora.spec, bare, scorer)) and not alone.shares(lora.spec)
+    ids = torch.tensor([[3, 4, 5, 6, 7]])
+    with torch.inference_mode():
+        found, wanted = (one.speaker(lora.spec)(ids).logits for one in (models, alone))
+    assert torch.equal(found, wanted)
 
 
 def test_what_most_of_them_stand_on_is_loaded_once() -> None:
@@ -198,7 +200,8 @@ def test_what_most_of_them_stand_on_is_loaded_once() -> None:
     [
         ("lora", True, False, True),
         ("lora", True, True, False),  # merged it draws faster
-        ("lora", False, False, False),  # in bf16 it would score otherwise
+        ("lora", False, True, True),  # on bf16 weights nothing is merged
+        ("lora", False, False, True),
         ("houlsby", False, True, True),
         ("qlora", True, False, False),
         ("", True, True, False),
