@@ -9,8 +9,8 @@ NEW, OLD, REWARD = "new", "old", "reward"
 # A base, and the adapters that go onto it, in order.
 Place = tuple[str, tuple[str, ...]]
 # What is merged into fp32 weights. Beside the base a step of drawing takes an eighth longer with it, so one that
-# answers is merged all the same; one that only scores is not asked often. On bf16 weights none is merged, since it would
-# be rounded.
+# answers is merged all the same; one that only scores is not asked often. On bf16 weights none is merged: it would be
+# rounded.
 MERGED = ("lora", "ia3", "")
 
 
