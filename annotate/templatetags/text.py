@@ -1,6 +1,9 @@
 """Filters for text and numbers in pages: rendered Markdown, shares, estimates with their intervals."""
 
+from collections.abc import Iterator
+
 from django import template
+from django.core.paginator import Page
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
@@ -19,6 +22,12 @@ def render_markdown(text: str) -> SafeString:
 @register.filter
 def lookup(table: dict[str, str], key: str) -> str:
     return table.get(key, "")
+
+
+@register.filter
+def page_numbers(page: Page) -> Iterator[int | str]:
+    """The first and last pages and those about this one, with `Paginator.ELLIPSIS` for the others."""
+    return page.paginator.get_elided_page_range(page.number, on_each_side=1, on_ends=1)
 
 
 @register.filter

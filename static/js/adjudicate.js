@@ -38,9 +38,15 @@
     if (key === "n" ? openNote() !== false : press(key)) event.preventDefault();
   });
 
+  function showVotes() {
+    const votes = document.getElementById("votes");
+    votes.scrollIntoView({ block: "nearest" });
+    votes.querySelector("h2")?.focus({ preventScroll: true });
+  }
+
   document.addEventListener("htmx:afterSettle", (event) => {
-    // The votes alone leave the comparison where it is.
-    if (event.detail.target?.id === "votes" || event.target.id === "votes") return;
+    // The votes alone leave the comparison where it is, and are brought into sight: seeing them is on record from now on.
+    if (event.detail.target?.id === "votes" || event.target.id === "votes") return showVotes();
     shown = performance.now();
     window.scrollTo({ top: 0 });
   });

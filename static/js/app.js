@@ -19,6 +19,8 @@
   }
 
   apply(stored());
+  // What only a script can do is hidden until there is one.
+  root.classList.add("scripted");
 
   function label(button) {
     const current = stored();
@@ -104,7 +106,11 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
-    for (const menu of document.querySelectorAll("details.menu[open]")) menu.open = false;
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      // What had the focus is hidden with the menu; whoever goes by the keyboard goes on from its button.
+      if (menu.contains(document.activeElement)) menu.querySelector("summary").focus();
+      menu.open = false;
+    }
   });
 
   // A form that must not be sent twice, or only after a question.

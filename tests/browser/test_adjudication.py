@@ -73,6 +73,20 @@ def test_a_phone_shows_all_of_it(open_as: Open, disputed: list[int], scheme: str
     assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
+def test_votes_that_were_asked_for_are_in_sight(open_as: Open, disputed: list[int]) -> None:
+    page = open_as("rev", f"{PATH}{disputed[0]}/", viewport={"width": 1280, "height": 500})
+    page.wait_for_timeout(SETTLED)
+    page.keyboard.press("v")
+    table = page.locator("#votes table")
+    expect(table).to_be_in_viewport(ratio=1)
+    bottom, bar = (page.locator(each).bounding_box() for each in ("#votes table", ".verdict"))
+    assert bottom is not None and bar is not None
+    assert bottom["y"] + bottom["height"] <= bar["y"]
+    expect(page.locator("#votes h2").first).to_be_focused()
+    page.keyboard.press("2")
+    expect(page.locator("#card")).not_to_have_attribute("data-comparison", str(disputed[0]))
+
+
 def test_without_javascript_votes_and_decisions_are_plain_pages(open_as: Open, disputed: list[int]) -> None:
     page = open_as("rev", PATH, java_script_enabled=False)
     page.get_by_role("link", name="Start deciding").click()

@@ -31,6 +31,7 @@ def list_runs(request: HttpRequest, project: Project) -> HttpResponse:
         "page": page,
         "waits": waits_of(page),
         "query": rest_of(request.GET, "page"),
+        "sort": form.wanted.get("sort"),
         "orders": {column: f"?{rest_of(request.GET, 'page', 'sort')}sort={sort}" for column, sort in COLUMNS.items()},
     }
     part = f"#{PART}" if request.htmx and request.htmx.target == PART else ""

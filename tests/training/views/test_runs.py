@@ -1,5 +1,7 @@
 """The page of a run, and its buttons."""
 
+import re
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -168,3 +170,10 @@ def test_a_run_of_another_project_is_not_found(as_lead: Client, run: Run, lead: 
     create_project(slug="other", name="Other", manager=lead, guideline="x", summary="y")
     for name in ("run", "run_progress", "run_log"):
         assert as_lead.get(reverse(name, args=["other", run.pk])).status_code == 404, name
+
+
+def test_what_a_part_is_named_or_described_by_is_on_the_page(as_lead: Client, run: Run) -> None:
+    html = page_of(as_lead, run)
+    named = re.findall(r'aria-(?:labelledby|describedby)="([^"]+)"', html)
+    assert named
+    assert {name for names in named for name in names.split()} <= set(re.findall(r' id="([^"]+)"', html))

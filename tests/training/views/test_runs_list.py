@@ -1,5 +1,6 @@
 """The list of runs: filters, orders, pins, and in a bounded number of queries."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -185,3 +186,12 @@ def test_the_priority_is_the_managers(client: Client, round: Round, reviewer: Us
     change = reverse("run_priority", args=["garden", run.pk])
     assert client.post(change, {"priority": "high"}).status_code == 403
     assert change not in client.get(reverse("run", args=["garden", run.pk])).content.decode()
+
+
+def test_the_column_by_which_the_list_is_ordered_says_so(as_lead: Client, round: Round) -> None:
+    def heads(**query: str) -> list[tuple[str, str]]:
+        return re.findall(r'aria-sort="(\w+)"><a [^>]*>(\w+)', as_lead.get(url(), query).content.decode())
+
+    assert heads() == []
+    assert heads(sort="name") == [("ascending", "Run")]
+    assert heads(sort="longest") == [("descending", "Duration")]
