@@ -73,9 +73,22 @@
     location.assign(`${box.dataset.login}?next=${encodeURIComponent(here)}`);
   }
 
+  // Moments are written by the server's clock, and here by the reader's own: as much of each as there was. UTC is in the title.
+  function readByOwnClock() {
+    const two = (number) => String(number).padStart(2, "0");
+    for (const time of document.querySelectorAll("main time[datetime]")) {
+      const at = new Date(time.dateTime);
+      const day = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
+      const told = `${day} ${[at.getHours(), at.getMinutes(), at.getSeconds()].map(two).join(":")}`.slice(0, time.textContent.length);
+      if (time.textContent !== told) time.textContent = told;
+    }
+  }
+
   window.plumbline = { toast, problemIn };
 
+  document.addEventListener("htmx:afterSettle", readByOwnClock);
   document.addEventListener("DOMContentLoaded", () => {
+    readByOwnClock();
     const button = document.getElementById("theme");
     if (button) {
       button.hidden = false;

@@ -15,6 +15,11 @@
     };
   }
 
+  // Names as categories: the axis says as much of each as it has room for, what is pointed at says all of it.
+  const LONGEST_NAME = 18;
+  const short = (name) => (name.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME - 1)}…` : name);
+  const named = (names) => ({ type: "category", tickmode: "array", tickvals: names, ticktext: names.map(short) });
+
   const error = (colour, values, low, high) => ({
     type: "data", symmetric: false, array: high.map((bound, i) => bound - values[i]), arrayminus: low.map((bound, i) => values[i] - bound),
     color: colour, thickness: 1.4, width: 4,
@@ -40,7 +45,7 @@
     const keys = (card.dataset.series || "raw corrected").split(" ");
     const digits = Number(card.dataset.digits || 2);
     const look = layout(card, colours, 110 + 30 * rows.length);
-    look.yaxis = { ...look.yaxis, type: "category", autorange: "reversed" };
+    look.yaxis = { ...look.yaxis, ...named(rows.map((row) => row.name)), autorange: "reversed" };
     look.showlegend = keys.length > 1;
     const found = keys.map((key, i) => series(rows, key, card.dataset[key], [colours.raw, colours.corrected][i], SYMBOLS[i], digits));
     show(card, found, look, rows.map((row) => `${row.name} ${Number(row[keys[0]]).toFixed(digits)}`));
@@ -81,9 +86,12 @@
     const names = rows.map((row) => row.dataset.name);
     const cells = rows.map((row) => [...row.querySelectorAll("td")].map((cell) => cell.dataset));
     const colours = coloursOf(card);
-    const look = layout(card, colours, 150 + 26 * rows.length);
-    look.xaxis = { ...look.xaxis, type: "category", showgrid: false };
-    look.yaxis = { ...look.yaxis, type: "category", autorange: "reversed", showgrid: false };
+    // The names below stand upright where they are too wide, and what they need comes to the height: the cells keep theirs.
+    const widest = 8 * Math.max(...names.map((name) => short(name).length));
+    const upright = widest * names.length > card.clientWidth - widest - 120;
+    const look = layout(card, colours, 60 + 26 * rows.length + (upright ? widest : 24));
+    look.xaxis = { ...look.xaxis, ...named(names), tickangle: upright ? -90 : 0, showgrid: false };
+    look.yaxis = { ...look.yaxis, ...named(names), autorange: "reversed", showgrid: false };
     const range = card.dataset.shares ? { zmin: 0, zmax: 1, texttemplate: names.length < 12 ? "%{z:.0%}" : "" } : {};
     const found = [{
       type: "heatmap", x: names, y: names, z: cells.map((row) => row.map(({ value }) => (value === undefined ? null : Number(value)))),

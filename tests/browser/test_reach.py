@@ -1,5 +1,7 @@
 """What a page holds can be reached: on a phone, with the keyboard, and by whoever cannot see it."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from playwright.sync_api import expect
 
@@ -63,3 +65,12 @@ def test_what_needs_a_script_or_a_keyboard_is_not_offered_without(open_as: Open,
     expect(open_as("ann", path).get_by_role("button", name="Keys")).to_be_visible()
     expect(open_as("ann", path, java_script_enabled=False).get_by_role("button", name="Keys")).to_be_hidden()
     expect(open_as("ann", path, viewport=PHONE).get_by_role("button", name="Keys")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("zone", "hours"), [("Asia/Shanghai", 8), ("America/New_York", -5)])
+def test_a_moment_is_read_by_the_readers_own_clock(open_as: Open, garden: Project, zone: str, hours: int) -> None:
+    made = datetime(2026, 1, 31, 20, 30, tzinfo=UTC)
+    garden.snapshots.update(created_at=made)
+    moment = open_as("lead", "/p/garden/snapshots/", timezone_id=zone).locator("td time")
+    expect(moment).to_have_text(f"{made + timedelta(hours=hours):%Y-%m-%d %H:%M}")
+    expect(moment).to_have_attribute("title", "2026-01-31 20:30:00 UTC")
