@@ -107,7 +107,7 @@
   function drawOne(figure, found) {
     const plot = figure.querySelector(".plot");
     // The same arrays have grown: only another number tells Plotly so.
-    const look = { ...layout(figure, coloursOf(figure), words, lines.length), datarevision: (revision += 1) };
+    const look = { ...layout(figure, coloursOf(figure), words, lines.length, found), datarevision: (revision += 1) };
     Plotly.react(plot, found, look, { responsive: true, displayModeBar: false });
     const values = (found.findLast((trace) => !trace.yaxis) || found[0]).y;
     plot.setAttribute("aria-label", `${figure.dataset.title}: ${Number(values[values.length - 1].toPrecision(4))}`);

@@ -71,8 +71,22 @@ window.plumblineDrawing = (() => {
 
   const colourOfLine = (figure, number) => colour(`--chart-${(number % 8) + 1}`, figure);
 
-  function layout(figure, colours, words, lines) {
-    const { against, againstTitle, second, metric } = figure.dataset;
+  // A curve that hardly moves looks as it is: a share that stands still lies between none and all, and the span of other
+  // numbers is at least a fiftieth of them.
+  const LEAST_SPAN = 0.02;
+  function rangeOf(traces, isShare) {
+    const values = traces.filter((trace) => !trace.yaxis).flatMap((trace) => trace.y);
+    const low = values.reduce((least, value) => Math.min(least, value), Infinity);
+    const high = values.reduce((most, value) => Math.max(most, value), -Infinity);
+    if (isShare && low === high) return { range: [-0.02, 1.02] };
+    const span = LEAST_SPAN * (isShare ? 1 : Math.max(Math.abs(low), Math.abs(high)));
+    if (!(high - low < span)) return {};
+    const middle = (low + high) / 2;
+    return { range: [middle - 0.55 * span, middle + 0.55 * span] };
+  }
+
+  function layout(figure, colours, words, lines, found) {
+    const { against, againstTitle, second, metric, share } = figure.dataset;
     const axis = axisOf(colours);
     const ground = groundOf(figure, colours);
     const several = lines > 1;
@@ -81,9 +95,9 @@ window.plumblineDrawing = (() => {
       height: 260 + (several ? 22 * lines : 0), margin: { l: 52, r: second && !several ? 48 : 12, t: 8, b: 40 }, ...ground,
       hovermode: against ? "closest" : "x unified", hoverlabel: { namelength: -1, ...ground.hoverlabel },
       showlegend: several || !against, legend: { orientation: several ? "v" : "h", y: -0.22, yanchor: "top", x: 0 },
-      xaxis: { ...axis, title: { text: againstTitle || words.step, standoff: 4 }, rangemode: against ? "normal" : "tozero" },
-      yaxis: { ...axis, automargin: true, rangemode: fromZero ? "tozero" : "normal" },
-      yaxis2: { ...axis, overlaying: "y", side: "right", rangemode: "tozero", showgrid: false, automargin: true, visible: Boolean(second) && !several },
+      xaxis: { ...axis, title: { text: againstTitle || words.step, standoff: 4 }, rangemode: against ? "normal" : "tozero", unifiedhovertitle: { text: `${words.step} %{x}` } },
+      yaxis: { ...axis, automargin: true, rangemode: fromZero ? "tozero" : "normal", hoverformat: ".4g", ...(fromZero ? {} : rangeOf(found, share)) },
+      yaxis2: { ...axis, hoverformat: ".4g", overlaying: "y", side: "right", rangemode: "tozero", showgrid: false, automargin: true, visible: Boolean(second) && !several },
     };
   }
 

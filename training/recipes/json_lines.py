@@ -6,10 +6,15 @@ import json
 from typing import Any
 
 
-def parsed(line: bytes) -> dict[str, Any] | None:
-    """The object in a line; None if it holds none."""
+def parsed(line: bytes, *, finite: bool = False) -> dict[str, Any] | None:
+    """The object in a line; None if it holds none. With `finite` NaN and Infinity, which Python writes and no browser
+    reads, are None."""
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_nothing if finite else None)
     except ValueError:
         return None
     return row if isinstance(row, dict) else None
+
+
+def _nothing(_name: str) -> None:
+    return None

@@ -13,7 +13,7 @@ from training.workflow.starting import REWARDED
 @dataclass(frozen=True)
 class Curve:
     """`metric` by its name in progress.jsonl; what ends with "_bytes" is drawn in GiB. `against`: another metric in
-    place of the steps; `second`: a metric with an axis of its own on the right."""
+    place of the steps; `second`: a metric with an axis of its own on the right; `is_share`: it lies from 0 to 1."""
 
     metric: str
     title: Promise
@@ -21,6 +21,7 @@ class Curve:
     against_title: Promise | str = ""
     second: str = ""
     second_title: Promise | str = ""
+    is_share: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,17 +42,17 @@ MEMORY = Curve(
 )
 LOSS = Curve("loss", _("Loss"))
 KL = _("KL against the reference (nats per response)")
-PAIRS = (LOSS, Curve("accuracy", _("Accuracy")), Curve("margin", _("Margin")), SPEED, MEMORY)
+PAIRS = (LOSS, Curve("accuracy", _("Accuracy"), is_share=True), Curve("margin", _("Margin")), SPEED, MEMORY)
 ROLLOUTS = (
     Curve("reward", _("Reward against KL"), against="kl", against_title=KL),
-    Curve("reward", _("Reward (score less the penalty for not ending)")),
     Curve("kl", KL, second="kl_coefficient", second_title=_("KL coefficient")),
     Curve("length", _("Length (tokens)")),
-    Curve("eos_rate", _("Share of responses that end by themselves")),
+    Curve("eos_rate", _("Share of responses that end by themselves"), is_share=True),
     Curve("explained_variance", _("Explained variance of the value model")),
     Curve("score", _("Score of the reward model")),
+    Curve("reward", _("Reward (score less the penalty for not ending)")),
     Curve("entropy", _("Entropy (nats per token)")),
-    Curve("clip_fraction", _("Share of clipped tokens")),
+    Curve("clip_fraction", _("Share of clipped tokens"), is_share=True),
     Curve("ratio", _("Mean ratio of new to old probabilities")),
     Curve("approx_kl", _("How far a step moves the policy (nats per token)")),
     Curve("updates", _("Updates made in a step")),
@@ -64,7 +65,7 @@ CURVES = {
     "export": (),
     "playground": (),
     "sample": (SPEED, MEMORY),
-    "sft": (LOSS, Curve("token_accuracy", _("Share of tokens that were the likeliest")), SPEED, MEMORY),
+    "sft": (LOSS, Curve("token_accuracy", _("Share of tokens that were the likeliest"), is_share=True), SPEED, MEMORY),
     **dict.fromkeys(REWARDED, ROLLOUTS),
 }
 

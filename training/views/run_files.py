@@ -48,8 +48,9 @@ def read_rows(path: Path, after: int, file: str = "") -> dict[str, Any]:
 
 
 def parse(lines: bytes) -> list[dict[str, Any]]:
-    """The objects in the lines; a line that is none (a disk that was full) is left out, the curve goes on."""
-    return [row for row in map(parsed, lines.split(b"\n")) if row is not None]
+    """The objects in the lines; a line that is none (a disk that was full) is left out, the curve goes on. Where a
+    number is none, it has a gap."""
+    return [row for line in lines.split(b"\n") if (row := parsed(line, finite=True)) is not None]
 
 
 @require_safe

@@ -30,6 +30,7 @@ from training.workflow import left_out, rounds, runs
 from training.workflow.evaluation import results_of
 from training.workflow.folders import log_of, progress_of
 from training.workflow.queueing import priority_named, set_priority
+from training.workflow.starting import REWARDED
 from training.workflow.tails import text_tail
 from training.workflow.waiting import waits_of
 
@@ -157,6 +158,8 @@ def curves_with_numbers(run: Run) -> dict[str, Any]:
     return {
         "lines": [line_of(run)],
         "curves": curves_of(run.recipe),
+        # Whether the policy was paid for what it should learn is seen there, and before anything else.
+        "curves_first": run.recipe in REWARDED,
         "columns": columns_of(run.recipe),
         "steps": last_steps(run),
     }

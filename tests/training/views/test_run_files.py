@@ -83,3 +83,18 @@ def test_a_notice_of_the_training_process_is_told_once(as_lead: Client, run: Run
     (folder_of(run) / "notices.jsonl").write_text((json.dumps(row) + "\n") * 2 + "\0\n[1]\n{}\n")
     page = as_lead.get(reverse("run", args=["garden", run.pk])).content.decode()
     assert page.count("MLflow does not take the numbers of this run: &lt;b&gt;away&lt;/b&gt;.") == 1
+
+
+def test_what_is_no_number_leaves_a_gap_that_a_browser_can_read(as_lead: Client, run: Run) -> None:
+    nothing = float("nan")
+    write_progress(run, [step(1, loss=0.5), step(2, loss=nothing, margin=float("-inf")), step(3, loss=0.25)])
+
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    answer = as_lead.get(reverse("run_progress", args=["garden", run.pk])).content
+    rows = json.loads(answer, parse_constant=refuse)["rows"]
+    assert [row["metrics"]["loss"] for row in rows] == [0.5, None, 0.25]
+    assert rows[1]["metrics"]["margin"] is None
+    assert json.loads(curves(as_lead, run, "json"), parse_constant=refuse)["rows"][1]["loss"] is None
+    assert "nan" not in curves(as_lead, run, "csv").decode()
