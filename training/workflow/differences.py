@@ -35,6 +35,12 @@ class Row:
         values = [value for value in self.values if value is not None or not self.told]
         return any(value != values[0] for value in values)
 
+    @property
+    def is_of_some(self) -> bool:
+        """Where it counts it is the same: the others only have no such setting."""
+        values = [value for value in self.values if value is not None]
+        return len(values) < len(self.values) and all(value == values[0] for value in values)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -54,12 +60,33 @@ class Differences:
     warnings: list[str]
 
     @property
+    def why_none(self) -> list[str]:
+        """For each run why not one of its figures has a value; "" where any has, and where it has none at all."""
+        by_run = [[cells[at].figure for _label, cells in self.results] for at in range(len(self.runs))]
+        return [_one_reason([figure for figure in figures if figure]) for figures in by_run]
+
+    @property
+    def measured(self) -> list[tuple[str, list[Cell]]]:
+        """The results without what `why_none` says once for all of a run's figures."""
+        told = self.why_none
+        rows = [
+            (label, [Cell(None) if why else cell for cell, why in zip(cells, told, strict=True)])
+            for label, cells in self.results
+        ]
+        return [(label, cells) for label, cells in rows if any(cell.figure for cell in cells)]
+
+    @property
     def differing_settings(self) -> list[Row]:
         return [row for row in self.settings if row.differs]
 
     @property
     def equal_settings(self) -> list[Row]:
         return [row for row in self.settings if not row.differs]
+
+
+def _one_reason(figures: list[Figure]) -> str:
+    reasons = {figure.note for figure in figures}
+    return reasons.pop() if len(reasons) == 1 and all(figure.value is None for figure in figures) else ""
 
 
 def differences_of(runs: Sequence[Run]) -> Differences:

@@ -213,3 +213,44 @@ def test_two_sets_of_one_name_are_two_lines_told_apart_by_their_hashes(
     assert (first.name, first.mark, second.name, second.mark) == ("Mine", "h", "Mine", "another ")
     assert [cell.change is None for cell in first.cells] == [False, True]
     assert [cell.change is None for cell in second.cells] == [True, False] and texts.mark == ""
+
+
+def test_why_a_run_has_no_figures_is_said_once(as_lead: Client, project: Project, snapshot: Snapshot) -> None:
+    known = trained(project, "known", snapshot, 0.6, 0.7)
+    few = trained(project, "few", snapshot, 0.6, 0.7, recipe="dpo")
+    why = "Only 0 held-out pair(s): too few to say anything."
+    nothing = {"value": None, "low": None, "high": None, "n": 0, "note": why}
+    Artifact.objects.filter(run=few).update(
+        manifest={"recipe": "dpo", "metrics": dict.fromkeys(("margin", "accuracy", "loss"), nothing)}
+    )
+    rows = list(Run.objects.select_related("artifact").filter(pk__in=[known.pk, few.pk]).order_by("pk"))
+    found = differences_of(rows)
+    assert found.why_none[0] == "" and found.why_none[1]
+    assert all(cells[1].figure is None for _label, cells in found.measured)
+    assert len(found.measured) < len(found.results)
+    assert page_of(as_lead, known, few).count(found.why_none[1]) == 1
+
+
+def test_settings_that_only_some_have_are_folded_and_not_marked(
+    as_lead: Client, project: Project, snapshot: Snapshot
+) -> None:
+    lora = trained(project, "lora", snapshot, 0.6, 0.7)
+    prefix = trained(project, "prefix", snapshot, 0.6, 0.7, config={"adapter": "prefix"})
+    context = as_lead.get(reverse("runs_compare", args=["garden"]), {"run": [lora.pk, prefix.pk]}).context
+    assert [row.name for row in context["differing"]] == ["adapter"]
+    assert "rank" in [row.name for row in context["of_some"]]
+
+
+def test_only_what_can_be_compared_is_offered_beside(as_lead: Client, project: Project, snapshot: Snapshot) -> None:
+    one, _two = (trained(project, name, snapshot, 0.6, 0.7) for name in ("one", "two"))
+    sampled, exported = (runs.create_run(project, recipe, {}, recipe) for recipe in ("sample", "export"))
+
+    def offered(*chosen: Run) -> set[str]:
+        address, numbers = reverse("runs_compare", args=["garden"]), [run.pk for run in chosen]
+        return {run.name for run in as_lead.get(address, {"run": numbers}).context["others"]}
+
+    assert offered(one) == {"two"}
+    assert offered(one, sampled) == {"two"}
+    assert offered(exported) == {"one", "two"}
+    again = runs.create_run(project, "sample", {}, "again")
+    assert offered(sampled) == {"one", "two", again.name}
