@@ -41,7 +41,7 @@ SECTIONS = [
         _("Data"),
         [
             ("prompts", _("Prompts"), Role.REVIEWER, ("prompts_upload",)),
-            ("comparisons", _("Comparisons"), Role.REVIEWER, ("comparison",)),
+            ("comparisons", _("Comparisons"), Role.REVIEWER, ("comparison", "comparisons_upload")),
             ("agreement", _("Agreement"), Role.REVIEWER, ()),
             ("disputes", _("Adjudication"), Role.REVIEWER, ("adjudicate",)),
             ("label_value", _("Value of labels"), Role.REVIEWER, ()),
@@ -59,7 +59,7 @@ SECTIONS = [
         _("Training"),
         [
             ("rounds", _("Rounds"), Role.REVIEWER, ("round", "round_create")),
-            ("runs", _("Runs"), Role.REVIEWER, ("run", "run_create", "run_ranking", "sampling_create")),
+            ("runs", _("Runs"), Role.REVIEWER, ("run", "run_create", "run_ranking", "runs_compare", "sampling_create")),
             ("benches", _("PEFT bench"), Role.REVIEWER, ("bench", "bench_create")),
             (
                 "models",

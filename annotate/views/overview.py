@@ -17,6 +17,7 @@ from annotate.workflow.guidelines import current_version, unread_version
 from annotate.workflow.progress import progress_of
 
 DAYS = 14
+MOST_PEOPLE = 500
 
 
 @require_safe
@@ -56,5 +57,5 @@ def _people(project: Project) -> list[dict[str, Any]]:
     )
     return [
         {**person, "name": shown_name(person["annotator__username"], person["annotator__first_name"])}
-        for person in by_person.order_by("-n")[:50]
+        for person in by_person.order_by("-n", "annotator__username")[:MOST_PEOPLE]
     ]

@@ -1,11 +1,15 @@
 """Projects, members and settings on their pages, and what stands there when something is wrong."""
 
+import re
+
 import pytest
 from django.test import Client
 
 from annotate.models import Comparison, Membership, Project, Role, User
 from annotate.workflow.judging import undo_last
 from tests.factories import judge_all, make_user
+from annotate.workflow.projects import set_member
+from tests.factories import judge, judge_all, make_user
 
 
 @pytest.fixture
@@ -102,6 +106,28 @@ def test_the_overview_shows_a_manager_what_comes_next(
     html = manager.get("/p/garden/").content.decode()
     assert "Next steps" in html and "Freeze a snapshot" in html
     assert '<td>ann</td><td class="num">2</td>' in html
+
+
+def test_the_overview_lists_ten_people_and_folds_the_others_below_agreement(
+    manager: Client, project: Project, comparisons: list[Comparison]
+) -> None:
+    project.comparisons.update(overlap=12)
+    for number in range(12):
+        person = make_user(f"w{number:02}")
+        set_member(project=project, user=person, role=Role.ANNOTATOR)
+        judge(project, person, "a")
+    html = manager.get("/p/garden/").content.decode()
+    shown, _summary, folded = html.partition("<summary>2 more</summary>")
+    assert (shown.count("<td>w"), folded.count("<td>w")) == (10, 2)
+    assert shown.index("<h2>Agreement</h2>") < shown.index("<td>w00</td>")
+
+
+@pytest.mark.parametrize(
+    ("path", "entry"), [("comparisons/upload/", "Comparisons"), ("runs/compare/", "Runs"), ("prompts/", "Prompts")]
+)
+def test_a_page_marks_its_entry_of_the_navigation(manager: Client, path: str, entry: str) -> None:
+    html = manager.get(f"/p/garden/{path}").content.decode()
+    assert set(re.findall(r'aria-current="page">([^<]+)</a>', html)) == {entry}
 
 
 def test_the_overview_of_an_annotator_is_about_judging(

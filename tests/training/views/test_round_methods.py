@@ -155,7 +155,7 @@ def test_a_round_of_ppo_shows_reward_against_kl_first_and_the_newest_samples(as_
     write_progress(ppo, [step(1, reward=0.1, kl=0.0), written(1, "Old words."), written(2, "**New** words.")])
     page = as_lead.get(reverse("round", args=["garden", 1])).content.decode()
     figures = [part.split('"')[0] for part in page.split('data-metric="')[1:]]
-    assert figures[:6] == ["reward", "reward", "kl", "length", "eos_rate", "explained_variance"]
+    assert figures[:6] == ["reward", "kl", "length", "eos_rate", "explained_variance", "score"]
     assert 'data-against="kl"' in page and 'data-second="kl_coefficient"' in page
     assert "<strong>New</strong> words." in page and "Old words." not in page
     assert "plotly.min.js" in page and reverse("run_progress", args=["garden", ppo.pk]) in page
