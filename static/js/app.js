@@ -89,6 +89,8 @@
   document.addEventListener("htmx:afterSettle", readByOwnClock);
   document.addEventListener("DOMContentLoaded", () => {
     readByOwnClock();
+    // A long form that comes back leads to its first mistake.
+    document.querySelector("main form [aria-invalid='true']")?.focus();
     const button = document.getElementById("theme");
     if (button) {
       button.hidden = false;

@@ -137,6 +137,19 @@ def test_the_forms_fit_a_phone_in_the_dark(open_as: Open, path: str) -> None:
     assert _fits(open_as("lead", path, viewport=PHONE, color_scheme="dark"))
 
 
+def test_a_form_that_comes_back_leads_to_its_first_mistake(open_as: Open) -> None:
+    page = open_as("lead", "/p/garden/rounds/new/")
+    page.locator("form[data-recipes]").evaluate("(form) => { form.noValidate = true; }")
+    page.fill("[name=reward-epochs]", "-1")
+    page.get_by_role("button", name="Start the round").click()
+    summary = page.get_by_role("alert").filter(has_text="A setting of “Reward model” cannot be used:")
+    field = page.locator("[name=reward-epochs]")
+    expect(field).to_be_focused()
+    page.keyboard.press("Home")
+    summary.get_by_role("link", name="Epochs").click()
+    expect(field).to_be_in_viewport()
+
+
 @pytest.fixture
 def ppo(garden: Project) -> Run:
     """Under way, with a loophole found: reward and length rise, fewer responses end."""

@@ -19,7 +19,7 @@ class SnapshotChoice(forms.ModelChoiceField):
     def label_from_instance(self, snapshot: Snapshot) -> str:
         counts = snapshot.counts
         return gettext("%(snapshot)s: %(train)s pairs to train, %(test)s to test") % {
-            "snapshot": snapshot,
+            "snapshot": f"#{snapshot.number}",
             "train": counts.get("train", 0),
             "test": counts.get("test", 0),
         }

@@ -43,8 +43,8 @@ def create_run(request: HttpRequest, project: Project) -> HttpResponse:
             messages.success(request, _("“%(run)s” is queued.") % {"run": run}, extra_tags="ok")
             return redirect("run", project.slug, run.pk)
     forgotten = forgotten_settings(source) if source else []
-    context = {"recipe": recipe, "form": form, "settings": settings, "source": source, "forgotten": forgotten}
-    context |= estimated(request, project, form, settings)
+    context = {"recipe": recipe, "form": form, "settings": settings, "sent": [settings], "source": source}
+    context |= {"forgotten": forgotten, **estimated(request, project, form, settings)}
     part = "#estimate" if request.htmx and is_asked(request) else ""
     return render(request, f"training/run_create.html{part}", context)
 

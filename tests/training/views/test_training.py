@@ -125,6 +125,9 @@ def test_a_setting_that_cannot_be_used_is_named_and_nothing_is_started(
     sent = {**sent_back("dpo", epochs="0"), "model": base.pk, "snapshot": snapshot.pk, "seed": 0}
     answer = as_lead.post(f"{URL}?recipe=dpo", sent)
     assert answer.context["settings"].errors["epochs"]
+    page = answer.content.decode()
+    assert "A setting of “Policy (DPO)” cannot be used:" in page
+    assert '<li><a href="#id_dpo-epochs">Epochs</a>:' in page and 'id="id_dpo-epochs"' in page
     assert not Run.objects.exists()
 
 
