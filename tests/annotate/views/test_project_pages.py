@@ -7,7 +7,6 @@ from django.test import Client
 
 from annotate.models import Comparison, Membership, Project, Role, User
 from annotate.workflow.judging import undo_last
-from tests.factories import judge_all, make_user
 from annotate.workflow.projects import set_member
 from tests.factories import judge, judge_all, make_user
 
