@@ -100,7 +100,7 @@ def _job(directory: Path, raw: dict[str, Any]) -> Job:
         run=int(raw["run"]),
         recipe=str(raw["recipe"]),
         seed=int(raw["seed"]),
-        config=recipes.load(raw["recipe"], raw["config"]),
+        config=recipes.load_kept(raw["recipe"], raw["config"]),
         model=_spec(raw["model"]),
         reference_model=_spec(reference) if reference else None,
         reward_model=_spec(reward) if reward else None,

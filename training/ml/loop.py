@@ -52,6 +52,7 @@ class Outcome:
 Objective = Callable[[Sequence[Any]], Outcome]
 # Settings that change nothing of what is learned.
 BESIDE_LEARNING = {setting.name for kind in (MachineConfig, WatchedConfig) for setting in fields(kind)}
+FACTOR = "ia3_l"  # in the names of what (IA)³ trains: (out, 1) or (1, in), and so matrices by their dimensions
 Step = list[list[int]]  # batches of positions in the data; their gradients are added up
 
 
@@ -217,21 +218,36 @@ def _parts_of(objective: Objective, batch: Sequence[Item]) -> tuple[Tensor, dict
     return outcome.losses, outcome.metrics
 
 
-def adamw(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """AdamW over the trainable weights; only matrices decay (biases and norms have one dimension). Beside 4-bit weights
+def adamw(
+    model: nn.Module, config: OptimizerConfig, *, apart: Sequence[nn.Parameter] = (), apart_rate: float | None = None
+) -> torch.optim.Optimizer:
+    """AdamW over the trainable weights; only matrices decay, and of these not (IA)³'s factors. Beside 4-bit weights
     on a GPU its state is paged out to the host's memory where the GPU's runs short. A weight that has a `rate_factor`
-    learns so many times as fast as the others."""
+    learns so many times as fast as the others, and so do the weights `apart`, if they have a rate of their own."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
+    still = {id(weight) for name, weight in model.named_parameters() if FACTOR in name}
     alike = [weight for weight in weights if not hasattr(weight, "rate_factor")]
-    groups = [
-        {"params": [weight for weight in alike if weight.dim() > 1], "weight_decay": config.weight_decay},
-        {"params": [weight for weight in alike if weight.dim() <= 1], "weight_decay": 0.0},
-    ]
+    others = {id(weight) for weight in apart} if apart_rate is not None else set()
+    groups = _by_decay([weight for weight in alike if id(weight) not in others], still, config.weight_decay)
+    if apart_rate is not None:
+        factor = apart_rate / config.learning_rate
+        own = _by_decay([weight for weight in alike if id(weight) in others], still, config.weight_decay)
+        groups += [{**group, "factor": factor} for group in own]
     for weight in weights:
         if hasattr(weight, "rate_factor"):
             groups.append({"params": [weight], "weight_decay": 0.0, "factor": weight.rate_factor})
     kind = bitsandbytes().optim.PagedAdamW if is_paged(config) else torch.optim.AdamW
     return kind([group for group in groups if group["params"]], lr=config.learning_rate)
+
+
+def _by_decay(weights: list[nn.Parameter], still: set[int], decay: float) -> list[dict[str, Any]]:
+    """Biases and norms have one dimension. `still` are those that change nothing at 1, toward which nothing pulls;
+    where nothing decays, they stand where they always stood, and older checkpoints fit."""
+    decays = {id(weight) for weight in weights if weight.dim() > 1 and not (decay and id(weight) in still)}
+    return [
+        {"params": [weight for weight in weights if id(weight) in decays], "weight_decay": decay},
+        {"params": [weight for weight in weights if id(weight) not in decays], "weight_decay": 0.0},
+    ]
 
 
 def rate_factor(number: int, steps: int, config: OptimizerConfig) -> float:
@@ -245,8 +261,14 @@ def rate_factor(number: int, steps: int, config: OptimizerConfig) -> float:
 
 def fingerprint(items: Sequence[Item], config: OptimizerConfig, seed: int) -> str:
     """Names what the plan and the steps depend on: a checkpoint is continued only where this is equal, on any machine
-    and in any number of processes."""
-    settings = {name: value for name, value in asdict(config).items() if name not in BESIDE_LEARNING}
+    and in any number of processes. A setting that stands at what was done "before" there was such a setting is not
+    named: checkpoints from then are continued."""
+    new = {setting.name: setting.metadata["before"] for setting in fields(config) if "before" in setting.metadata}
+    settings = {
+        name: value
+        for name, value in asdict(config).items()
+        if name not in BESIDE_LEARNING and not (name in new and value == new[name])
+    }
     facts = [settings, seed, [[item.id, item.length, item.tokens] for item in items]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

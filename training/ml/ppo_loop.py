@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,8 @@ class PPO:
     ) -> None:
         self.actors, self.tokenizer, self.prompts, self.config = actors, tokenizer, prompts, config
         self.seed, self.directory, self.progress = seed, directory, progress
-        self.optimizer = adamw(actors.trained, config)
         values = actors.value.weights()
+        self.optimizer = adamw(actors.trained, config, apart=values, apart_rate=config.value_learning_rate)
         whole = [weight for group in self.optimizer.param_groups for weight in group["params"]]
         self.parts = [weight for weight in whole if not any(weight is one for one in values)], values
         self.steps = math.ceil(config.epochs * len(prompts) / config.rollouts)
@@ -140,14 +141,16 @@ class PPO:
         return found
 
     def updates(self, number: int, rows: list[Experience]) -> list[list[list[Experience]]]:
-        """All updates of a step, each of batches whose gradients are added up: `ppo_epochs` times every response."""
+        """All updates of a step, each of batches whose gradients are added up: `ppo_epochs` times every response. As
+        many a pass as hold them, and alike in size: a rest of few responses would steer the policy at the full rate."""
         found: list[list[list[Experience]]] = []
         for epoch in range(self.config.ppo_epochs):
             order = random.Random(f"{self.seed}:{number}:{epoch}").sample(rows, len(rows))
-            size = self.config.batch_size * self.config.gradient_accumulation
-            for start in range(0, len(order), size):
+            number_of = math.ceil(len(order) / (self.config.batch_size * self.config.gradient_accumulation))
+            ends = [len(order) * i // number_of for i in range(number_of + 1)]
+            for start, end in pairwise(ends):
                 # Within an update, rows of like length share a batch: less padding, the same sum.
-                update = sorted(order[start : start + size], key=lambda row: row.length)
+                update = sorted(order[start:end], key=lambda row: row.length)
                 starts = range(0, len(update), self.config.batch_size)
                 found.append([update[i : i + self.config.batch_size] for i in starts])
         return found
@@ -173,7 +176,7 @@ class PPO:
         if not all(map(math.isfinite, norms)):
             raise _nan_loss("gradient", max(norms, key=lambda norm: not math.isfinite(norm)), batches)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("factor", 1.0)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         return sums, moved

@@ -14,7 +14,7 @@ from training.recipes.machine import MachineConfig
 from training.recipes.merge import MergeConfig
 from training.recipes.orpo import ORPOConfig
 from training.recipes.playground import PlaygroundConfig
-from training.recipes.ppo import PPOConfig
+from training.recipes.ppo import OlderPPOConfig, PPOConfig
 from training.recipes.reward import RewardConfig
 from training.recipes.rloo import RLOOConfig
 from training.recipes.sample import SampleConfig
@@ -37,6 +37,8 @@ RECIPES: dict[str, type] = {
     "export": ExportConfig,
     "playground": PlaygroundConfig,
 }
+# As runs of older versions have them, by a setting that has gone since.
+OLDER: dict[str, tuple[str, type]] = {"ppo": ("value_coefficient", OlderPPOConfig)}
 # Those that train nothing.
 UNTRAINED = ("sample", "merge", "export", "playground")
 # Those that leave no model of the project, but `result.json`.
@@ -54,9 +56,18 @@ def load(recipe: str, config: dict[str, Any]) -> Any:
     return build(RECIPES[recipe], config)
 
 
+def load_kept(recipe: str, config: dict[str, Any]) -> Any:
+    """The same of a run that may be of an older version: it is computed as it was begun."""
+    if recipe in OLDER and isinstance(config, dict):
+        setting, older = OLDER[recipe]
+        if setting in config:
+            return build(older, config)
+    return load(recipe, config)
+
+
 def can_be_shared(recipe: str) -> bool:
     """Whether several processes can compute a run of it: sampling, and what draws its own data, take one."""
     return issubclass(RECIPES[recipe], MachineConfig)
 
 
-__all__ = ["RECIPES", "UNTRAINED", "WITHOUT_ARTIFACT", "RecipeError", "can_be_shared", "load"]
+__all__ = ["RECIPES", "UNTRAINED", "WITHOUT_ARTIFACT", "RecipeError", "can_be_shared", "load", "load_kept"]

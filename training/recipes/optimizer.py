@@ -94,7 +94,9 @@ class OptimizerConfig:
         default=0.0,
         metadata={
             "label": gettext_noop("Weight decay"),
-            "help": gettext_noop("Pulls the trained matrices toward zero; biases and norms are left alone."),
+            "help": gettext_noop(
+                "Pulls the trained matrices toward zero; biases, norms and the factors of (IA)³ are left alone."
+            ),
             "min": 0.0,
             "max": 1.0,
             "source": "adapters start at zero difference: nothing to decay",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from training.recipes.adapters import AdapterConfig
 from training.recipes.errors import RecipeError
@@ -17,6 +18,9 @@ from training.recipes.words import gettext_noop
 class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
     """A step draws `rollouts` responses and learns from them in `ppo_epochs` passes, `batch_size` times
     `gradient_accumulation` responses an update. `epochs` counts passes over the prompts."""
+
+    # Beside the policy's loss; no setting, as no weight that is trained is of both, and AdamW knows no scale.
+    value_coefficient: ClassVar[float] = 1.0
 
     learning_rate: float | None = again(
         OptimizerConfig,
@@ -137,14 +141,17 @@ class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
             "source": "the authors' code of PPO and of Ziegler et al. 2019; the unit is that of the scaled reward",
         },
     )
-    value_coefficient: float = field(
-        default=0.5,
+    value_learning_rate: float = field(
+        default=3e-4,
         metadata={
-            "label": gettext_noop("Weight of the value loss"),
-            "help": gettext_noop("Beside the policy's loss. They share no trained weights; the gradient norm is one."),
-            "min": 0.0,
-            "max": 100.0,
-            "source": "the usual choice of PPO for shared networks; not tuned",
+            "label": gettext_noop("Learning rate of the value model"),
+            "help": gettext_noop(
+                "The value model is a low-rank adapter with a head, whatever the policy trains, and shares no trained "
+                "weights with it: its rate goes by itself, on the same schedule."
+            ),
+            "min": 1e-8,
+            "max": 1.0,
+            "source": "measured on the fixture model beside three kinds of policies: docs/performance.md",
         },
     )
     early_stop_kl: float = field(
@@ -190,3 +197,12 @@ class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
                     "An adaptive coefficient is multiplied, so it cannot start at 0. Start it small, or choose fixed."
                 ),
             )
+
+
+@dataclass(frozen=True)
+class OlderPPOConfig(PPOConfig):
+    """Of a run from before the value model had a rate of its own: it learned at the policy's, and its loss had a weight
+    that did next to nothing. Such a run can still be resumed; no new one is made."""
+
+    value_learning_rate: float | None = field(default=None, metadata={"before": None})
+    value_coefficient: float = field(default=0.5, metadata={"min": 0.0, "max": 100.0})
