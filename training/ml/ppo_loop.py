@@ -23,8 +23,9 @@ from training.ml.dropout import switch_off_dropout
 from training.ml.errors import ModelError
 from training.ml.experience import Experience, Gathered, from_json, gather, to_json
 from training.ml.kl import KLControl, k3
-from training.ml.loop import adamw, fingerprint, forget_moments, rate_factor
+from training.ml.loop import fingerprint, forget_moments
 from training.ml.notices import Notices
+from training.ml.optimizer import adamw, rate_factor
 from training.ml.ppo_losses import clipped_policy, clipped_values, policy_losses, value_losses
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompt_data import AskedPrompt

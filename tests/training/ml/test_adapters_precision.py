@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.ml.trained import VARIANTS, configured, outcome, train_briefly, untrained
-from training.ml import loop
+from training.ml import optimizer as optimizers
 from training.ml.adapters import apply_adapter
 from training.ml.batching import pad
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint, trainable_tensors
@@ -66,7 +66,7 @@ def test_a_paged_optimizer_steps_as_adamw_does_and_is_resumed(
 
     def stepped(steps: int, resume: bool = False) -> dict[str, torch.Tensor]:
         model = untrained(config, "reward", fixture_model)
-        optimizer = loop.adamw(model, config)
+        optimizer = optimizers.adamw(model, config)
         if resume:
             load_checkpoint(tmp_path, model, optimizer, "mark")
         for _ in range(steps):
@@ -74,11 +74,11 @@ def test_a_paged_optimizer_steps_as_adamw_does_and_is_resumed(
             optimizer.step()
             optimizer.zero_grad()
         save_checkpoint(tmp_path, model, optimizer, Position("mark"))
-        assert type(optimizer).__name__ == ("PagedAdamW" if loop.is_paged(config) else "AdamW")
+        assert type(optimizer).__name__ == ("PagedAdamW" if optimizers.is_paged(config) else "AdamW")
         return trainable_tensors(model)
 
     plain = stepped(4)
-    monkeypatch.setattr(loop, "is_paged", lambda config: True)
+    monkeypatch.setattr(optimizers, "is_paged", lambda config: True)
     stepped(2)
     resumed = stepped(2, resume=True)
     for name, weight in plain.items():

@@ -8,7 +8,7 @@ import torch
 
 from tests.training.ml.playground import fixture_policy
 from training.ml.adapters import apply_adapter
-from training.ml.loop import adamw
+from training.ml.optimizer import adamw
 from training.recipes.dpo import DPOConfig
 
 

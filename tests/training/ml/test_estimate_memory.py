@@ -16,7 +16,8 @@ from tests.training.ml.tensor_bytes import peak_bytes
 from tests.training.ml.trained import VARIANTS, untrained
 from training.ml.demonstrations import Demonstration
 from training.ml.dpo import direct_preference
-from training.ml.loop import adamw, take_step
+from training.ml.loop import take_step
+from training.ml.optimizer import adamw
 from training.ml.orpo import odds_ratio_preference
 from training.ml.pairs import Pair
 from training.ml.prompt_data import AskedPrompt

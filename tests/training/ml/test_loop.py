@@ -18,7 +18,8 @@ from torch import nn
 from training.ml import cancel, loop
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.errors import ModelError
-from training.ml.loop import Objective, Outcome, adamw, plan, rate_factor, train
+from training.ml.loop import Objective, Outcome, plan, train
+from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import Progress, read_lines
 from training.recipes.optimizer import OptimizerConfig
 

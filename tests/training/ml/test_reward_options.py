@@ -20,7 +20,7 @@ from training.ml.batching import Padded
 from training.ml.device import choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_reward_model, load_tokenizer
-from training.ml.loop import adamw
+from training.ml.optimizer import adamw
 from training.ml.pairs import Pair, read_pairs
 from training.ml.progress import read_lines
 from training.ml.prompt_groups import by_prompt
