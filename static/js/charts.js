@@ -11,6 +11,8 @@
   const LONGEST_PAUSE = 60000;
   const figures = [...section.querySelectorAll("figure[data-metric]")];
   const words = { train: section.dataset.train, mean: section.dataset.mean, test: section.dataset.test, step: section.dataset.step };
+  // Folded away: what is in it has no width, and is drawn once it is opened.
+  const details = section.querySelector("[data-details]");
   const smoothing = document.getElementById("smoothing");
 
   let revision = 0;
@@ -98,8 +100,9 @@
   function draw() {
     const drawn = new Map(figures.map((figure) => [figure, tracesOf(figure)]));
     for (const [figure, found] of drawn) figure.hidden = !found.length;
+    if (details) details.hidden = ![...drawn].some(([figure, found]) => found.length && details.contains(figure));
     for (const [figure, found] of drawn) {
-      if (found.length) drawOne(figure, found);
+      if (found.length && !(details && !details.open && details.contains(figure))) drawOne(figure, found);
     }
     section.querySelector("[data-tools]").hidden = figures.every((figure) => figure.hidden);
   }
@@ -134,6 +137,7 @@
     const button = event.target.closest("[data-picture]");
     if (button) download(button.closest("figure"), button.dataset.picture);
   });
+  details?.addEventListener("toggle", () => { if (details.open) draw(); });
   document.addEventListener("visibilitychange", () => {
     if (document.hidden) return;
     for (const line of lines.filter(({ over }) => !over)) {

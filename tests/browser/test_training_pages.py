@@ -159,7 +159,13 @@ def ppo(garden: Project) -> Run:
     run = begin(round.runs.get(stage=1))
     for n in range(1, 30):
         figures = {"reward": 0.1 * n, "kl": 0.2 * n, "kl_coefficient": 0.05, "length": 20.0 + n}
-        more = {"eos_rate": 1 - n / 40, "explained_variance": n / 50, "entropy": 2 - n / 40, "clip_fraction": n / 99}
+        more = {
+            "value_loss": 1 / n,
+            "eos_rate": 1 - n / 40,
+            "explained_variance": n / 50,
+            "entropy": 2 - n / 40,
+            "clip_fraction": n / 99,
+        }
         write_progress(run, [step(n, **figures, **more)])
     write_progress(run, [written(29, "**Longer** and longer.")])
     return run
@@ -178,6 +184,18 @@ def test_the_curves_of_ppo_are_drawn_on_the_pages_of_round_and_run(open_as: Open
         expect(page.locator("figure[data-metric=approx_kl]")).to_be_hidden()
         expect(page.locator("main")).to_contain_text("Longer and longer.")
         assert _fits(page)
+
+
+def test_details_are_drawn_when_they_are_opened_and_grow_with_the_rest(open_as: Open, ppo: Run) -> None:
+    page = open_as("lead", f"/p/garden/runs/{ppo.pk}/")
+    figure = page.locator("figure[data-metric=value_loss]")
+    expect(page.locator("figure[data-metric=kl] .scatterlayer").first).to_be_visible()
+    expect(figure).to_be_hidden()
+    page.get_by_text("More curves").click()
+    expect(figure.locator(".scatterlayer").first).to_be_visible()
+    assert figure.locator(".main-svg").first.bounding_box()["width"] > 200
+    expect(page.locator("figure[data-metric=policy_loss]")).to_be_hidden()  # nothing was told of it
+    assert _fits(page)
 
 
 def test_the_curves_of_a_short_run_grow_while_one_looks(open_as: Open, ppo: Run) -> None:

@@ -75,6 +75,7 @@ def gather(
     columns = zip(rollouts, scores, logps, values, whitened(advantages), returns, strict=True)
     metrics = {
         "reward": _mean(payments),
+        "reward_std": torch.tensor(payments).std(unbiased=False).item(),
         "score": _mean(scores),
         "kl": _mean([divergence.sum().item() for divergence in divergences]),
         "kl_coefficient": control.coefficient,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from training.ml.computed_twice import computed_twice
+from training.ml.kl import k3
 from training.ml.notices import Notices
 from training.ml.progress import Progress
 from training.ml.prompt_data import AskedPrompt
@@ -25,6 +26,10 @@ from training.ml.rollout import Rollout, drawing_of, logps_and_entropy, roll_out
 from training.ml.samples import sample_seed
 from training.ml.turns import Turns
 from training.recipes.groups import GroupConfig
+
+# So near are two scores of one text, and 1e-4 is what TRL adds to a group's deviation: nothing is learned from a group
+# with less. TRL's own share of such groups is of all groups at once where rewards are scaled by the batch.
+SAME = 1e-5
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class OurRollouts:
         self.rollouts: list[Rollout] = []
         self.scores: list[float] = []
         self.figures: dict[str, float] = {}
+        self.frozen: Tensor | None = None
+        self.divergences: list[float] = []
         self.notices = Notices(parts.directory)
         # Asked for only now: in its constructor TRL would load a second model to be the reference.
         self.beta, self.ref_model = parts.config.kl_coefficient, parts.reference
@@ -98,8 +105,11 @@ class OurRollouts:
         self.scores = self.parts.rewarding(self.rollouts)
         payments = paid(self.rollouts, self.scores, self.parts.config.missing_eos_penalty)
         number = len(self.rollouts)
+        groups = torch.tensor(payments, dtype=torch.double).view(-1, self.parts.config.generations)
         self.figures = {
             "reward": sum(payments) / number,
+            "reward_std": groups.std(unbiased=False).item(),
+            "groups_without_spread": (groups.std(dim=1) < SAME).double().mean().item(),
             "score": sum(self.scores) / number,
             "kl_coefficient": self.beta,
             "length": sum(len(rollout.ids) for rollout in self.rollouts) / number,
@@ -108,6 +118,17 @@ class OurRollouts:
         }
         tell_of_cuts(self.notices, cut_by(self.parts.rewarding))
         return payments
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
+        # GRPO's alone have them; RLOO has taken the KL off the reward by now.
+        self.frozen = inputs.get("ref_per_token_logps")
+        return super()._compute_loss(model, inputs)
+
+    def kl_per_response(self) -> float | None:
+        """The mean over all responses learned from since this was asked last of k3, summed over a response's tokens.
+        What TRL logs of GRPO is no such mean: batches of few and of many tokens count alike in it."""
+        found, self.divergences = self.divergences, []
+        return sum(found) / len(found) if found else None
 
     def _get_per_token_logps_and_entropies(
         self,
@@ -123,7 +144,10 @@ class OurRollouts:
             with self.ref_model() as frozen:
                 return self._by_rows(frozen, input_ids, attention_mask, logits_to_keep, batch_size)
         with computed_twice([self.parts.policy] if self.parts.checkpointing else []):
-            return self._by_rows(self.parts.policy, input_ids, attention_mask, logits_to_keep, batch_size)
+            found = self._by_rows(self.parts.policy, input_ids, attention_mask, logits_to_keep, batch_size)
+        if torch.is_grad_enabled() and self.frozen is not None:
+            self.divergences += k3(found[0].detach(), self.frozen).sum(dim=1).tolist()
+        return found
 
     def _by_rows(
         self, model: nn.Module, ids: Tensor, mask: Tensor, kept: int, batch_size: int | None

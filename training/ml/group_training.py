@@ -19,7 +19,8 @@ from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint, t
 from training.ml.dropout import switch_off_dropout
 from training.ml.errors import ModelError
 from training.ml.group_rollouts import Parts
-from training.ml.loop import adamw, fingerprint, forget_moments, rate_factor
+from training.ml.loop import fingerprint, forget_moments
+from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import eta_seconds
 from training.ml.rollout import Rollout
 from training.recipes.words import gettext_noop
@@ -55,8 +56,11 @@ class Telling(TrainerCallback):
 
     def tell(self, number: int, logs: dict[str, Any]) -> None:
         parts, figures = self.parts, self.trainer.figures
-        if "kl" in logs:
-            figures["kl"] = logs["kl"] * figures["length"]  # TRL's is per token, ours per response
+        divergence = self.trainer.kl_per_response()
+        if divergence is not None:
+            figures["kl"] = divergence
+        elif "kl" in logs:
+            figures["kl"] = logs["kl"] * figures["length"]  # RLOO's: a mean over all tokens that were drawn
         learned = {ours: logs[theirs] for theirs, ours in NAMES.items() if theirs in logs}
         self.tokens += sum(rollout.length for rollout in self.trainer.rollouts)
         done, left = number - self.start.step, parts.steps - self.start.step

@@ -245,7 +245,9 @@ def test_every_step_tells_what_an_engineer_looks_for(
     lines = list(read_lines(job.directory / "progress.jsonl"))
     curve = steps(job.directory)
     assert len(curve) == 6  # 12 prompts, 4 epochs, 8 responses a step
-    names = "reward score kl kl_coefficient entropy clip_fraction value_clip_fraction explained_variance length "
+    names = (
+        "reward reward_std score kl kl_coefficient entropy clip_fraction value_clip_fraction explained_variance length "
+    )
     names += "eos_rate truncated ratio approx_kl policy_loss value_loss loss learning_rate grad_norm updates"
     for step in curve:
         assert set(step) == set(names.split())

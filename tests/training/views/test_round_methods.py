@@ -11,6 +11,7 @@ from annotate.workflow.demonstrations import import_demonstrations
 from tests.training.views.conftest import begin, complete, step, write_progress
 from tests.training.views.test_rounds import filled
 from training.models import Artifact, Round, Run, RunState
+from training.views.curves import curves_of, shared_curves
 from training.workflow import rounds, runs
 from training.workflow.starting import POLICIES
 
@@ -159,6 +160,46 @@ def test_a_round_of_ppo_shows_reward_against_kl_first_and_the_newest_samples(as_
     assert 'data-against="kl"' in page and 'data-second="kl_coefficient"' in page
     assert "<strong>New</strong> words." in page and "Old words." not in page
     assert "plotly.min.js" in page and reverse("run_progress", args=["garden", ppo.pk]) in page
+
+
+# What a step tells of itself; "truncated" is counted in the results.
+OF_EVERY = (
+    "reward reward_std score kl kl_coefficient length eos_rate entropy loss grad_norm learning_rate clip_fraction"
+)
+OF_PPO = "explained_variance policy_loss value_loss value_clip_fraction ratio approx_kl updates"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "told"), [("ppo", OF_PPO), ("rloo", "groups_without_spread"), ("grpo", "groups_without_spread")]
+)
+def test_every_number_of_a_step_is_drawn_once_and_the_details_are_folded_away(recipe: str, told: str) -> None:
+    found = curves_of(recipe)
+    over_steps = [curve.metric for curve in found if not curve.against] + [c.second for c in found if c.second]
+    numbers = sorted({*OF_EVERY.split(), *told.split()})
+    assert sorted(name for name in over_steps if name in numbers) == numbers
+    folded = {curve.metric for curve in found if curve.detail}
+    assert {"grad_norm", "learning_rate", "loss"} <= folded
+    assert not folded & {"reward", "kl", "groups_without_spread", "explained_variance"}
+
+
+def test_what_the_clip_of_rloo_holds_back_are_responses_and_of_the_others_tokens() -> None:
+    titles = {r: str(c.title) for r in ("ppo", "rloo", "grpo") for c in curves_of(r) if c.metric == "clip_fraction"}
+    assert titles == {
+        "ppo": "Share of clipped tokens",
+        "rloo": "Share of clipped responses",
+        "grpo": "Share of clipped tokens",
+    }
+    shared = shared_curves([Run(recipe="rloo"), Run(recipe="grpo"), Run(recipe="rloo")])
+    [both] = [curve.title for curve in shared if curve.metric == "clip_fraction"]
+    assert both == "Share of clipped responses · Share of clipped tokens"
+
+
+def test_details_stand_behind_a_disclosure_after_the_curves_that_one_looks_at_first(as_lead: Client, ppo: Run) -> None:
+    write_progress(ppo, [step(1, reward=0.1, kl=0.0, value_loss=0.5)])
+    page = as_lead.get(reverse("run", args=["garden", ppo.pk])).content.decode()
+    before, folded = page.split("<summary>More curves</summary>")
+    assert 'data-metric="reward"' in before and 'data-metric="value_loss"' not in before
+    assert 'data-metric="value_loss"' in folded.split("</details>")[0]
 
 
 def test_a_round_of_dpo_has_no_such_curves_and_loads_no_charts(as_lead: Client, round: Round) -> None:
