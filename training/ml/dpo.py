@@ -27,7 +27,7 @@ def run(job: Job) -> None:
         reference.prepare(frozen, both_sides(data.train + data.test), config.batch_size, begun.progress)
     objective = direct_preference(model, reference, config)
     end = begun.train(objective, data.test)
-    metrics = preference_figures(model, begun.start, objective, data.test, config.batch_size, log_odds=True)
+    metrics = preference_figures(model, begun.start, objective, data.test, config.batch_size, log_odds=config.log_odds)
     begun.finish(end, metrics, data.test, reference=reference.facts(config))
 
 

@@ -52,7 +52,7 @@ def run(job: Job) -> None:
         metrics = vote_figures(model, begun.start, objective, data.test, config.beta, config.batch_size)
     else:
         pairwise = direct_preference(model, reference, DPOConfig(beta=config.beta))
-        metrics = preference_figures(model, begun.start, pairwise, pairs, config.batch_size, log_odds=True)
+        metrics = preference_figures(model, begun.start, pairwise, pairs, config.batch_size)
         clusters = clusters_of([vote.prompt_ids for vote in data.test]) or [vote.pair for vote in data.test]
         metrics["loss"] = mean(judged(objective, data.test, config.batch_size)[1], clusters)
     begun.finish(end, metrics, held_out, reference=reference.facts(config))

@@ -11,6 +11,10 @@ from training.recipes.optimizer import OptimizerConfig
 from training.recipes.watching import WatchedConfig
 from training.recipes.words import gettext_noop
 
+# The losses that are likelihoods of Bradley and Terry's model. IPO aims at a fixed margin and the hinge at 1: these are
+# no odds.
+LOG_ODDS = ("sigmoid", "robust")
+
 
 @dataclass(frozen=True)
 class DPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
@@ -92,6 +96,12 @@ class DPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
             "source": "Liu et al. 2024 (LD-DPO); 1 is plain DPO",
         },
     )
+
+    @property
+    def log_odds(self) -> bool:
+        """Whether the loss takes the margin for the log-odds that the chosen response is the better one (Rafailov et
+        al. 2023, eq. 6), be the labels hard, soft or smoothed."""
+        return self.loss in LOG_ODDS
 
     @property
     def by_item(self) -> bool:

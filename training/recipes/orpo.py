@@ -29,6 +29,6 @@ class ORPOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
             "help": gettext_noop("Weight of the odds-ratio term relative to the SFT loss (lambda in the paper)."),
             "min": 0.0001,
             "max": 100.0,
-            "source": "Hong et al. 2024 (ORPO), whose lambda is 0.1 for most models; TRL calls it beta",
+            "source": "what TRL does unless told otherwise; it is the lambda of Hong et al. 2024 (ORPO)",
         },
     )

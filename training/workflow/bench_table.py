@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from training.models import Bench, Run, RunState
+from training.recipes.dpo import LOG_ODDS
 from training.recipes.titles import ADAPTERS
 from training.workflow.benches import refusal_of
 from training.workflow.figures import Figure, figure_of, half_width
@@ -127,7 +128,7 @@ def _cell(bench: Bench, method: str, run: Run | None) -> Cell:
     metrics, parameters = manifest.get("metrics") or {}, manifest.get("parameters") or {}
     peak, latency = manifest.get("peak") or {}, manifest.get("latency") or {}
     features = manifest.get("features") or {}
-    ece = (metrics.get("calibration") or {}).get("ece")
+    ece = (metrics.get("calibration") or {}).get("ece") if _speaks_of_odds(run) else None
     total = parameters.get("total")
     return Cell(
         method,
@@ -146,6 +147,12 @@ def _cell(bench: Bench, method: str, run: Run | None) -> Cell:
         merged=_ratio(latency.get("merged")),
         learning_rate=rate,
     )
+
+
+def _speaks_of_odds(run: Run) -> bool:
+    """Whether its margins are log-odds, which alone can be calibrated. Runs of older versions have a figure of every
+    loss."""
+    return run.recipe != "dpo" or run.config.get("loss", LOG_ODDS[0]) in LOG_ODDS
 
 
 def _ratio(timing: dict[str, Any] | None) -> Figure | None:

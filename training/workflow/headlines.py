@@ -17,10 +17,8 @@ class Headline:
 HEADLINES = {
     "sft": Headline("loss", rising=False),
     "reward": Headline("accuracy"),
-    "dpo": Headline("margin"),
-    "kto": Headline("margin"),
-    "orpo": Headline("margin"),
-    "simpo": Headline("margin"),
+    # A margin is in units of the loss and of β: a larger one may be the same policy.
+    **dict.fromkeys(("dpo", "kto", "orpo", "simpo"), Headline("accuracy")),
     **dict.fromkeys(ROLLOUTS, Headline("reward_gain")),
 }
 # Of a run on single votes, which has no pairs and so no margin; the first of its figures.

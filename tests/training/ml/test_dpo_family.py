@@ -42,6 +42,8 @@ def test_a_planted_preference_is_learned(
     assert found["margin"]["low"] > found.get("margin_before", {"high": 0.0})["high"]
     assert found["kl"]["low"] > 0
     assert found["samples"][0]["old"] != found["samples"][0]["new"]
+    # Only where the loss takes the margin for the log-odds of the pair can it be as right as it is sure.
+    assert ("calibration" in found) == (name == "dpo" and chosen.get("loss") not in ("ipo", "hinge"))
 
 
 @pytest.mark.parametrize(("recipe", "name", "chosen"), FAMILY)

@@ -16,7 +16,7 @@ from annotate.workflow.projects import create_project
 from tests.factories import make_user
 from tests.training.workflow.products import end
 from tests.training.workflow.test_benches import finish, run_of, runs_of, share
-from training.models import Artifact, Bench, RunState
+from training.models import Artifact, Bench, Run, RunState
 from training.recipes.titles import ADAPTERS
 from training.workflow.bench_table import COLUMNS, SORTS
 from training.workflow.benches import start_bench
@@ -65,6 +65,10 @@ def test_the_calibration_of_policies_stands_in_the_table_where_they_were_measure
     finish(run_of(made, "ia3"), share(0.7), metrics={"accuracy": share(0.7), "calibration": calibration})
     page = as_lead.get(f"{PAGE}1/").content.decode()
     assert "?sort=ece" in page and "0.234" in page
+    # Runs of older versions were measured whatever the loss: an ipo margin is no log-odds.
+    Run.objects.filter(bench=made).update(config={"adapter": "ia3", "loss": "ipo"})
+    page = as_lead.get(f"{PAGE}1/").content.decode()
+    assert "?sort=ece" not in page and "0.234" not in page
 
 
 def sent(snapshot: Snapshot, base: Artifact, **changed: object) -> dict[str, object]:

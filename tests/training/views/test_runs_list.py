@@ -149,14 +149,14 @@ def test_the_list_shows_result_and_duration_in_few_queries_however_long_it_is(
     as_lead: Client, project: Project, round: Round, django_assert_max_num_queries: Any
 ) -> None:
     complete(round.runs.get(stage=0), {"accuracy": figure(0.8)})
-    complete(round.runs.get(stage=1), {"margin": figure(0.3)})
+    complete(round.runs.get(stage=1), {"margin": figure(0.3), "accuracy": figure(0.6)})
     for number in range(25):
         ended(project, f"run {number}", "dpo", 0.1, snapshot=round.snapshot, model=round.base_policy)
         runs.create_run(project, "dpo", {}, f"queued {number}", round=None)
     with django_assert_max_num_queries(12):
         page = as_lead.get(url(), {"sort": "oldest"}).content.decode()
     assert "Held-out accuracy 80 % (70–90 %, n = 40)" in page
-    assert "Reward margin against the reference 0.3 (0.2 to 0.4, n = 40)" in page
+    assert "Share of held-out pairs with a positive margin 60 % (50–70 %, n = 40)" in page
     assert reverse("round_create", args=["garden"]) in page
 
 
@@ -195,3 +195,15 @@ def test_the_column_by_which_the_list_is_ordered_says_so(as_lead: Client, round:
     assert heads() == []
     assert heads(sort="name") == [("ascending", "Run")]
     assert heads(sort="longest") == [("descending", "Duration")]
+
+
+@pytest.mark.parametrize("recipe", ["dpo", "kto", "orpo", "simpo"])
+def test_the_best_policy_is_the_one_that_is_right_most_often_whatever_its_margin(
+    recipe: str, as_lead: Client, project: Project
+) -> None:
+    """With ten times the beta a margin is ten times as large."""
+    for name, accuracy, margin in (("right", 0.8, 0.1), ("loud", 0.6, 5.0)):
+        run = ended(project, name, recipe, 0.5)
+        run.artifact.manifest["metrics"] = {"margin": figure(margin), "accuracy": figure(accuracy)}
+        run.artifact.save()
+    assert names(as_lead, recipe=recipe, sort="result") == ["right", "loud"]
