@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     pairs = [] if job.data.unpaired else read_pairs(job.data.test, begun.tokenizer, data.limit).kept
     held_out = data.test if job.data.unpaired else pairs
     if launched.is_first():
-        say_what_is_lacking(data, Notices(job.directory))
+        say_what_is_lacking(data, config, Notices(job.directory))
     with untouched(model, config) as frozen:
         known = texts(data.train + data.test) + both_sides(pairs)
         reference.prepare(frozen, known, config.batch_size, begun.progress)
@@ -58,13 +58,18 @@ def run(job: Job) -> None:
     begun.finish(end, metrics, held_out, reference=reference.facts(config))
 
 
-def say_what_is_lacking(data: VoteData, notices: Notices) -> None:
-    """It can be learned from votes of one kind, but only half of what there is to learn."""
+def say_what_is_lacking(data: VoteData, config: KTOConfig, notices: Notices) -> None:
+    """It can be learned from votes of one kind, but only half of what there is to learn; and where one kind weighs more
+    than the other, mostly of that."""
     kinds = {vote.desirable for vote in data.train}
     if kinds == {True}:
         notices.say(ONLY_DESIRABLE)
     if kinds == {False}:
         notices.say(ONLY_UNDESIRABLE)
+    desirable, undesirable = (sum(v.weight for v in data.train if v.desirable is kind) for kind in (True, False))
+    if found := config.unbalanced(desirable, undesirable):
+        template, values = found
+        notices.say(template, **values)
 
 
 def unpaired_preference(

@@ -12,6 +12,18 @@ from training.recipes.optimizer import OptimizerConfig
 from training.recipes.watching import WatchedConfig
 from training.recipes.words import gettext_noop
 
+# Weight times number of the desirable responses over that of the others: Ethayarajh et al. 2024 (KTO), eq. 8, want 1 to
+# 4/3. A twentieth more on either side is not worth a word.
+BALANCED = (0.95, 1.4)
+TOO_FEW_DESIRABLE = gettext_noop(
+    "Weight times number of the desirable responses is %(ratio)s times that of the undesirable ones; it should be 1 to "
+    "1.33 times. With %(weight)s as the weight of desirable responses it would be 1."
+)
+TOO_FEW_UNDESIRABLE = gettext_noop(
+    "Weight times number of the desirable responses is %(ratio)s times that of the undesirable ones; it should be 1 to "
+    "1.33 times. With %(weight)s as the weight of undesirable responses it would be 1."
+)
+
 
 @dataclass(frozen=True)
 class KTOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
@@ -46,7 +58,8 @@ class KTOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Weight of desirable responses"),
             "help": gettext_noop(
-                "Raise it where desirable responses are the fewer: weight × count should be about equal for both kinds."
+                "Raise it where desirable responses are the fewer: weight × count should be about equal for both kinds, or up "
+                "to a third more of the desirable ones."
             ),
             "min": 0.01,
             "max": 100.0,
@@ -63,3 +76,17 @@ class KTOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
             "source": "Ethayarajh et al. 2024 (KTO), section 4: pairs have as many of both, so 1 and 1",
         },
     )
+
+    def unbalanced(self, desirable: float, undesirable: float) -> tuple[str, dict[str, str]] | None:
+        """What is to be said of so many responses of either kind, a template and its values; None where weights and
+        numbers go together, or one kind is lacking."""
+        if not desirable or not undesirable:
+            return None
+        ratio = self.desirable_weight * desirable / (self.undesirable_weight * undesirable)
+        low, high = BALANCED
+        if low <= ratio <= high:
+            return None
+        few_desirable = ratio < low
+        weight = self.desirable_weight / ratio if few_desirable else self.undesirable_weight * ratio
+        template = TOO_FEW_DESIRABLE if few_desirable else TOO_FEW_UNDESIRABLE
+        return template, {"ratio": f"{ratio:.2f}", "weight": f"{weight:.2f}"}

@@ -12,6 +12,7 @@ from training.forms import DeviceForm, RecipeForm
 from training.models import Artifact
 from training.recipes.estimate import Machine
 from training.views.problems import words
+from training.workflow.estimate_words import unbalanced
 from training.workflow.estimates import Answer, asked_of
 from training.workflow.sampling_estimates import SamplingAnswer
 from training.workflow.starting import REWARDED
@@ -21,11 +22,13 @@ ASKED = "estimate"  # the name of the button
 
 @dataclass(frozen=True)
 class Panel:
-    """Of one recipe: an answer, or why there is none. `parts` are those of the memory that any method needs."""
+    """Of one recipe: an answer, or why there is none, and what is to be said of the data with these settings. `parts`
+    are those of the memory that any method needs."""
 
     recipe: str
     answer: Answer | None = None
     problem: str = ""
+    unbalanced: str = ""
 
     @property
     def parts(self) -> list[str]:
@@ -83,6 +86,7 @@ def panel(model: Artifact | None, stage: RecipeForm, machine: Machine, **data: A
     if not stage.is_valid():
         return Panel(stage.recipe, problem=_("A setting cannot be used; it is marked when you start."))
     try:
-        return Panel(stage.recipe, asked_of(stage.recipe, model, stage.config, machine=machine, **data))
+        answer = asked_of(stage.recipe, model, stage.config, machine=machine, **data)
+        return Panel(stage.recipe, answer, unbalanced=unbalanced(stage.recipe, stage.config, data.get("feedback")))
     except WorkflowError as error:
         return Panel(stage.recipe, problem=words(error))

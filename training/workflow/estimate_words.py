@@ -5,7 +5,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from training.recipes import RECIPES
+from annotate.models import FeedbackSet
+from training.recipes import RECIPES, load
 from training.recipes.estimate import DRAWN, Advice, Estimate, Question, Sampling
 from training.recipes.titles import ADAPTERS
 from training.workflow.device import SHARE_OF_PRODUCTS
@@ -33,6 +34,14 @@ TIME_NAMES = {
     "evaluation": gettext_noop("evaluation"),
 }
 UNITS = (("GB", 1e9), ("MB", 1e6), ("KB", 1e3))
+
+
+def unbalanced(recipe: str, settings: dict[str, Any], feedback: FeedbackSet | None) -> str:
+    """Of votes that weigh more on one side, with the weight that would balance them."""
+    if recipe != "kto" or feedback is None:
+        return ""
+    found = load(recipe, settings).unbalanced(feedback.desirable, feedback.undesirable)
+    return _(found[0]) % found[1] if found else ""
 
 
 def part_name(name: str) -> str:

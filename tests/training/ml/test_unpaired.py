@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from transformers import AutoTokenizer
 from tests.training.ml.jobs import job_of, manifest
 from tests.training.unpaired import vote_rows, write_vote_rows, write_votes
 from training.ml import kto
-from training.ml.votes import read_unpaired
+from training.ml.notices import Notices
+from training.ml.votes import VoteData, read_unpaired
+from training.recipes.kto import KTOConfig
 
 SETTINGS = {"learning_rate": 0.003, "batch_size": 8, "gradient_accumulation": 1, "undesirable_weight": 2.0}
 
@@ -92,3 +95,25 @@ def test_votes_of_one_kind_are_learned_from_with_a_notice(fixture_model: Path, t
     assert notices == [kto.ONLY_DESIRABLE]
     few = manifest(job.directory)["metrics"]["auc"]
     assert few["value"] is None and "of one of the two kinds" in few["reason"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        ((1.0, 1.0), "is 2.00 times that of the undesirable ones; .* With 2.00 as the weight of undesirable"),
+        ((0.5, 2.0), "is 0.50 times that of the undesirable ones; .* With 1.00 as the weight of desirable"),
+        ((1.0, 2.0), ""),
+        ((1.33, 2.0), ""),
+    ],
+)
+def test_votes_of_which_one_kind_weighs_more_are_told_with_the_weight_that_would_mend_it(
+    weights: tuple[float, float], said: str, tmp_path: Path, tokenizer: Any
+) -> None:
+    """Twice as many desirable ones."""
+    votes = read_unpaired(write_vote_rows(tmp_path / "train.parquet", vote_rows(12)), tokenizer, 512, [])
+    config = KTOConfig(desirable_weight=weights[0], undesirable_weight=weights[1])
+    kto.say_what_is_lacking(VoteData(votes, [], [], 512), config, Notices(tmp_path))
+    path = tmp_path / "notices.jsonl"
+    told = [json.loads(line)["text"] for line in path.read_text().splitlines()] if path.exists() else []
+    assert len(told) == bool(said)
+    assert all(re.search(said, text) for text in told)

@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from annotate.models import FeedbackSet, Project, Snapshot
 from annotate.workflow.feedback import import_feedback
 from tests.training.small_model import small_model
 from tests.training.views.conftest import complete, figure
+from tests.training.views.test_estimates import HTMX
+from tests.training.views.test_forms import sent_back
 from tests.training.views.test_runs_list import ended, names
 from training.models import Artifact, Run
 from training.workflow import device, estimates, runs, starting
@@ -107,3 +110,21 @@ def test_a_vote_is_estimated_as_one_response_with_its_prompt(
     assert "reference" in kept_from(earlier_runs(model), {"adapter": "lora"}, feedback, machine)
     again = estimates.asked_of("kto", model, {}, feedback=feedback, machine=machine)
     assert again.chosen.durations.parts["reading"] == 0
+
+
+def test_the_form_says_with_which_weight_votes_of_two_kinds_would_weigh_alike(
+    as_lead: Client, project: Project, feedback: FeedbackSet, tmp_path: Path
+) -> None:
+    """Four of either kind: only weights can put them out of balance."""
+
+    def asked(**changed: str) -> str:
+        sent = {"estimate": "1", "model": model.pk, "feedback": feedback.pk, "seed": 1, **sent_back("kto", **changed)}
+        return as_lead.post(f"{reverse('run_create', args=['garden'])}?recipe=kto", sent, **HTMX).content.decode()
+
+    model = small_model(project, tmp_path)
+    assert "it should be 1 to" not in asked()
+    page = asked(undesirable_weight="2.0")
+    assert "is 0.50 times that of the undesirable ones" in page
+    assert "With 2.00 as the weight of desirable responses" in page
+    assert "With 3.00 as the weight of undesirable responses" in asked(desirable_weight="3.0")
+    assert "it should be 1 to" not in asked(desirable_weight="1.33")
