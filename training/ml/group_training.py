@@ -25,6 +25,7 @@ from training.ml.progress import eta_seconds
 from training.ml.rollout import Rollout
 from training.recipes.words import gettext_noop
 
+OF_ONE = ("loss_type", "scale_rewards", "normalize_advantages")  # settings of GRPO or of RLOO alone, by TRL's names
 SHOWN = 3  # responses told with a line of samples ...
 SHOWINGS = 10  # ... so many times in a run
 NAMES = {"loss": "loss", "entropy": "entropy", "grad_norm": "grad_norm", "clip_ratio/region_mean": "clip_fraction"}
@@ -172,7 +173,9 @@ def _settings(settings: type, parts: Parts, done: int) -> Any:
         max_completion_length=config.max_new_tokens,
         temperature=config.temperature,
         epsilon=config.clip_range,
+        epsilon_high=config.clip_range_high or None,
         beta=0.0,
+        **{name: getattr(config, name) for name in OF_ONE if hasattr(config, name)},
     )
     made._n_gpu = min(made.n_gpu, 1)  # of several GPUs in sight TRL would refuse to use one
     return made

@@ -66,6 +66,21 @@ class GroupConfig:
         },
     )
 
+    clip_range_high: float = field(
+        default=0.0,
+        metadata={
+            "label": gettext_noop("Clip range upward"),
+            "help": gettext_noop(
+                "How far what becomes likelier may move, if further than what becomes unlikelier: rare tokens are then "
+                "found sooner, and the entropy falls less. 0 takes the clip range for both."
+            ),
+            "min": 0.0,
+            "max": 10.0,
+            "before": 0.0,
+            "source": "what TRL does unless told otherwise; Yu et al. 2025 (DAPO), section 3.1, clip at 0.28 above",
+        },
+    )
+
     def __post_init__(self) -> None:
         """Raises RecipeError if a step would cut a group in two, or for what AdapterConfig refuses."""
         super().__post_init__()  # it stands beside AdapterConfig in every recipe of groups

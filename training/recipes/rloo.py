@@ -26,3 +26,15 @@ class RLOOConfig(GroupConfig, RolloutConfig, AdapterConfig, MemoryConfig, Optimi
             "source": "what TRL does unless told otherwise",
         },
     )
+    normalize_advantages: bool = field(
+        default=False,
+        metadata={
+            "label": gettext_noop("Normalised advantages"),
+            "help": gettext_noop(
+                "Mean 0 and deviation 1 over the responses of a step: its size then does not hang on the reward "
+                "model's unit. The KL has been taken off by then."
+            ),
+            "before": False,
+            "source": "what TRL does unless told otherwise",
+        },
+    )

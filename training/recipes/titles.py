@@ -105,5 +105,19 @@ CHOICES: dict[str, dict[str, str]] = {
         "best_two": gettext_noop("the best two"),
         "none": gettext_noop("none of them"),
     },
-    "reward_scaling": {"running": gettext_noop("running"), "none": gettext_noop("none")},
+    "reward_scaling": {
+        "running": gettext_noop("running"),
+        "none": gettext_noop("none"),
+    },
+    "loss_type": {
+        "dapo": gettext_noop("mean over all tokens (DAPO)"),
+        "grpo": gettext_noop("mean over responses (GRPO)"),
+        "bnpo": gettext_noop("mean over the tokens of a batch (BNPO)"),
+        "dr_grpo": gettext_noop("by the longest response (Dr. GRPO)"),
+    },
+    "scale_rewards": {
+        "group": gettext_noop("the deviation within a group"),
+        "batch": gettext_noop("the deviation of all rewards"),
+        "none": gettext_noop("nothing"),
+    },
 }

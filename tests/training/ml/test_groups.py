@@ -35,7 +35,7 @@ from training.ml.scoring import score
 from training.recipes import RecipeError, load
 from training.recipes.rloo import RLOOConfig
 
-QUICK = {"batch_size": 4, "gradient_accumulation": 2, "max_new_tokens": 6, "learning_rate": 0.003}
+QUICK = {"batch_size": 4, "gradient_accumulation": 2, "max_new_tokens": 6, "learning_rate": 0.003, "generations": 4}
 MODULES = {"rloo": rloo, "grpo": grpo}
 both = pytest.mark.parametrize("recipe", ["rloo", "grpo"])
 
@@ -59,10 +59,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "rloo": {"normalize_advantages": True},
+    "grpo": {"loss_type": "dr_grpo", "scale_rewards": "none"},
+}
+
+
 @both
-@pytest.mark.parametrize("updates", [1, 2])
+@pytest.mark.parametrize(("updates", "chosen"), [(1, {}), (2, {}), (2, {"clip_range": 0.02, "clip_range_high": 0.03})])
 def test_the_losses_are_those_of_trl(
-    recipe: str, updates: int, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: str, updates: int, chosen: dict[str, Any], model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five steps of full fine-tuning; TRL's trainer tokenises, loads its own reference and computes its own
     log-probabilities, and gets our responses in place of its own."""
@@ -71,6 +77,7 @@ def test_the_losses_are_those_of_trl(
     settings = {"batch_size": 8, "gradient_accumulation": 2, "max_new_tokens": 5, "generations": 4, "updates": updates}
     settings |= {"learning_rate": 0.001, "adapter": "full", "kl_coefficient": 0.1, "missing_eos_penalty": 0.0}
     settings |= {"warmup_ratio": 0.0, "temperature": 0.8, "epochs": 3}
+    settings |= {**chosen, **(OTHERWISE[recipe] if chosen else {})}
     play_groups(model, tmp_path / "ours", even_tokens, recipe, **settings)
     ours = steps(tmp_path / "ours")
     theirs = trl_run(recipe, model, tmp_path / "theirs", drawn, settings, len(ours))
@@ -127,6 +134,9 @@ def trl_run(
             max_completion_length=settings["max_new_tokens"],
             temperature=settings["temperature"],
             beta=settings["kl_coefficient"],
+            epsilon=settings.get("clip_range", 0.2),
+            epsilon_high=settings.get("clip_range_high"),
+            **{name: settings[name] for name in OTHERWISE[recipe] if name in settings},
         ),
         train_dataset=Dataset.from_list([{"prompt": q.messages} for q in _in_our_order(tokenizer, settings)]),
         processing_class=tokenizer,
@@ -208,7 +218,7 @@ def test_a_run_tells_its_curves_and_leaves_an_adapter(
     MODULES[recipe].run(job)
     found, curve = manifest(job.directory), steps(job.directory)
     assert len(curve) == 24  # 12 prompts twice, two groups of four at a time, two updates each
-    drawn = "reward score kl kl_coefficient length eos_rate truncated"
+    drawn = "reward reward_std groups_without_spread score kl kl_coefficient length eos_rate truncated"
     learned = "loss entropy grad_norm clip_fraction learning_rate"
     assert all(set(step) == {*drawn.split(), *learned.split()} for step in curve)
     assert [curve[0][name] for name in ("kl", "clip_fraction")] == pytest.approx([0, 0], abs=1e-4)
@@ -257,6 +267,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_checkpoint(
     recipe: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"max_new_tokens": 2, "batch_size": 8, "gradient_accumulation": 1, "checkpoint_every": 2}
+    settings |= {"generations": 4}
     whole = group_rollouts.logps_and_entropy
 
     def broken(policy: nn.Module, rollouts: Any, temperature: float) -> Any:

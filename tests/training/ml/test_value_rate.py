@@ -31,8 +31,9 @@ SETTINGS: dict[str, Any] = {
     "kl_coefficient": 0.02,
     "checkpoint_every": 0,
 }
-# All that a run stored before the value model had a rate, and the name that its checkpoints got then.
-OLD: dict[str, Any] = json.loads((Path(__file__).parent / "older_ppo.json").read_text(encoding="utf-8"))
+# All that runs stored before the value model had a rate, and the names that their checkpoints got then.
+OLDER: dict[str, Any] = json.loads((Path(__file__).parent / "older_settings.json").read_text(encoding="utf-8"))
+OLD: dict[str, Any] = OLDER["ppo"]
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +100,14 @@ def test_an_old_run_is_loaded_with_what_it_had_and_nobody_starts_one_like_it(tmp
     job = {"format": 1, "run": 1, "recipe": "ppo", "seed": 0, "config": OLD["config"], "model": {"base": "m"}}
     (tmp_path / "job.json").write_text(json.dumps({**job, "cache": str(tmp_path)}), encoding="utf-8")
     assert read_job(tmp_path).config == kept
+
+
+@pytest.mark.parametrize("recipe", sorted(OLDER))
+def test_checkpoints_from_before_a_setting_are_those_of_what_was_done_then(recipe: str) -> None:
+    kept = load_kept(recipe, OLDER[recipe]["config"])
+    assert fingerprint([], kept, 0) == OLDER[recipe]["fingerprint"]
+    new = {"grpo": {"loss_type": "grpo"}, "rloo": {"clip_range_high": 0.28}, "ppo": {"early_stop_kl": 0.5}}[recipe]
+    assert fingerprint([], load_kept(recipe, OLDER[recipe]["config"] | new), 0) != OLDER[recipe]["fingerprint"]
 
 
 def test_an_old_run_goes_on_from_its_checkpoint_at_the_policys_rate(
