@@ -59,7 +59,7 @@ def gather(
     scores = actors.rewarding(rollouts)
     truncated = cut_by(actors.rewarding)
     payments = paid(rollouts, scores, config.missing_eos_penalty)
-    first, scale = scale.count == 0, scale.seen(payments)
+    first, scale = scale.count == 0, scale_after(payments, scale, config)
     logps = drawn_logps(actors.policy, rollouts, config.temperature, config.batch_size)
     with actors.reference() as frozen:
         reference = drawn_logps(frozen, rollouts, config.temperature, config.batch_size)
@@ -87,9 +87,14 @@ def gather(
     return Gathered([Experience(*row) for row in columns], scale, metrics)
 
 
+def scale_after(payments: Sequence[float], scale: RewardScale, config: PPOConfig) -> RewardScale:
+    """Of all payments so far, or of the first ones that differ (Ziegler et al. 2019, section 2.1: once)."""
+    return scale if config.reward_scaling == "first" and scale.deviation > 0 else scale.seen(payments)
+
+
 def final_reward(payment: float, scale: RewardScale, config: PPOConfig) -> float:
     """What a response is paid at its end, scaled and clipped as configured; the clip is in deviations of the scores."""
-    if config.reward_scaling != "running":
+    if config.reward_scaling == "none":
         return payment
     value = scale.scaled(payment)
     return min(max(value, -config.reward_clip), config.reward_clip) if config.reward_clip else value

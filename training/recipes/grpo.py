@@ -61,7 +61,10 @@ class GRPOConfig(GroupConfig, RolloutConfig, AdapterConfig, MemoryConfig, Optimi
         default=0.04,
         metadata={
             "label": gettext_noop("KL coefficient"),
-            "help": gettext_noop("What leaving the reference costs, per token and nat; larger stays nearer."),
+            "help": gettext_noop(
+                "What leaving the reference costs, per token and nat; larger stays nearer. A term of the loss beside "
+                "rewards that are scaled as said above: by the group, one deviation of its rewards is 1."
+            ),
             "min": 0.0,
             "max": 100.0,
             "source": "Shao et al. 2024 (DeepSeekMath, GRPO), section 4.2",

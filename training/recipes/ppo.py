@@ -53,7 +53,9 @@ class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("KL coefficient"),
             "help": gettext_noop(
-                "What leaving the reference costs, per token and nat; larger stays nearer. The start, where adaptive."
+                "What leaving the reference costs, per token and nat; larger stays nearer. The start, where adaptive. "
+                "The unit is that of the scaled reward: with running scaling a deviation of all scores so far, which "
+                "grows as they rise, so that the same coefficient weighs more; without scaling the reward model's."
             ),
             "min": 0.0,
             "max": 100.0,
@@ -170,9 +172,13 @@ class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
         default="running",
         metadata={
             "label": gettext_noop("Reward scaling"),
-            "help": gettext_noop("running takes off the mean of all scores so far and divides by their deviation."),
-            "choices": ("running", "none"),
-            "source": "Ziegler et al. 2019, section 2.1, normalise rewards to mean 0 and variance 1",
+            "help": gettext_noop(
+                "running takes off the mean of all scores so far and divides by their deviation; first takes mean "
+                "and deviation of the first step's scores and keeps them, so that the KL coefficient means the same "
+                "all the time."
+            ),
+            "choices": ("running", "first", "none"),
+            "source": "our choice: a first step has few scores; Ziegler et al. 2019, section 2.1, scale once",
         },
     )
     reward_clip: float = field(
@@ -180,7 +186,7 @@ class PPOConfig(RolloutConfig, AdapterConfig, MemoryConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Largest reward"),
             "help": gettext_noop("A scaled reward beyond this, on either side, counts as this. 0 clips nothing."),
-            "only_if": {"reward_scaling": ("running",)},
+            "only_if": {"reward_scaling": ("running", "first")},
             "min": 0.0,
             "max": 1000.0,
             "source": "our choice: five standard deviations, so that one odd score cannot take a step over",

@@ -20,7 +20,10 @@ class RLOOConfig(GroupConfig, RolloutConfig, AdapterConfig, MemoryConfig, Optimi
         default=0.05,
         metadata={
             "label": gettext_noop("KL coefficient"),
-            "help": gettext_noop("What leaving the reference costs, per token and nat; larger stays nearer."),
+            "help": gettext_noop(
+                "What leaving the reference costs, per token and nat; larger stays nearer. The unit is the reward "
+                "model's: what is right for scores from 0 to 1 is little for scores from -10 to 10."
+            ),
             "min": 0.0,
             "max": 100.0,
             "source": "what TRL does unless told otherwise",

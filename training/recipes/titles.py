@@ -107,6 +107,7 @@ CHOICES: dict[str, dict[str, str]] = {
     },
     "reward_scaling": {
         "running": gettext_noop("running"),
+        "first": gettext_noop("by the first step"),
         "none": gettext_noop("none"),
     },
     "loss_type": {

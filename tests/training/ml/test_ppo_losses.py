@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from training.ml.experience import final_reward
+from training.ml.experience import final_reward, scale_after
 from training.ml.ppo_losses import clipped_policy, clipped_values, explained_variance, policy_losses, value_losses
 from training.ml.reward_scale import RewardScale
 from training.recipes.ppo import PPOConfig
@@ -67,6 +67,18 @@ def test_the_running_scale_is_that_of_all_scores_so_far() -> None:
 def test_while_all_scores_are_the_same_the_scaled_one_is_zero() -> None:
     assert RewardScale().scaled(3.0) == 0.0
     assert RewardScale().seen([3.0, 3.0]).scaled(3.0) == 0.0
+
+
+def test_the_scale_of_the_first_step_is_kept_once_its_scores_differ() -> None:
+    first, running = PPOConfig(reward_scaling="first"), PPOConfig()
+    alike = scale_after([2.0, 2.0], RewardScale(), first)
+    assert alike.deviation == 0.0, "a scale that could tell nothing apart is not kept"
+    kept = scale_after([1.0, 3.0], alike, first)
+    assert (kept.mean, kept.deviation) == (2.0, pytest.approx(0.5**0.5))
+    assert scale_after([50.0, 90.0], kept, first) == kept
+    assert scale_after([50.0, 90.0], kept, running) == kept.seen([50.0, 90.0])
+    assert final_reward(3.0, kept, first) == pytest.approx(2**0.5)
+    assert final_reward(1000.0, kept, first) == first.reward_clip
 
 
 def test_only_a_scaled_reward_is_clipped() -> None:
