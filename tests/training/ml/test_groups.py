@@ -174,6 +174,7 @@ def test_rloo_and_ppo_end_at_the_same_policy(model: Path, tmp_path: Path) -> Non
     settings = {"max_new_tokens": 1, "missing_eos_penalty": 0.0, "kl_coefficient": 0.3, "batch_size": 64, "rank": 8}
     settings |= {"gradient_accumulation": 1, "checkpoint_every": 0}
     fixed = {"kl_control": "fixed", "reward_scaling": "none", "rollouts": 64, "learning_rate": 0.003}
+    fixed |= {"early_stop_kl": 0.1}
     actors = play(model, tmp_path / "ppo", even_tokens, epochs=8 * 40, **settings, **fixed)
     several = {"generations": 8, "learning_rate": 0.004}
     policy = play_groups(model, tmp_path / "rloo", even_tokens, "rloo", epochs=10 * 16, **settings, **several)

@@ -29,6 +29,7 @@ SETTINGS: dict[str, Any] = {
     "kl_control": "fixed",
     "kl_coefficient": 0.0,
     "checkpoint_every": 0,
+    "early_stop_kl": 0.1,  # at these rates a careful run would end most of its steps early
 }
 
 
