@@ -52,6 +52,7 @@ MODULES = {"ppo": ppo, "rloo": rloo, "grpo": grpo}
 ON_GPU = Device(torch.device("cuda"), torch.bfloat16, "a GPU")  # nothing here computes on it
 RUN = {**SETTINGS, "learning_rate": 0.003, "checkpoint_every": 2, "epochs": 1}
 LONG = {"max_length": 256, "max_new_tokens": 240, "rollouts": 4, "early_stop_kl": 0.0}
+OF_GROUPS = {"generations": 4}
 OF_PPO = {"rollouts": 6, "epochs": 2, "ppo_epochs": 2}
 
 
@@ -201,7 +202,7 @@ def test_a_run_draws_and_learns_the_same_and_so_does_one_that_goes_on(
     """The drawing keeps its cache of keys and values, or its texts would be others."""
 
     def made(how: str) -> Job:
-        settings = {**RUN, **(OF_PPO if recipe == "ppo" else {}), "gradient_checkpointing": how}
+        settings = {**RUN, **(OF_PPO if recipe == "ppo" else OF_GROUPS), "gradient_checkpointing": how}
         return job_of(tmp_path / how, recipe, noisy_model, data, reward_model=noisy_judge, **settings)
 
     once, twice = made("auto"), made("on")
@@ -249,6 +250,7 @@ def test_keys_before_the_text_are_refused_before_anything_is_drawn_and_auto_leav
     recipe: str, adapter: str, fixture_model: Path, judge: dict[str, Any], data: dict[str, str], tmp_path: Path
 ) -> None:
     settings = {**SETTINGS, "adapter": adapter, "gradient_checkpointing": "on"}
+    settings |= {} if recipe == "ppo" else OF_GROUPS
     job = job_of(tmp_path / "run", recipe, fixture_model, data, reward_model=judge, **settings)
     with pytest.raises(ModelError, match="gradient checkpointing loses them"):
         MODULES[recipe].run(job)

@@ -25,6 +25,7 @@ from training.ml.ppo_loop import PPO
 from training.ml.progress import Progress, read_lines
 
 SETTINGS = {"batch_size": 4, "max_new_tokens": 6, "learning_rate": 0.003, "checkpoint_every": 2, "epochs": 4}
+GROUPS = {**SETTINGS, "generations": 4, "epochs": 2}
 PPO_SETTINGS = {**SETTINGS, "rollouts": 8, "gradient_accumulation": 1}
 
 
@@ -191,7 +192,7 @@ def test_rloo_and_grpo_killed_at_a_random_step_resume_to_the_same_end(
     recipe: str, seed: int, make: Make, die_at: Callable[[int], None]
 ) -> None:
     """Two updates to a batch: a checkpoint stands only between batches."""
-    settings = {**SETTINGS, "gradient_accumulation": 2, "epochs": 2, "updates": 1 + seed % 2}
+    settings = {**GROUPS, "gradient_accumulation": 2, "updates": 1 + seed % 2}
     whole = make("whole", recipe, seed=seed, **settings)
     assert run.main([str(whole)]) == run.DONE
     assert len(steps(whole)) == 16 * settings["updates"]
@@ -210,7 +211,7 @@ def test_rloo_and_grpo_cancelled_lose_nothing(
     recipe: str, place: str, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """SIGTERM while it draws, scores, or has just taken a step: the checkpoint is that of the last whole step."""
-    settings = {**SETTINGS, "gradient_accumulation": 2, "epochs": 2, "checkpoint_every": 100}
+    settings = {**GROUPS, "gradient_accumulation": 2, "checkpoint_every": 100}
     whole, cut = make("whole", recipe, **settings), make("cut", recipe, **settings)
     assert run.main([str(whole)]) == run.DONE
     owner = Telling if place == "tell" else OurRollouts
@@ -251,7 +252,7 @@ def test_a_killed_process_of_ppo_resumes_to_the_same_end(make: Make) -> None:
 @pytest.mark.parametrize("recipe", ["ppo", "rloo", "grpo"])
 def test_a_process_killed_at_a_random_step_resumes_to_the_same_end(recipe: str, make: Make) -> None:
     """kill -9, three seeds; what the next process finds is a checkpoint of an earlier step, or none."""
-    settings = {**PPO_SETTINGS, "epochs": 6, "max_new_tokens": 12} if recipe == "ppo" else {**SETTINGS, "epochs": 2}
+    settings = {**PPO_SETTINGS, "epochs": 6, "max_new_tokens": 12} if recipe == "ppo" else GROUPS
     whole = make("whole", recipe, **settings)
     assert run.main([str(whole)]) == run.DONE
     last = len(steps(whole))
