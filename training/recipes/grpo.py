@@ -20,6 +20,7 @@ class GRPOConfig(GroupConfig, RolloutConfig, AdapterConfig, MemoryConfig, Optimi
     epochs: int = again(
         GroupConfig, "epochs", 2, source="our choice: with 100 prompts 50 steps, as many as RLOO's; not tuned"
     )
+    batch_size: int = again(GroupConfig, "batch_size", source="one group of eight")
     generations: int = again(
         GroupConfig,
         "generations",
