@@ -84,7 +84,8 @@ def test_the_losses_are_those_of_trl(
     assert len(ours) == len(theirs) == 6 * updates
     for mine, other in zip(ours, theirs, strict=True):
         assert mine["loss"] == pytest.approx(other["loss"], abs=1e-4)
-        assert mine["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)
+        # Where all responses of a group have one reward, nothing is left but the rounding of sums.
+        assert mine["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3, abs=1e-5)
         assert mine["entropy"] == pytest.approx(other["entropy"], abs=1e-4)
         if "reward" in other:
             assert mine["reward"] == pytest.approx(other["reward"], abs=1e-5)

@@ -204,7 +204,7 @@ def test_what_stands_beside_a_policy_leaves_its_batches_less_room() -> None:
 @pytest.mark.parametrize("recipe", DRAWN)
 def test_checkpointing_is_advised_where_it_is_what_a_policy_lacks(recipe: str) -> None:
     """One response at a time, so that no smaller batch comes before it; and few to draw, which takes memory as well."""
-    few = {"rollouts": 2} if recipe == "ppo" else {}
+    few = {"rollouts": 2} if recipe == "ppo" else {"generations": 4}
     config = load(recipe, {"max_length": 4096, "batch_size": 1, "gradient_checkpointing": "off", **few})
     asked = question(recipe)
     on = estimate(asked, replace(config, gradient_checkpointing="on"))

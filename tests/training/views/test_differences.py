@@ -237,7 +237,7 @@ def test_settings_that_only_some_have_are_folded_and_not_marked(
     lora = trained(project, "lora", snapshot, 0.6, 0.7)
     prefix = trained(project, "prefix", snapshot, 0.6, 0.7, config={"adapter": "prefix"})
     context = as_lead.get(reverse("runs_compare", args=["garden"]), {"run": [lora.pk, prefix.pk]}).context
-    assert [row.name for row in context["differing"]] == ["adapter"]
+    assert [row.name for row in context["differing"]] == ["learning_rate", "adapter"]
     assert "rank" in [row.name for row in context["of_some"]]
 
 
