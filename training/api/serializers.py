@@ -11,6 +11,7 @@ from training.workflow.benches import BENCHED, state_of
 from training.workflow.disk_use import FREEABLE
 from training.workflow.probes import LONGEST_NAME
 from training.workflow.rounds import FRESH_PROMPTS
+from training.workflow.run_result import result_with_figures
 from training.workflow.runs import hint_of, reason_of
 from training.workflow.starting import POLICIES, TRAINED
 from training.workflow.waiting import waits_of
@@ -50,6 +51,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     waits: dict[int, str] | None = None
     priority = PriorityField(read_only=True)
     waits_for = serializers.SerializerMethodField()
+    result = serializers.SerializerMethodField()
     code = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
     hint = serializers.SerializerMethodField()
@@ -67,6 +69,10 @@ class RunSerializer(serializers.ModelSerializer[Run]):
     def get_waits_for(self, run: Run) -> str:
         """Empty once it has begun."""
         return (waits_of([run]) if self.waits is None else self.waits).get(run.pk, "")
+
+    def get_result(self, run: Run) -> dict[str, Any]:
+        """Of a run that has made a model also `metrics` and `artifact` (id, name, deleted)."""
+        return result_with_figures(run)
 
     def get_code(self, run: Run) -> str:
         """Stable, for programs; "" where nothing failed or the cause has no code."""

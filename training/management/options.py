@@ -16,6 +16,7 @@ from annotate.workflow.exceptions import WorkflowError
 from training.models import LARGEST_SEED, DeviceWish, Priority, Run, RunState
 from training.tasks import dispatch_queued
 from training.workflow import runner, runs
+from training.workflow.run_result import result_with_figures
 from training.workflow.runs import hint_of, reason_of
 
 
@@ -184,7 +185,8 @@ def report(command: BaseCommand, as_json: bool, facts: dict[str, Any], text: str
 def facts_of(run: Run) -> dict[str, Any]:
     """What a program wants to know about a run."""
     artifact = getattr(run, "artifact", None)
-    facts = {"run": run.pk, "name": run.name, "recipe": run.recipe, "state": run.state, "result": run.result}
+    facts = {"run": run.pk, "name": run.name, "recipe": run.recipe, "state": run.state}
+    facts["result"] = result_with_figures(run)
     if artifact is None:
         return facts
     return {**facts, "artifact": artifact.name, "location": artifact.location}
