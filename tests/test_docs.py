@@ -41,7 +41,7 @@ def _plain(route: str) -> str:
 
 
 def _documented(text: str) -> set[str]:
-    text = re.sub(r"<project>|<id>|<n>", "*", text)
+    text = re.sub(r"<project>|<id>|<n>|<name>", "*", text)
     text = re.sub(r"/(v)?\d+(\.\.v\d+)?(?=/)", lambda m: "/v*..v*" if m[2] else f"/{m[1] or ''}*", text)
     return {match.strip("/") for match in re.findall(r"`([^`\s]+)`", text)}
 

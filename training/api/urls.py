@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from training.api import artifacts, benches, estimates, playground, probes, reports, runs, sampling
+from training.api import artifacts, benches, estimates, playground, probes, recipes, reports, runs, sampling
 
 PROJECT = "projects/<slug:slug>/"
 urlpatterns = [
+    path("recipes/", recipes.recipe_list, name="api_recipes"),
+    path("recipes/<str:name>/", recipes.recipe_detail, name="api_recipe"),
     path(PROJECT + "runs/", runs.run_list, name="api_runs"),
     path(PROJECT + "runs/<int:run_id>/", runs.run_detail, name="api_run"),
     path(PROJECT + "runs/<int:run_id>/pin/", runs.pin, name="api_run_pin"),
