@@ -72,6 +72,14 @@ def add_model_arguments(parser: CommandParser, acts: bool = True) -> None:
     parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
 
+def add_run_arguments(parser: CommandParser) -> None:
+    """Of a command that acts on one run, and writes down for whom."""
+    parser.add_argument("project", help="Short name of the project.")
+    parser.add_argument("run", type=whole_number(1, 2**63 - 1), help="Number of the run.")
+    parser.add_argument("--by", default="", help="Account that is written down.")
+    parser.add_argument("--json", action="store_true", help="Print one JSON object.")
+
+
 def add_queue_arguments(parser: CommandParser) -> None:
     names = [name.lower() for name in Priority.names]
     parser.add_argument("--priority", choices=names, default=None, help="Whose turn it is (default: normal).")
