@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.api import artifacts, benches, estimates, playground, probes, recipes, reports, runs, sampling
+from training.api import artifacts, benches, estimates, playground, probes, recipes, reports, run_files, runs, sampling
 
 PROJECT = "projects/<slug:slug>/"
 urlpatterns = [
@@ -14,6 +14,10 @@ urlpatterns = [
     path(PROJECT + "runs/<int:run_id>/priority/", runs.change_priority, name="api_run_priority"),
     path(PROJECT + "runs/<int:run_id>/cancel/", runs.cancel, name="api_run_cancel"),
     path(PROJECT + "runs/<int:run_id>/resume/", runs.resume, name="api_run_resume"),
+    path(PROJECT + "runs/<int:run_id>/progress/", run_files.progress, name="api_run_progress"),
+    path(PROJECT + "runs/<int:run_id>/log/", run_files.log, name="api_run_log"),
+    path(PROJECT + "runs/<int:run_id>/samples/", run_files.samples, name="api_run_samples"),
+    path(PROJECT + "runs/<int:run_id>/left-out/", run_files.left_out, name="api_run_left_out"),
     path(PROJECT + "runs/<int:run_id>/alignment-tax/", probes.run_tax, name="api_run_tax"),
     path(PROJECT + "runs/<int:run_id>/ranking/", sampling.ranking, name="api_run_ranking"),
     path(PROJECT + "runs/<int:run_id>/best/", sampling.best, name="api_run_best"),

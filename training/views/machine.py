@@ -7,8 +7,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from training.models import Run
-from training.views.run_files import read_rows
 from training.workflow.folders import progress_of
+from training.workflow.run_lines import read_rows
 
 FACTS = {
     "device": _("Device"),

@@ -25,11 +25,11 @@ from training.views.machine import machine_of
 from training.views.notices import notices_of
 from training.views.problems import tell
 from training.views.rollout_samples import samples_over_time
-from training.views.run_files import read_rows
 from training.workflow import left_out, rounds, runs
 from training.workflow.evaluation import results_of
 from training.workflow.folders import log_of, progress_of
 from training.workflow.queueing import priority_named, set_priority
+from training.workflow.run_lines import read_rows
 from training.workflow.starting import REWARDED
 from training.workflow.tails import text_tail
 from training.workflow.waiting import waits_of

@@ -10,8 +10,7 @@ from django.urls import reverse
 from annotate.models import User
 from tests.training.views.conftest import begin, complete, step, write_progress
 from training.models import Round, Run
-from training.views import run_files
-from training.workflow import runs
+from training.workflow import run_lines, runs
 from training.workflow.folders import progress_of
 
 pytestmark = pytest.mark.django_db
@@ -81,7 +80,7 @@ def test_a_file_that_became_shorter_in_place_is_read_anew(as_lead: Client, run: 
 
 
 def test_a_long_file_comes_in_pieces_without_loss(as_lead: Client, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_files, "LARGEST_PIECE", 1000)
+    monkeypatch.setattr(run_lines, "LARGEST_PIECE", 1000)
     write_progress(run, [step(number) for number in range(40)])
     found, offset, more = [], 0, True
     while more:
@@ -93,7 +92,7 @@ def test_a_long_file_comes_in_pieces_without_loss(as_lead: Client, run: Run, mon
 def test_a_line_longer_than_a_piece_comes_whole_once_it_is_written(
     as_lead: Client, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_files, "LARGEST_PIECE", 1000)
+    monkeypatch.setattr(run_lines, "LARGEST_PIECE", 1000)
     write_progress(run, [step(1), {**step(2), "text": "x" * 5000}, step(3)])
     first = ask(as_lead, run)
     second = ask(as_lead, run, after=first["offset"])
@@ -109,7 +108,7 @@ def test_a_line_longer_than_a_piece_comes_whole_once_it_is_written(
 def test_a_line_that_is_no_json_is_left_out_and_the_curve_goes_on(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "progress.jsonl"
     path.write_text('{"step": 1}\n\x00\x00\x00\n[1]\n{"step": 2}\n')
-    assert steps(run_files.read_rows(path, 0)) == [1, 2]
+    assert steps(run_lines.read_rows(path, 0)) == [1, 2]
 
 
 @pytest.mark.parametrize("after", ["-1", "x", "1.5", "", "²", "9" * 30])
