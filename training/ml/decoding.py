@@ -13,6 +13,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokeniz
 from training.ml import cancel
 from training.ml.batching import pad
 from training.ml.forward import inputs, virtual_tokens
+from training.ml.not_finite import require_numbers
 from training.ml.row_attention import can_read_rows
 from training.ml.slots import Kept, Slots, read_prompts
 
@@ -180,6 +181,7 @@ class Waiting:
         new = sorted({prompt for prompt, _, _ in chosen} - self._read.keys())
         if new:
             logits, kept = read_prompts(self.model, [self.prompts[prompt] for prompt in new])
+            require_numbers(self.model, logits)
             self._read |= {prompt: found for prompt, *found in zip(new, logits, kept, strict=True)}
         found = [(Text(row, torch.Generator().manual_seed(seed)), *self._read[prompt]) for prompt, row, seed in chosen]
         still = {prompt for prompt, _, _ in list(self.queue)[:1]}
@@ -203,6 +205,7 @@ def _in_one_batch(
     if cache is None:
         cache = DynamicCache(config=model.config)
     logits = _step(body, cache, **read.arguments)
+    require_numbers(model, logits)
     cache.batch_repeat_interleave(copies)
     logits, mask = (part.repeat_interleave(copies, dim=0) for part in (logits, read.mask))
     generators = [torch.Generator().manual_seed(seed) for row in seeds for seed in row]

@@ -6,7 +6,6 @@ import copy
 import math
 import shutil
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,17 +16,25 @@ from transformers import PrinterCallback, TrainerCallback
 from training.ml import cancel
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint, trainable_tensors
 from training.ml.dropout import switch_off_dropout
-from training.ml.errors import ModelError
 from training.ml.group_rollouts import Parts
 from training.ml.loop import fingerprint, forget_moments
+from training.ml.not_finite import NotFinite, Words, told
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import eta_seconds
-from training.ml.rollout import Rollout
 from training.recipes.words import gettext_noop
 
 OF_ONE = ("loss_type", "scale_rewards", "normalize_advantages")  # settings of GRPO or of RLOO alone, by TRL's names
 SHOWN = 3  # responses told with a line of samples ...
 SHOWINGS = 10  # ... so many times in a run
+NOT_FINITE = Words(
+    kept=gettext_noop(
+        "The %(what)s became %(value)s in a step with responses to %(prompts)s; the weights of the last "
+        "checkpoint are kept."
+    ),
+    lost=gettext_noop("The %(what)s became %(value)s in a step with responses to %(prompts)s."),
+    hint=gettext_noop("Start again with a smaller learning rate, or look at these prompts."),
+    named="prompts",
+)
 NAMES = {"loss": "loss", "entropy": "entropy", "grad_norm": "grad_norm", "clip_ratio/region_mean": "clip_fraction"}
 
 
@@ -45,7 +52,9 @@ class Telling(TrainerCallback):
         parts, number = self.parts, self.start.step + state.global_step
         for what in ("loss", "grad_norm"):
             if not math.isfinite(logs[what]):
-                raise _nan_loss(what, logs[what], self.trainer.rollouts)
+                found = NotFinite(what, logs[what], [rollout.prompt.id for rollout in self.trainer.rollouts])
+                first = number == 1
+                raise told(found, NOT_FINITE, parts.policy, parts.directory, nothing_learned=first, stepped=True)
         self.tell(number, logs)
         self.position = Position(self.start.fingerprint, number, round(self.start.seconds + self.seconds(), 3))
         if number % parts.config.updates:
@@ -179,17 +188,3 @@ def _settings(settings: type, parts: Parts, done: int) -> Any:
     )
     made._n_gpu = min(made.n_gpu, 1)  # of several GPUs in sight TRL would refuse to use one
     return made
-
-
-def _nan_loss(what: str, value: float, rollouts: Sequence[Rollout]) -> ModelError:
-    return ModelError(
-        "nan_loss",
-        gettext_noop(
-            "The %(what)s became %(value)s in a step with responses to %(prompts)s; the weights of the last "
-            "checkpoint are kept."
-        ),
-        gettext_noop("Start again with a smaller learning rate, or look at these prompts."),
-        what=what,
-        value=str(value),
-        prompts=", ".join([rollout.prompt.id for rollout in rollouts[:8]]),
-    )

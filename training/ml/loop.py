@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from training.ml import cancel, launched, together
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
-from training.ml.errors import ModelError
+from training.ml.not_finite import NotFinite, Words, told
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import Progress
 from training.ml.sharded import computed, is_sharded, length_of, shard, summed
@@ -51,6 +51,15 @@ class Outcome:
 Objective = Callable[[Sequence[Any]], Outcome]
 # Settings that change nothing of what is learned.
 BESIDE_LEARNING = {setting.name for kind in (MachineConfig, WatchedConfig) for setting in fields(kind)}
+NOT_FINITE = Words(
+    kept=gettext_noop(
+        "The %(what)s became %(value)s in a batch with the examples %(examples)s; the weights of the last "
+        "checkpoint are kept."
+    ),
+    lost=gettext_noop("The %(what)s became %(value)s in a batch with the examples %(examples)s."),
+    hint=gettext_noop("Start again with a smaller learning rate, or look at these examples."),
+    named="examples",
+)
 Step = list[list[int]]  # batches of positions in the data; their gradients are added up
 
 
@@ -71,8 +80,8 @@ def train(
     Several processes do each step together (`sharing.py`); `by_item` says that an item's loss does not look at the rest
     of its batch. When training ends, only rank 0 returns; the others raise NotNeeded. `look` is called with the number
     of every finished step, by the first of them and where the model is whole.
-    Raises Cancelled after SIGTERM, with a checkpoint written, ModelError("nan_loss"), the last checkpoint kept, and
-    NotNeeded in the other processes.
+    Raises Cancelled after SIGTERM, with a checkpoint written, ModelError("nan_loss"), the last checkpoint kept if there
+    is one, and NotNeeded in the other processes.
     """
     steps = plan(items, config, seed)
     shard(model, config)
@@ -86,7 +95,10 @@ def train(
     for number in range(position.step + 1, len(steps) + 1):
         rate = config.learning_rate * rate_factor(number, len(steps), config)
         batches = [[items[i] for i in batch] for batch in steps[number - 1]]
-        metrics = take_step(model, optimizer, batches, objective, config, rate, f"{seed}:{number}", by_item)
+        try:
+            metrics = take_step(model, optimizer, batches, objective, config, rate, f"{seed}:{number}", by_item)
+        except NotFinite as found:
+            raise told(found, NOT_FINITE, model, directory, nothing_learned=number == 1) from found
         position = clock.after(number)
         progress.step(
             "training",
@@ -159,7 +171,7 @@ def take_step(
     by_item: bool = False,
 ) -> dict[str, float]:
     """One step over its batches. The loss is the mean over the units of the whole step, so splitting it into batches
-    changes nothing. Returns loss, learning_rate, grad_norm and the mean of the objective's metrics."""
+    changes nothing. Returns loss, learning_rate, grad_norm and means of the objective's metrics. Raises NotFinite."""
     items = [item for batch in batches for item in batch]
     units = sum(item.units for item in items)
     sums: dict[str, float] = {"loss": 0.0}
@@ -173,7 +185,7 @@ def take_step(
         loss = losses.sum() / units if position != STAND_IN else 0 * losses.sum()
         sums["loss"] += loss.item()
         if not math.isfinite(sums["loss"]):
-            raise _nan_loss("loss", sums["loss"], batch)
+            raise NotFinite("loss", sums["loss"], [item.id for item in batch])
         if zero:
             zero.backward(loss, last=done == len(own))
         else:
@@ -204,7 +216,7 @@ def _step(
             together.add_up_gradients(weights)
         norm = length_of(nn.utils.clip_grad_norm_(weights, config.max_grad_norm))
     if not math.isfinite(norm):
-        raise _nan_loss("gradient", norm, items)
+        raise NotFinite("gradient", norm, [item.id for item in items])
     if not isinstance(optimizer, Zero):
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
@@ -256,17 +268,3 @@ class Clock:
 
 def _chunks(values: list[Any], size: int) -> list[list[Any]]:
     return [values[start : start + size] for start in range(0, len(values), size)]
-
-
-def _nan_loss(what: str, value: float, items: Sequence[Item]) -> ModelError:
-    return ModelError(
-        "nan_loss",
-        gettext_noop(
-            "The %(what)s became %(value)s in a batch with the examples %(examples)s; the weights of the last "
-            "checkpoint are kept."
-        ),
-        gettext_noop("Start again with a smaller learning rate, or look at these examples."),
-        what=what,
-        value=str(value),
-        examples=", ".join(item.id for item in items[:8]),
-    )

@@ -20,10 +20,10 @@ from training.ml.actors import Actors
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.computed_twice import computed_twice
 from training.ml.dropout import switch_off_dropout
-from training.ml.errors import ModelError
 from training.ml.experience import Experience, Gathered, from_json, gather, to_json
 from training.ml.kl import KLControl, k3
 from training.ml.loop import fingerprint, forget_moments
+from training.ml.not_finite import NotFinite, Words, told
 from training.ml.notices import Notices
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.ppo_losses import clipped_policy, clipped_values, policy_losses, value_losses
@@ -39,6 +39,15 @@ from training.recipes.words import gettext_noop
 
 SHOWN = 3  # responses told with a line of samples ...
 SHOWINGS = 10  # ... so many times in a run
+NOT_FINITE = Words(
+    kept=gettext_noop(
+        "The %(what)s became %(value)s in an update with responses to %(prompts)s; the weights of the last "
+        "checkpoint are kept."
+    ),
+    lost=gettext_noop("The %(what)s became %(value)s in an update with responses to %(prompts)s."),
+    hint=gettext_noop("Start again with a smaller learning rate, or look at these prompts."),
+    named="prompts",
+)
 
 
 @dataclass
@@ -88,7 +97,7 @@ class PPO:
 
     def train(self) -> Position:
         """From the last checkpoint if there is one. Raises Cancelled after SIGTERM, with a checkpoint written, and
-        ModelError("nan_loss"), the last checkpoint kept."""
+        ModelError("nan_loss"), the last checkpoint kept if there is one."""
         self.actors.trained.eval()
         torch.manual_seed(self.seed)
         mark = fingerprint(self.prompts, self.config, self.seed)
@@ -124,7 +133,11 @@ class PPO:
         """The updates of step `number` that are still to be made."""
         for batches in self.updates(number, standing.rows)[standing.updates :]:
             cancel.check()
-            metrics, moved = self.update(batches, rate)
+            try:
+                metrics, moved = self.update(batches, rate)
+            except NotFinite as found:
+                first = number == 1 and not standing.updates
+                raise told(found, NOT_FINITE, self.actors.trained, self.directory, nothing_learned=first) from found
             standing.metrics["approx_kl"] = moved  # the last that was seen, be it the one that ends the step
             if metrics is None:
                 break
@@ -166,7 +179,7 @@ class PPO:
                 sums[name] = sums.get(name, 0.0) + value
         sums["loss"] = sums["policy_loss"] + self.config.value_coefficient * sums["value_loss"]
         if not math.isfinite(sums["loss"]):
-            raise _nan_loss("loss", sums["loss"], batches)
+            raise NotFinite("loss", sums["loss"], _prompts(batches))
         moved = sums.pop("approx_kl")
         if self.config.early_stop_kl and moved > self.config.early_stop_kl:
             self.optimizer.zero_grad(set_to_none=True)
@@ -175,7 +188,7 @@ class PPO:
         norms = [nn.utils.clip_grad_norm_(part, self.config.max_grad_norm).item() for part in self.parts]
         sums["grad_norm"] = norms[0]
         if not all(map(math.isfinite, norms)):
-            raise _nan_loss("gradient", max(norms, key=lambda norm: not math.isfinite(norm)), batches)
+            raise NotFinite("gradient", max(norms, key=lambda norm: not math.isfinite(norm)), _prompts(batches))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("factor", 1.0)
         self.optimizer.step()
@@ -251,16 +264,5 @@ class PPO:
         )
 
 
-def _nan_loss(what: str, value: float, batches: list[list[Experience]]) -> ModelError:
-    names = [row.rollout.prompt.id for batch in batches for row in batch]
-    return ModelError(
-        "nan_loss",
-        gettext_noop(
-            "The %(what)s became %(value)s in an update with responses to %(prompts)s; the weights of the last "
-            "checkpoint are kept."
-        ),
-        gettext_noop("Start again with a smaller learning rate, or look at these prompts."),
-        what=what,
-        value=str(value),
-        prompts=", ".join(names[:8]),
-    )
+def _prompts(batches: list[list[Experience]]) -> list[str]:
+    return [row.rollout.prompt.id for batch in batches for row in batch]

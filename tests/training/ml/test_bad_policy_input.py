@@ -78,6 +78,8 @@ def test_weights_that_are_not_numbers_end_the_run_with_nan_loss(
     AutoTokenizer.from_pretrained(fixture_model).save_pretrained(tmp_path / "broken")
     told = failure(write_job(tmp_path / "run", recipe, tmp_path / "broken", data_for(recipe, tmp_path)))
     assert told["code"] == "nan_loss"
+    assert "is broken: 1 of its tensors" in told["message"] and "up_proj" in told["message"]
+    assert "learning rate" not in told["hint"]
 
 
 @pytest.mark.parametrize("recipe", ON_PAIRS)

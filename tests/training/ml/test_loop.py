@@ -204,24 +204,41 @@ def test_a_finished_run_started_again_trains_no_further(tmp_path: Path) -> None:
     assert len(curve(tmp_path / "run")) == 12
 
 
-def test_a_loss_that_is_not_a_number_ends_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+def spoilt_at(number: int) -> Wrap:
+    """The loss of this batch, counted from 1, is no number."""
     calls = []
 
     def spoil(objective: Objective) -> Objective:
         def wrapped(batch: Sequence[Row]) -> Outcome:
             calls.append(batch)
             outcome = objective(batch)
-            return Outcome(outcome.losses * math.nan) if len(calls) == 5 else outcome
+            return Outcome(outcome.losses * math.nan) if len(calls) == number else outcome
 
         return wrapped
 
-    with pytest.raises(ModelError, match=r"became nan .* r\d+") as caught:
-        run(tmp_path / "run", wrap=spoil)
+    return spoil
+
+
+def test_a_loss_that_is_not_a_number_ends_the_run_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"became nan .* r\d+.*last checkpoint are kept") as caught:
+        run(tmp_path / "run", wrap=spoilt_at(5))
     assert caught.value.code == "nan_loss"
     net = model()
     saved = load_checkpoint(tmp_path / "run", net, adamw(net, CONFIG), _fingerprint(tmp_path / "run"))
     assert saved.step == 3
     assert torch.isfinite(weights(net)).all()
+
+
+def test_before_the_first_checkpoint_none_is_spoken_of(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"became nan .* r\d+") as caught:
+        run(tmp_path / "run", wrap=spoilt_at(2))
+    assert "checkpoint" not in caught.value.message and "smaller learning rate" in caught.value.hint
+
+
+def test_a_loss_that_is_none_before_anything_was_learned_is_the_models_own(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"at the very first step.* r\d+.*the model itself computes it") as caught:
+        run(tmp_path / "run", wrap=spoilt_at(1))
+    assert "checkpoint" not in caught.value.message and "changes nothing here" in caught.value.hint
 
 
 def test_an_infinite_gradient_never_reaches_the_weights(tmp_path: Path) -> None:

@@ -191,6 +191,9 @@ def test_weights_that_are_not_numbers_end_the_run_with_nan_loss(fixture_model: P
     told = failure(write_job(tmp_path / "run", "reward", tmp_path / "broken", data))
     assert told["code"] == "nan_loss"
     assert "p0" in told["message"] or "p1" in told["message"]
+    assert "model that it starts from is broken: 1 of its tensors" in told["message"]
+    assert "up_proj" in told["message"] and "checkpoint" not in told["message"]
+    assert "another model" in told["hint"] and "learning rate" not in told["hint"]
 
 
 def test_with_too_few_held_out_pairs_the_figures_are_null_with_the_reason(fixture_model: Path, tmp_path: Path) -> None:
