@@ -7,25 +7,21 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
-from annotate.workflow.exceptions import UploadRejected, WorkflowError
+from annotate.workflow.error_body import body_of
+from annotate.workflow.exceptions import WorkflowError
 
 
 def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Every error of the API in one form: `code`, `detail`, `hint`, and `field` where one input is at fault. Where
     there may be several, `errors` lists them."""
     if isinstance(error, WorkflowError):
-        body: dict[str, Any] = {"code": type(error).__name__, "detail": error.message, "hint": error.hint}
-        if error.where:
-            body["field"] = error.where
-        if isinstance(error, UploadRejected):
-            body["errors"] = [{"line": e.line, "field": e.field, "message": e.message} for e in error.errors]
-            body["total"] = error.total
-        return Response(body, status=error.status)
+        return Response(body_of(error), status=error.status)
     response = exception_handler(error, context)
     if response is not None:
         response.data = _in_one_form(error, response.data)
@@ -39,7 +35,8 @@ def _in_one_form(error: Exception, data: Any) -> dict[str, Any]:
         return {"code": detail.code, "detail": detail, "hint": ""}
     errors = list(_by_field(data))
     first = errors[0] if errors else {"field": "", "message": ""}
-    body = {"code": "invalid", "detail": first["message"], "hint": "", "errors": errors, "total": len(errors)}
+    hint = _("Mend what “errors” names, and send it again.")
+    body = {"code": "invalid", "detail": first["message"], "hint": hint, "errors": errors, "total": len(errors)}
     return {**body, "field": first["field"]} if first["field"] else body
 
 

@@ -31,7 +31,16 @@ class StrictJSONParser(JSONParser):
 
 
 class Asked(serializers.Serializer[None]):
-    """The body of a request. A field that it does not know is refused: it may be one that is spelled wrongly."""
+    """The body of a request. A field that it does not know is refused: it may be one that is spelled wrongly. Where
+    there is a choice, what cannot be chosen is answered with what can."""
+
+    def get_fields(self) -> dict[str, serializers.Field]:
+        found = super().get_fields()
+        for field in found.values():
+            if isinstance(field, serializers.ChoiceField):
+                names = _("Choose one of: %(names)s.") % {"names": ", ".join(map(str, field.choices))}
+                field.error_messages["invalid_choice"] = f"{field.error_messages['invalid_choice']} {names}"
+        return found
 
     def to_internal_value(self, data: Any) -> Any:
         unknown = set(data) - set(self.fields) if type(data) is dict else set()

@@ -4,14 +4,15 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
+from annotate.management.telling import TellingCommand, refused
 from annotate.models import Project, User
-from annotate.workflow.exceptions import UploadRejected, WorkflowError
+from annotate.workflow.exceptions import WorkflowError
 
 
-class ProjectCommand(BaseCommand):
+class ProjectCommand(TellingCommand):
     """A command over one project: subclasses write `act`, which returns what `--json` prints."""
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -22,10 +23,8 @@ class ProjectCommand(BaseCommand):
         project = self.find(options.pop("project"), **options)
         try:
             result = self.act(project, **options)
-        except UploadRejected as error:
-            raise CommandError("\n".join([error.message, *map(str, error.errors), error.hint])) from error
         except WorkflowError as error:
-            raise CommandError(f"{error.message} {error.hint}".strip()) from error
+            raise refused(error) from error
         self.stdout.write(
             json.dumps(result, ensure_ascii=False, indent=2) if options["json"] else self.describe(result)
         )

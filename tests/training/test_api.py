@@ -163,6 +163,17 @@ def test_what_is_not_there_is_not_found(
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "known"), [("state", "waiting, queued"), ("recipe", "sample, sft"), ("sort", "newest")]
+)
+def test_what_runs_cannot_be_found_by_is_answered_with_what_they_can(
+    as_lead: Client, project: Project, name: str, known: str
+) -> None:
+    told = as_lead.get(RUNS, {name: "nope"})
+    assert (told.status_code, told.json()["field"]) == (400, name)
+    assert f"Choose one of: {known}" in told.json()["detail"] and "nope" in told.json()["detail"]
+
+
 def test_a_failed_run_tells_code_reason_and_hint(as_lead: Client, project: Project) -> None:
     run = runs.create_run(project, "sample", {}, "one")
     runs.claim(run, "here:gpu0", "w:1")

@@ -54,6 +54,9 @@ def test_a_command_deletes_only_when_told_yes(adapter: Artifact, policy: Artifac
     out = StringIO()
     call_command("delete_model", "garden", "--model", "Tuned", stdout=out)
     assert "Nothing was changed" in out.getvalue() and Artifact.objects.filter(pk=adapter.pk).exists()
+    with pytest.raises(CommandError, match="It cannot be deleted") as refused:
+        call_command("delete_model", "garden", "--model", policy.name)
+    assert refused.value.body["code"] == "ModelInUse" and "Tuned" in refused.value.body["reasons"][0]
     with pytest.raises(CommandError, match="An adapter needs it"):
         call_command("delete_model", "garden", "--model", policy.name, "--yes")
     facts = told("delete_model", "garden", "--model", "Tuned", "--yes", "--by", "lead")

@@ -120,6 +120,17 @@ def test_a_stage_whose_turn_has_not_come_is_not_waited_for(round: Round) -> None
     assert told("resume_run", "garden", second.pk)["state"] == "waiting"
 
 
+@pytest.mark.usefixtures("forked")
+def test_a_run_that_fails_here_is_told_with_code_and_number(queued: Run) -> None:
+    Artifact.objects.update(location="/no/such/model")
+    runs.request_cancel(queued)
+    with pytest.raises(CommandError, match="/no/such/model") as caught:
+        printed("resume_run", "garden", queued.pk, "--wait")
+    body = caught.value.body
+    assert (body["run"], body["state"]) == (queued.pk, "failed") and body["code"] not in ("", "RunFailed")
+    assert body["hint"]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("forked")
 def test_a_resumed_run_is_carried_out_here(queued: Run) -> None:

@@ -49,6 +49,8 @@ class FindRunsForm(forms.Form):
         self.fields["round"].queryset = project.rounds.all()
         choices = [(recipe, gettext(title)) for recipe, title in TITLES.items()]
         self.fields["recipe"].choices = [("", _("All")), *choices]
+        for name in ("recipe", "state", "sort"):
+            _name_the_choices(self.fields[name])
 
     @property
     def wanted(self) -> dict[str, Any]:
@@ -59,3 +61,10 @@ class FindRunsForm(forms.Form):
     def chooses(self) -> bool:
         """Something is asked for that may leave runs out."""
         return any(value for name, value in self.wanted.items() if name != "sort")
+
+
+def _name_the_choices(field: forms.ChoiceField) -> None:
+    """What cannot be chosen is answered with what can: over the API nobody has a list before them."""
+    names = ", ".join(value for value, _label in field.choices if value)
+    said = gettext("Choose one of: %(names)s.") % {"names": names}
+    field.error_messages["invalid_choice"] = f"{field.error_messages['invalid_choice']} {said}"

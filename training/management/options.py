@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
+from annotate.management.telling import Refused, refused
 from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot
 from annotate.workflow.exceptions import WorkflowError
 from training.models import LARGEST_SEED, DeviceWish, Priority, Run, RunState
@@ -105,7 +106,7 @@ def clear_errors() -> Iterator[None]:
     try:
         yield
     except WorkflowError as error:
-        raise CommandError(f"{error.message} {error.hint}".strip()) from error
+        raise refused(error) from error
 
 
 def snapshot_numbered(project: Project, number: int | None) -> Snapshot:
@@ -175,8 +176,16 @@ def carry_out(run: Run) -> Run:
             runs.reconcile()  # the worker that took it may be gone, and no other one there to see that
         run.refresh_from_db()
     if run.state != RunState.SUCCEEDED:
-        raise CommandError(f"{run.name}: {run.get_state_display()}. {reason_of(run)} {hint_of(run)}".strip())
+        raise not_done(run)
     return run
+
+
+def not_done(run: Run) -> Refused:
+    """A run that failed or was cancelled; for programs with its number, and with the code of its failure."""
+    said = f"{run.name}: {run.get_state_display()}. {reason_of(run)}".strip()
+    code = run.failure.get("code") or ("RunFailed" if run.state == RunState.FAILED else "RunCancelled")
+    body = {"code": code, "detail": said, "hint": hint_of(run), "run": run.pk, "state": run.state}
+    return Refused(f"{said} {hint_of(run)}".strip(), body)
 
 
 def carry_out_or_send(run: Run, wait: bool) -> Run:

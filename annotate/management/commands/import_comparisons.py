@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 
 from annotate.management.project_command import ProjectCommand, project_named
+from annotate.management.telling import refused
 from annotate.models import Project
 from annotate.workflow.comparison_import import check_comparisons, store_comparisons
 from annotate.workflow.exceptions import UploadRejected
@@ -53,4 +54,4 @@ def _with_file(path: Path, verb: Any, **given: Any) -> Any:
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error}") from error
     except UploadRejected as error:
-        raise CommandError("\n".join([f"{path}: {error.message}", *map(str, error.errors), error.hint])) from error
+        raise refused(error, f"{path}: ") from error

@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from annotate.management.project_command import named_user, project_named
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.workflow import runs
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Cancel a run. What it has learned so far is kept: resume_run goes on from its last checkpoint."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,16 +2,17 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from annotate.management.project_command import named_user, project_named
+from annotate.management.telling import Refused, TellingCommand
 from training.management import options
 from training.models import Artifact
 from training.workflow.artifacts import model_named
 from training.workflow.deletion import Dependents, delete_artifact, dependents_of
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Show what depends on a model; with --yes, delete it and the files that its run has written."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -24,7 +25,10 @@ class Command(BaseCommand):
             found = dependents_of(model)
             freed = delete_artifact(model, actor=named_user(given["by"])) if given["yes"] else 0
         facts = {"model": model.name, "deleted": given["yes"], "freed": freed, "reasons": found.reasons}
-        options.report(self, given["json"], facts, _text(model, found, given["yes"], freed))
+        text = _text(model, found, given["yes"], freed)
+        if found.reasons:
+            raise Refused(text, {"code": "ModelInUse", "detail": " ".join(found.reasons), "hint": "", **facts})
+        options.report(self, given["json"], facts, text)
 
 
 def _text(model: Artifact, found: Dependents, deleted: bool, freed: int) -> str:

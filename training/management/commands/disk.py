@@ -3,14 +3,15 @@
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from annotate.management.project_command import named_user, project_named
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.workflow.disk_use import FREEABLE, free, measure
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Show what models, checkpoints, exports and caches take; --free removes what can be removed safely."
 
     def add_arguments(self, parser: CommandParser) -> None:

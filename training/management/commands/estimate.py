@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.management.described_sampling import described_sampling
 from training.management.estimate_table import sampling_lines, table_of
@@ -21,7 +22,7 @@ SETTINGS = ("adapter", "rank", "alpha", "targets", "bottleneck", "layers", "virt
 BATCH = ("batch_size", "gradient_accumulation", "max_length", "max_new_tokens")
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Estimate parameters, memory, disk and time of a run from a model's config.json; no weights, no GPU."
     requires_system_checks: list[str] = []
 

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from annotate.management.project_command import named_user, project_named
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.workflow.artifacts import model_named
 from training.workflow.exporting import folder_of_export, start_export
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Write a model as a plain Hugging Face directory with a model card; with --push also to a hub."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from annotate.management.project_command import named_user, project_named
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.workflow.artifacts import model_named
 from training.workflow.exporting import start_merge
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Merge an adapter into its base model; the result is a model of the project."
 
     def add_arguments(self, parser: CommandParser) -> None:

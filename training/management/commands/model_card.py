@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from annotate.management.project_command import project_named
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.workflow.artifacts import model_named
 from training.workflow.card_facts import card_for
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Print the model card that an export carries as README.md."
 
     def add_arguments(self, parser: CommandParser) -> None:

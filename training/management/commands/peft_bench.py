@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from annotate.management.project_command import project_named
+from annotate.management.telling import TellingCommand
 from annotate.models import Project
 from training.management import options
 from training.models import Bench, RunState
@@ -14,7 +15,7 @@ from training.workflow import artifacts, benches
 from training.workflow.bench_table import cells_of, rows_of, told_of
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Compare adapter methods on one snapshot. Settings of one method: --set ia3.learning_rate=0.005"
 
     def add_arguments(self, parser: CommandParser) -> None:

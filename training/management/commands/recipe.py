@@ -4,14 +4,15 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 from django.utils.translation import gettext as _
 
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.workflow.recipe_list import all_recipes, recipe_named
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "List the recipes, or with a NAME all settings of one: what they stand at, may be, and when they count."
     requires_system_checks: list[str] = []
 

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from annotate.management.project_command import project_named
+from annotate.management.telling import TellingCommand
 from training.forms import RegisterModelForm
 from training.management import options
 from training.workflow.artifacts import register_base
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Register a base model: a folder of safetensors, a GGUF file, or a hub id. Nothing is loaded or copied."
 
     def add_arguments(self, parser: CommandParser) -> None:

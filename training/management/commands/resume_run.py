@@ -2,18 +2,19 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotate.management.project_command import named_user, project_named
+from annotate.management.telling import TellingCommand
 from annotate.models import User
 from training.management import options
 from training.models import Run, RunState
 from training.workflow import rounds
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Put a failed or cancelled run back into the queue; it goes on from its last checkpoint."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,15 +2,16 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from annotate.management.project_command import project_named
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.tasks import dispatch_queued
 from training.workflow import artifacts, rounds, starting
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = (
         "Start a training round on a snapshot. Settings are named by stage: --set reward.epochs=2. Without "
         "--set STAGE.learning_rate=… the learning rate of a stage is the customary one of its adapter."

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from annotate.management.project_command import project_named
+from annotate.management.telling import TellingCommand
 from annotate.models import Project
 from training.forms import FindRunsForm
 from training.management import options
@@ -20,7 +21,7 @@ ASKED = ("q", "recipe", "state", "snapshot", "round", "pinned", "sort")
 TIMES = ("created_at", "started_at", "ended_at")
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "List the runs of a project, the newest first and pinned ones before them; or such as are asked for."
 
     def add_arguments(self, parser: CommandParser) -> None:

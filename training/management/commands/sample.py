@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from annotate.management.project_command import project_named
+from annotate.management.telling import TellingCommand
 from training.management import options
 from training.workflow import artifacts, sampling
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = "Sample responses of a model and put them into the queue as comparisons."
 
     def add_arguments(self, parser: CommandParser) -> None:

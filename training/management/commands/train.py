@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from annotate.management.project_command import project_named
+from annotate.management.telling import TellingCommand
 from annotate.models import Project
 from training.management import options
 from training.models import Run
@@ -13,7 +14,7 @@ from training.workflow import artifacts, starting
 from training.workflow.cloning import clone
 
 
-class Command(BaseCommand):
+class Command(TellingCommand):
     help = (
         "Train a reward model or a policy on a snapshot, or a policy on demonstrations (sft) or single votes (kto). "
         "Without --set learning_rate=… the learning rate is the customary one of the adapter: --set adapter=full is "
