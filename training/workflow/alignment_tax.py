@@ -22,7 +22,7 @@ SIDES = ("before", "after")
 MEASURES_COMPARED = ("per_byte", "perplexity")
 COLUMNS = (
     "run", "recipe", "kind", "set", "tag", "measure", "n", "before", "before_low", "before_high",
-    "after", "after_low", "after_high", "change", "change_low", "change_high", "verdict", "reason",
+    "after", "after_low", "after_high", "change", "change_low", "change_high", "verdict", "reason", "left_out",
 )  # fmt: skip
 
 
@@ -74,7 +74,8 @@ def newest_probed(runs: Any) -> Run | None:
 
 
 def rows_of(runs: list[Run]) -> Iterator[dict[str, Any]]:
-    """One for each set, tag and measure, with numbers as they are: by COLUMNS."""
+    """One for each set, tag and measure, with numbers as they are: by COLUMNS. `left_out` counts what of the whole set
+    did not fit into the model."""
     for run in runs:
         for probed in tax_of_run(run):
             for one in (*probed.rows, *probed.tags):
@@ -82,7 +83,7 @@ def rows_of(runs: list[Run]) -> Iterator[dict[str, Any]]:
                     "run": run.pk, "recipe": run.recipe, "kind": probed.kind, "set": probed.name, "tag": one.tag,
                     "measure": one.measure, "n": one.change.n,
                     **_numbers("before", one.before), **_numbers("after", one.after), **_numbers("change", one.change),
-                    "verdict": one.verdict, "reason": one.change.note,
+                    "verdict": one.verdict, "reason": one.change.note, "left_out": probed.left_out,
                 }  # fmt: skip
 
 

@@ -104,6 +104,7 @@ def test_round_and_run_show_the_change_with_its_interval(as_lead: Client, policy
 
 def test_page_file_api_and_command_say_the_same(as_lead: Client, policy: Run) -> None:
     told = as_lead.get(f"{API}runs/{policy.pk}/alignment-tax/").json()
+    assert {(row["set"], row["left_out"]) for row in told["rows"]} >= {("Mine", 2)}
     assert len(told["rows"]) == 5 and told == as_lead.get(f"{API}rounds/1/alignment-tax/").json()
     for arguments in (["--run", str(policy.pk)], ["--round", "1"], []):
         out = io.StringIO()
@@ -120,6 +121,7 @@ def test_the_command_speaks_to_people_and_names_what_is_not_there(policy: Run) -
     call_command("alignment_tax", "garden", stdout=out)
     assert "0.500 → 0.500, change -0.100 [-0.200, -0.020], n = 80: worse" in out.getvalue()
     assert "× 1.200" in out.getvalue()
+    assert f"run {policy.pk} Mine: 2 left out, not fitting into the model" in out.getvalue()
     with pytest.raises(CommandError, match="no round 7"):
         call_command("alignment_tax", "garden", "--round", "7")
     reward = policy.round.runs.get(recipe="reward")

@@ -40,7 +40,9 @@ class Command(ProjectCommand):
         return [newest] if newest else []
 
     def describe(self, result: dict[str, Any]) -> str:
-        return "\n".join(_line(row) for row in result["rows"])
+        lines = [_line(row) for row in result["rows"]]
+        left_out = {f"run {row['run']} {row['set']}": row["left_out"] for row in result["rows"] if row["left_out"]}
+        return "\n".join(lines + [f"{name}: {n} left out, not fitting into the model" for name, n in left_out.items()])
 
 
 def _line(row: dict[str, Any]) -> str:
