@@ -9,7 +9,7 @@ from annotate.models import Comparison, Project, User
 from tests.training.playgrounds import TEXTS, models, over, reply, reply_score
 from training.models import Artifact, Playground, Run
 from training.workflow import runs
-from training.workflow.playground import allow_comparisons, mailbox_of
+from training.workflow.playground import allow_comparisons, mailbox_of, takes_comparisons
 
 pytestmark = pytest.mark.django_db
 ALL = "/api/v1/projects/garden/playground/"
@@ -77,9 +77,10 @@ def test_the_whole_way(as_lead: Client, project: Project, cast: Cast) -> None:
 def test_what_is_refused_names_field_and_reason(as_lead: Client, cast: Cast) -> None:
     one, two, judge = cast
     for asked, status, where in (
-        ({}, 400, "model"),
-        ({"models": [one.pk, one.pk]}, 400, "other"),
-        ({"models": [judge.pk]}, 400, "model"),
+        ({}, 400, "models"),
+        ({"models": [one.pk, one.pk]}, 400, "models"),
+        ({"models": [judge.pk]}, 400, "models"),
+        ({"models": [one.pk, judge.pk]}, 400, "models"),
         ({"models": [one.pk], "blind": True}, 400, "blind"),
         ({"models": [one.pk], "config": {"idle_minutes": 0}}, 400, "playground.idle_minutes"),
         ({"models": [10**6]}, 404, "models"),
@@ -93,7 +94,7 @@ def test_what_is_refused_names_field_and_reason(as_lead: Client, cast: Cast) -> 
     here = f"{session.run_id}/"
     assert post(as_lead, here + "messages/", text=" ")[1]["field"] == "text"
     assert post(as_lead, here + "messages/", text="\ud800")[0] == 400
-    assert post(as_lead, here + "messages/", text="Hi", settings={"colour": "red"})[1]["field"] == "colour"
+    assert post(as_lead, here + "messages/", text="Hi", settings={"colour": "red"})[1]["field"] == "settings.colour"
     assert post(as_lead, here + "messages/", text="Hi", goes_on_from="above")[1]["field"] == "goes_on_from"
     assert post(as_lead, here + "messages/", text="Hi", seed=-1)[0] == 400
     assert post(as_lead, here + "messages/1/comparison/")[1]["code"] == "NotAllowed"
@@ -126,3 +127,23 @@ def test_each_role_may_what_the_pages_let_it(
     assert get(client, here)["models"] == {} and get(client, "")["results"][0]["models"] == {}
     client.force_login(lead)
     assert set(post(client, here + "reveal/")[1]["models"].values()) == {"alpha", "beta"}
+
+
+def test_whoever_manages_allows_comparisons_as_on_the_page(
+    client: Client, as_lead: Client, project: Project, cast: Cast, reviewer: User, ann: User
+) -> None:
+    session = started(as_lead, cast)
+    post(as_lead, f"{session.run_id}/messages/", text="How?")
+    reply(session, 1)
+    address = f"{session.run_id}/messages/1/comparison/"
+    status, told = post(as_lead, address)
+    assert status == 409 and "playground/rule/" in told["hint"]
+    assert get(as_lead, "rule/") == {"takes_comparisons": False}
+    assert post(as_lead, "rule/", takes_comparisons=True) == (200, {"takes_comparisons": True})
+    assert post(as_lead, address)[0] == 201
+    assert post(as_lead, "rule/", allowed=True)[0] == 400
+    for person, read, write in ((reviewer, 200, 403), (ann, 403, 403)):
+        client.force_login(person)
+        assert client.get(f"{ALL}rule/").status_code == read
+        assert post(client, "rule/", takes_comparisons=False)[0] == write
+    assert takes_comparisons(project)

@@ -13,11 +13,12 @@ from rest_framework.response import Response
 from annotate.access import named_in
 from annotate.api.door import page_of, project_api
 from annotate.models import Project, Role
-from annotate.workflow.exceptions import NoSuchRow
+from annotate.workflow.exceptions import NoSuchRow, WorkflowError
 from training.api.playground_serializers import (
     MessageSerializer,
     PlaygroundListSerializer,
     PlaygroundSerializer,
+    RuleSerializer,
     ScoreTextSerializer,
     StartPlaygroundSerializer,
     message_as_json,
@@ -26,10 +27,13 @@ from training.api.playground_serializers import (
 from training.models import Artifact, Playground
 from training.tasks import dispatch_queued
 from training.workflow import playground
+from training.workflow.exceptions import BadConfig
 from training.workflow.playground_chat import ask, ask_again, score, score_answer, stop_answer
 from training.workflow.playground_sending import send_to_queue
 from training.workflow.playground_turns import conversation_of
 
+# What the page asks for in two fields is one list here.
+FIELDS = {"model": "models", "other": "models"}
 RELATED = ("run__project", "run__model", "run__reference_model", "run__reward_model")
 
 
@@ -52,9 +56,24 @@ def playground_list(request: Request, project: Project) -> Response:
     models = [named_in(Artifact, project, "models", pk=pk) for pk in asked.pop("models")]
     scorer = asked.pop("reward_model")
     reward_model = named_in(Artifact, project, "reward_model", pk=scorer) if scorer is not None else None
-    session = playground.start_playground(project, models, reward_model=reward_model, **asked, actor=request.user)
+    try:
+        session = playground.start_playground(project, models, reward_model=reward_model, **asked, actor=request.user)
+    except WorkflowError as error:
+        error.where = FIELDS.get(error.where, error.where)
+        raise
     dispatch_queued()
     return Response(PlaygroundSerializer(session).data, status=status.HTTP_201_CREATED)
+
+
+@extend_schema(request=RuleSerializer, responses={200: RuleSerializer})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+def rule(request: Request, project: Project) -> Response:
+    """Whether a pair may be sent to the queue of the project; those that are there stay."""
+    if request.method == "POST":
+        form = RuleSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        playground.allow_comparisons(project, form.validated_data["takes_comparisons"])
+    return Response({"takes_comparisons": playground.takes_comparisons(project)})
 
 
 @extend_schema(responses={200: PlaygroundSerializer})
@@ -72,13 +91,19 @@ def messages(request: Request, project: Project, run_id: int) -> Response:
     form = MessageSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     asked = dict(form.validated_data)
+    try:
+        number = _say(session, asked)
+    except BadConfig as error:
+        error.where = f"settings.{error.where}"
+        raise
+    return Response({"number": number}, status=status.HTTP_201_CREATED)
+
+
+def _say(session: Playground, asked: dict[str, Any]) -> int:
     again = asked.pop("again")
     if again is None:
-        number = ask(session, **{**asked, "system": asked["system"] or ""})
-    else:
-        more = {name: asked[name] for name in ("text", "settings", "system", "seed")}
-        number = ask_again(session, again, **more)
-    return Response({"number": number}, status=status.HTTP_201_CREATED)
+        return ask(session, **{**asked, "system": asked["system"] or ""})
+    return ask_again(session, again, **{name: asked[name] for name in ("text", "settings", "system", "seed")})
 
 
 @extend_schema(responses={200: OpenApiTypes.OBJECT})

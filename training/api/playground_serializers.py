@@ -49,6 +49,10 @@ class ScoreTextSerializer(Asked):
     side = serializers.CharField(default="", allow_blank=True)
 
 
+class RuleSerializer(Asked):
+    takes_comparisons = serializers.BooleanField()
+
+
 class PlaygroundListSerializer(serializers.ModelSerializer[Playground]):
     id = serializers.IntegerField(source="run_id")
     name = serializers.CharField(source="run.name")

@@ -38,6 +38,7 @@ urlpatterns = [
     path(PROJECT + "models/<int:artifact_id>/merge/", artifacts.merge, name="api_model_merge"),
     path(PROJECT + "models/<int:artifact_id>/exports/", artifacts.export, name="api_model_exports"),
     path(PROJECT + "playground/", playground.playground_list, name="api_playgrounds"),
+    path(PROJECT + "playground/rule/", playground.rule, name="api_playground_rule"),
     path(PROJECT + "playground/<int:run_id>/", playground.playground_detail, name="api_playground"),
     path(PROJECT + "playground/<int:run_id>/messages/", playground.messages, name="api_playground_messages"),
     path(PROJECT + "playground/<int:run_id>/messages/<int:number>/", playground.message, name="api_playground_message"),

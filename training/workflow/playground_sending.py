@@ -28,7 +28,7 @@ def send_to_queue(session: Playground, number: int) -> tuple[Comparison, bool]:
     if not takes_comparisons(project):
         raise NotAllowed(
             _("This project takes no comparisons from the playground."),
-            _("A manager can allow it on the page “Playground”."),
+            _("A manager can allow it on the page “Playground”, or over the API (playground/rule/)."),
         )
     turn = conversation_of(session).turn(number)
     if turn is None:
