@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -42,7 +43,7 @@ def tell(directory: Path, error: ModelError) -> None:
         temporary.write_text(json.dumps(error.told(), ensure_ascii=False) + "\n", encoding="utf-8")
         os.replace(temporary, directory / "error.json")
     except OSError as failure:
-        # On a full disk there may be no room even for this; the log and the exit code still tell.
+        # On a full disk there may be no room even for this, on a read-only one never; log and exit code still tell.
         print(f"error.json could not be written: {failure}", file=sys.stderr)
 
 
@@ -66,3 +67,15 @@ def is_out_of_memory(error: BaseException) -> bool:
         sign in words
         for sign in ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
     )
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Whether the system does not let us write or read there: a mount that is read-only, or somebody else's file."""
+    return isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM)
+
+
+def forget(directory: Path) -> None:
+    """Removes what an earlier attempt told. Where that cannot be done the first write fails too, and is told with its
+    reason."""
+    with suppress(OSError):
+        (directory / "error.json").unlink(missing_ok=True)

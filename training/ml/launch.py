@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from training.ml import cores, launched, parent
-from training.ml.errors import ModelError, tell
+from training.ml.errors import ModelError, forget, tell
 from training.ml.job import read_job
 from training.ml.run import CANCELLED, DONE, FAILED, PEER_LOST, explain
 from training.recipes import can_be_shared
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         print("usage: python -m training.ml.launch JOB_DIR PROCESSES", file=sys.stderr)
         return FAILED
     directory, count = Path(arguments[0]).resolve(), int(arguments[1])
-    (directory / "error.json").unlink(missing_ok=True)
+    forget(directory)
     try:
         job = read_job(directory)
         if not can_be_shared(job.recipe):

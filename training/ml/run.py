@@ -13,7 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from training.ml import cancel, launched, parent
-from training.ml.errors import ModelError, is_disk_full, is_out_of_memory, tell
+from training.ml.errors import ModelError, forget, is_disk_full, is_forbidden, is_out_of_memory, tell
 from training.ml.job import Job, read_job
 from training.ml.progress import Progress
 from training.ml.tracking import tracked
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     os.environ.setdefault("TQDM_DISABLE", "1")
     directory = Path(arguments[0]).resolve()
     if launched.processes() == 1:  # of several, one may have written its own before another comes here
-        (directory / "error.json").unlink(missing_ok=True)
+        forget(directory)
     try:
         job = read_job(directory)
         with tracked(job):
@@ -138,6 +138,17 @@ def explain(error: Exception, directory: Path) -> ModelError | None:
             gettext_noop("The disk that holds %(directory)s or the model cache is full."),
             gettext_noop("Make room on it and resume the run."),
             directory=directory,
+        )
+    if is_forbidden(error):
+        return ModelError(
+            "no_access",
+            gettext_noop("%(path)s cannot be written or read: %(error)s."),
+            gettext_noop(
+                "A run writes into its own folder and into the model cache. Give this account the right to, mount them "
+                "so that they can be written, or copy the folder with its job.json elsewhere; then resume the run."
+            ),
+            path=getattr(error, "filename", None) or directory,
+            error=getattr(error, "strerror", None) or _first_line(error),
         )
     return None
 

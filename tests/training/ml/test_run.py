@@ -1,5 +1,6 @@
 """The child process tells how it ended, by exit code and error.json, and can be stopped and started again."""
 
+import errno
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from training.ml import run
 from training.ml.errors import ModelError
 from training.ml.job import read_job
 from training.ml.run import explain
@@ -172,6 +174,24 @@ def beneath(cause: Exception) -> RuntimeError:
 )
 def test_a_full_memory_or_disk_is_told_as_such(error, code, tmp_path):
     assert explain(error, tmp_path).code == code
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_folder_that_may_not_be_written_is_named_with_the_code_of_a_known_failure(
+    tmp_path, fixture_model, monkeypatch, capsys, number
+):
+    def refuse(*arguments, **named):
+        raise OSError(number, os.strerror(number), str(tmp_path / "job" / "progress.jsonl"))
+
+    directory = write_job(tmp_path / "job", fixture_model)
+    (directory / "error.json").write_text("{}")  # of an earlier attempt
+    for name in ("unlink", "write_text"):
+        monkeypatch.setattr(Path, name, refuse)
+    monkeypatch.setattr(run, "perform", refuse)
+    assert run.main([str(directory)]) == run.FAILED
+    said = capsys.readouterr().err
+    assert f"no_access: {directory}/progress.jsonl cannot be written or read: {os.strerror(number)}." in said
+    assert "error.json could not be written" in said and "Traceback" not in said
 
 
 def test_a_defect_is_not_dressed_up(tmp_path):
