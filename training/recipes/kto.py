@@ -58,8 +58,8 @@ class KTOConfig(AdapterConfig, MachineConfig, WatchedConfig, OptimizerConfig):
         metadata={
             "label": gettext_noop("Weight of desirable responses"),
             "help": gettext_noop(
-                "Raise it where desirable responses are the fewer: weight × count should be about equal for both kinds, "
-                "or up to a third more of the desirable ones."
+                "Raise it where desirable responses are the fewer: weight × count should be about equal for both "
+                "kinds, or up to a third more of the desirable ones."
             ),
             "min": 0.01,
             "max": 100.0,
