@@ -18,7 +18,7 @@ FOR_MANY = {"--set", "--wait", "--json", "-h"}
 OTHERS = ("admin/", "i18n/", "accounts/logout", "accounts/password/done", "static/")
 BEHIND_A_BUTTON = re.compile(
     r"/(say|stop|score|send|reveal|end|rule)/$|"
-    r"/(next|submit|skip|undo|read|publish|upload|create|cancel|resume|pin|priority|refresh|freeze|add|change|remove|preview|"
+    r"/(next|submit|skip|undo|read|publish|upload|create|cancel|resume|pin|name|priority|refresh|freeze|add|change|remove|preview|"
     r"progress\.json|curves\.<[a-z_:]+>|log\.txt|<[a-z_:]+>\.<[a-z_:]+>)/?$|/judge/|/members/|/guideline/draft/"
 )
 

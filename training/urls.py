@@ -43,6 +43,7 @@ urlpatterns = [
     path("p/<slug:slug>/runs/<int:run_id>/ranking.csv", ranking.download_table, name="ranking_csv"),
     path("p/<slug:slug>/runs/<int:run_id>/best/", ranking.make_demonstrations, name="run_best"),
     path("p/<slug:slug>/runs/<int:run_id>/pin/", runs_list.pin_run, name="run_pin"),
+    path("p/<slug:slug>/runs/<int:run_id>/name/", runs_list.rename_run, name="run_name"),
     path("p/<slug:slug>/runs/<int:run_id>/priority/", runs.change_priority, name="run_priority"),
     path("p/<slug:slug>/runs/<int:run_id>/cancel/", runs.cancel_run, name="run_cancel"),
     path("p/<slug:slug>/runs/<int:run_id>/resume/", runs.resume_run, name="run_resume"),

@@ -8,6 +8,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from annotate.rendering import render_markdown as render
+from annotate.shares import as_percent, percents
 from annotate.statistics.estimate import Outcome, Reason, Undefined
 
 register = template.Library()
@@ -33,24 +34,24 @@ def page_numbers(page: Page) -> Iterator[int | str]:
 @register.filter
 def share(part: float | None, whole: float | None) -> str:
     """`7|share:20` is "35 %"; nothing of nothing is a dash."""
-    return f"{100 * part / whole:.0f} %" if part is not None and whole else "–"
+    return as_percent(part / whole) if part is not None and whole else "–"
 
 
 @register.filter
 def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.0f} %"
+    return "–" if value is None else as_percent(value)
 
 
 @register.filter
 def value_percent(outcome: Outcome | None) -> str:
-    return "" if outcome is None or isinstance(outcome, Undefined) else f"{100 * outcome.value:.0f} %"
+    return "" if outcome is None or isinstance(outcome, Undefined) else as_percent(outcome.value)
 
 
 @register.filter
 def interval_percent(outcome: Outcome | None) -> str:
     if outcome is None or isinstance(outcome, Undefined):
         return ""
-    return f"{100 * outcome.low:.0f}–{100 * outcome.high:.0f} %"
+    return percents(outcome.low, outcome.high)
 
 
 @register.filter

@@ -38,7 +38,7 @@ class BenchForm(QueueForm):
         self.fields["snapshot"].queryset = snapshots = project.snapshots.all()
         self.fields["snapshot"].initial = snapshots.first()
         self.fields["model"].queryset = starts = starts_for(project, recipe)
-        self.fields["model"].initial = first_that_can_be_trained(starts)
+        self.fields["model"].initial = first_that_can_be_trained(starts, base_first=True)
         methods = list(methods_for(recipe))
         self.fields["methods"].choices = [(name, gettext(ADAPTERS[name])) for name in methods]
         self.fields["methods"].initial = methods

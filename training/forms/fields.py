@@ -1,9 +1,11 @@
 """Fields that several forms have: snapshots and models with what one chooses them by, and the seed."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.forms.models import ModelChoiceIterator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -46,8 +48,26 @@ class FeedbackChoice(forms.ModelChoiceField):
         }
 
 
+class BaseAndTrained(ModelChoiceIterator):
+    """Base models and those trained from them under headings of their own, where there are both."""
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.field.empty_label is not None:
+            yield "", self.field.empty_label
+        groups: dict[bool, list[Any]] = {True: [], False: []}
+        for row in self.queryset:
+            groups[_is_base(row)].append(self.choice(row))
+        if all(groups.values()):
+            yield gettext("Base models"), groups[True]
+            yield gettext("Trained models"), groups[False]
+        else:
+            yield from groups[True] or groups[False]
+
+
 class StartChoice(forms.ModelChoiceField):
     """A policy to train further; those that cannot be are shown with the reason, and refused."""
+
+    iterator = BaseAndTrained
 
     def label_from_instance(self, artifact: Artifact) -> str:
         if artifact.task == Task.ENCODER:
@@ -81,7 +101,12 @@ def reward_models_of(project: Project) -> QuerySet[Artifact]:
     return Artifact.objects.filter(project=project, task=Task.REWARD)
 
 
-def first_that_can_be_trained(policies: QuerySet[Artifact]) -> Any:
-    """The newest, a policy before an encoder: both models and snapshots are ordered so."""
+def first_that_can_be_trained(policies: QuerySet[Artifact], *, base_first: bool = False) -> Any:
+    """The newest, a policy before an encoder: both models and snapshots are ordered so. `base_first`: a base model
+    before what was trained, for what is no next step of a policy's own training."""
     found = [policy for policy in policies if not blocking_adapter(policy)]
-    return min(found, key=lambda model: model.task == Task.ENCODER, default=None)
+    return min(found, key=lambda model: (model.task == Task.ENCODER, base_first and not _is_base(model)), default=None)
+
+
+def _is_base(model: Artifact) -> bool:
+    return model.parent_id is None and model.run_id is None

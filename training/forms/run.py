@@ -19,6 +19,7 @@ from training.forms.fields import (
 from training.forms.queue import QueueForm
 from training.models import Artifact, Task
 from training.workflow.artifacts import STARTS
+from training.workflow.naming import LONGEST
 from training.workflow.starting import REWARDED, UNPAIRED
 
 
@@ -49,6 +50,12 @@ class RunForm(QueueForm):
         help_text=_("It scores what the policy writes. It is right only near the texts it was trained on."),
     )
     seed = seed_field()
+    name = forms.CharField(
+        label=_("Name"),
+        required=False,
+        max_length=LONGEST,
+        help_text=_("Of the run and its model. Left open, it is put together from recipe, method, model and data."),
+    )
 
     def __init__(self, project: Project, recipe: str, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,7 +80,7 @@ class RunForm(QueueForm):
                 self.fields[name].initial = found.first()
         self._settle_feedback()
         self.fields["model"].queryset = starts = starts_for(project, recipe)
-        self.fields["model"].initial = first_that_can_be_trained(starts)
+        self.fields["model"].initial = first_that_can_be_trained(starts, base_first=recipe == "reward")
         if Task.ENCODER in STARTS.get(recipe, ()):
             self.fields["model"].label = _("Policy or encoder to start from")
 

@@ -3,6 +3,7 @@
 from django import template
 from django.utils.translation import gettext as _
 
+from annotate.shares import as_percent, as_rounded_percent, percents
 from annotate.statistics.estimate import Estimate, Outcome
 
 register = template.Library()
@@ -11,7 +12,7 @@ register = template.Library()
 @register.filter
 def percent_plain(value: float) -> str:
     """0.05 is "5 %", 0.004 is "0.4 %"."""
-    return f"{100 * value:.3g} %"
+    return as_rounded_percent(value)
 
 
 @register.filter
@@ -22,12 +23,12 @@ def plain_number(value: float) -> str:
 
 @register.filter
 def percent_outcome(outcome: Outcome) -> str:
-    return f"{100 * outcome.value:.1f} %" if isinstance(outcome, Estimate) else "–"
+    return as_percent(outcome.value, 1) if isinstance(outcome, Estimate) else "–"
 
 
 @register.filter
 def percent_interval(outcome: Outcome) -> str:
-    return f"{100 * outcome.low:.1f}–{100 * outcome.high:.1f} %" if isinstance(outcome, Estimate) else ""
+    return percents(outcome.low, outcome.high, 1) if isinstance(outcome, Estimate) else ""
 
 
 @register.filter

@@ -7,12 +7,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from annotate.models import Judgment, Project
+from annotate.shares import as_percent, percents
 from training.models import Artifact, Run, RunEvent, RunState
 from training.recipes.titles import METHODS, STAYING, TITLES
 from training.workflow.disk_use import size_of
 from training.workflow.evaluation import Figure
 from training.workflow.headlines import headline_of
 from training.workflow.lineage import artifacts_of_judgment, snapshots_of_judgment
+from training.workflow.naming import SEPARATOR
 from training.workflow.runs import detail_of, hint_of, reason_of
 
 register = template.Library()
@@ -65,6 +67,12 @@ def adapter_title(adapter: str) -> str:
 def method_name(recipe: str) -> str:
     """A method of making a policy, as people call it."""
     return _(METHODS[recipe]) if recipe in METHODS else recipe
+
+
+@register.filter
+def method_of(run: Run) -> str:
+    """As in a configuration: `dpo · lora`."""
+    return SEPARATOR.join(filter(None, (run.recipe, str(run.config.get("adapter") or ""))))
 
 
 @register.filter
@@ -126,18 +134,12 @@ def number(value: Any) -> str:
     return text.replace("-", "−")
 
 
-def as_percent(value: float) -> str:
-    return f"{100 * value:.0f} %"
-
-
 @register.filter
 def percent(value: float) -> str:
     return as_percent(value)
 
 
-@register.filter
-def percents(low: float, high: float) -> str:
-    return f"{100 * low:.0f}–{100 * high:.0f} %"
+register.filter("percents", percents)
 
 
 @register.filter

@@ -10,7 +10,7 @@ from annotate.access import in_project, require_role
 from annotate.models import Project, Role
 from training.forms import FindRunsForm
 from training.models import Run
-from training.workflow import finding
+from training.workflow import finding, naming
 from training.workflow.waiting import waits_of
 
 PER_PAGE = 30
@@ -47,6 +47,13 @@ def pin_run(request: HttpRequest, project: Project, run_id: int) -> HttpResponse
         return redirect("run", project.slug, run.pk)
     asked = QueryDict(request.POST["list"]).urlencode()
     return redirect(f"{reverse('runs', args=[project.slug])}{'?' if asked else ''}{asked}")
+
+
+@require_POST
+@require_role(Role.MANAGER)
+def rename_run(request: HttpRequest, project: Project, run_id: int) -> HttpResponse:
+    run = naming.rename(in_project(Run, project, pk=run_id), request.POST.get("name", ""))
+    return redirect("run", project.slug, run.pk)
 
 
 def rest_of(asked: QueryDict, *names: str) -> str:

@@ -87,6 +87,7 @@ def start(project: Project, recipe: str, asked: dict[str, Any], config: dict[str
         demonstrations=asked.get("demonstrations"),
         feedback=asked.get("feedback"),
         seed=asked["seed"],
+        name=asked["name"],
         priority=asked["priority"],
         device=asked["device"],
         actor=actor,

@@ -14,8 +14,7 @@ from training.recipes import RecipeError, load
 from training.recipes.adapters import HEAD, customary_rate
 from training.recipes.estimate import Data, Machine, Question, Speed, estimate
 from training.recipes.estimate.adapters import methods_for
-from training.recipes.titles import ADAPTERS
-from training.workflow import configs, runs, starting
+from training.workflow import configs, naming, runs, starting
 from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput, NotCancellable, RunNotResumable
 from training.workflow.refusals import checked_config
@@ -61,8 +60,9 @@ def start_bench(
         bench.refused = {name: {"reason": str(why), **why.as_json()} for name, why in refused.items()}
         _number(bench, project)
         inputs = {"seed": seed, "snapshot": snapshot, "model": model, "priority": priority, "device": device}
-        for name, settings in planned.items():
-            title = f"Bench {bench.number}: {ADAPTERS[name]}"
+        for settings in planned.values():
+            title = naming.name_of(recipe, settings, model=model, data=snapshot, seed=seed)
+            title = f"Bench {bench.number}{naming.SEPARATOR}{title}"[: naming.LONGEST]
             runs.create_run(project, recipe, settings, title, **inputs, bench=bench, actor=actor)
     return bench
 

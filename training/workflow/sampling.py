@@ -16,7 +16,7 @@ from annotate.statistics import scored_pairs
 from annotate.workflow import intake
 from training.models import Artifact, DeviceWish, Priority, Run, Sample, Task
 from training.recipes.sample import ALL, BEST_AND_WORST, BEST_TWO, CLOSEST, NONE
-from training.workflow import runs, sample_scores
+from training.workflow import naming, runs, sample_scores
 from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput, NoPrompts
 from training.workflow.folders import folder_of
@@ -75,7 +75,7 @@ def start_sampling(
             project,
             "sample",
             config,
-            (name or _("Samples of %(model)s") % {"model": artifact})[:120],
+            name[: naming.LONGEST] or naming.name_of("sample", {}, model=artifact, seed=seed),
             seed=seed,
             model=artifact,
             reference_model=reference,

@@ -10,8 +10,8 @@ from training.models import Artifact, DeviceWish, Priority, Run, Task
 from training.recipes import RECIPES, UNTRAINED, load
 from training.recipes.encoders import ON_ENCODERS
 from training.recipes.estimate import parameters
-from training.recipes.titles import ADAPTERS, STAYING, TITLES
-from training.workflow import runs
+from training.recipes.titles import ADAPTERS, STAYING
+from training.workflow import naming, runs
 from training.workflow.artifacts import STARTS, blocking_adapter
 from training.workflow.configs import architecture_of
 from training.workflow.disk import enough_disk
@@ -71,7 +71,7 @@ def start_training(
         project,
         recipe,
         config,
-        (name or _title(recipe, inputs))[:120],
+        name[: naming.LONGEST] or _named(recipe, config, inputs, seed),
         seed=seed,
         snapshot=snapshot,
         model=model,
@@ -242,7 +242,6 @@ def _enough_prompts(snapshot: Snapshot) -> None:
         )
 
 
-def _title(recipe: str, inputs: Inputs) -> str:
-    if inputs.snapshot is None:
-        return f"{_(TITLES[recipe])}, {inputs.demonstrations or inputs.feedback}"
-    return f"{_(TITLES[recipe])}, {_('snapshot')} {inputs.snapshot.number}"
+def _named(recipe: str, config: dict[str, Any], inputs: Inputs, seed: int) -> str:
+    data = inputs.snapshot or inputs.demonstrations or inputs.feedback
+    return naming.name_of(recipe, config, model=inputs.model, data=data, seed=seed)

@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from training.forms import RecipeForm
+from annotate.models import Project, Snapshot
+from training.forms import BenchForm, RecipeForm, RunForm
+from training.models import Artifact
 from training.recipes import RECIPES, load
 from training.recipes.adapters import METHODS
 from training.recipes.fields import counts
 from training.recipes.reward import METHODS as OF_REWARD_MODELS
 from training.recipes.titles import ADAPTERS, TITLES, WHEN
 from training.recipes.titles import METHODS as NAMES
-from training.workflow.starting import POLICIES, TRAINED
+from training.workflow.starting import POLICIES, TRAINED, start_training
 
 
 def sent_back(recipe: str, **changed: Any) -> dict[str, Any]:
@@ -160,3 +162,26 @@ def test_what_a_recipe_refuses_is_said_in_the_readers_language(monkeypatch: pyte
     monkeypatch.setattr("training.workflow.told.gettext", lambda text: german.get(text[:16], text))
     form = RecipeForm("grpo", sent_back("grpo", generations="5"))
     assert form.errors["generations"] == ["32 ist kein Vielfaches von 5"]
+
+
+@pytest.mark.django_db
+def test_a_reward_model_starts_from_a_base_model_and_a_policy_from_what_was_trained_last(
+    project: Project, snapshot: Snapshot, policy: Artifact
+) -> None:
+    run = start_training(project, "dpo", snapshot, policy, {})
+    facts = {"project": project, "location": "/t", "parent": policy, "run": run}
+    trained = Artifact.objects.create(name="trained", manifest={"recipe": "dpo", "kind": "full"}, **facts)
+    starts = {recipe: RunForm(project, recipe)["model"].initial for recipe in ("reward", "dpo")}
+    assert starts == {"reward": policy, "dpo": trained} and BenchForm(project, "dpo")["model"].initial == policy
+    groups = list(RunForm(project, "dpo").fields["model"].choices)
+    assert [(title, [str(label) for _value, label in rows]) for title, rows in groups] == [
+        ("Base models", [policy.name]),
+        ("Trained models", ["trained"]),
+    ]
+    page = str(RunForm(project, "dpo")["model"])
+    assert page.count("<optgroup") == 2 and f'value="{trained.pk}" selected' in page
+
+
+@pytest.mark.django_db
+def test_models_of_one_kind_stand_under_no_heading(project: Project, policy: Artifact) -> None:
+    assert "<optgroup" not in str(RunForm(project, "dpo")["model"])

@@ -17,6 +17,8 @@ from tests.factories import make_user
 from tests.training.views.conftest import complete, figure
 from tests.training.workflow.test_probes import GOOD, lines, tax
 from training.models import ProbeSet, Round, Run
+from training.templatetags.tax_pages import change_interval
+from training.workflow.figures import Figure
 from training.workflow.probes import import_probes
 
 pytestmark = pytest.mark.django_db
@@ -159,3 +161,11 @@ def test_the_command_imports_a_file_all_or_nothing(project: Project, lead: User,
         call_command("import_probes", "garden", str(path), "--name", "More")
     with pytest.raises(CommandError, match="cannot be read"):
         call_command("import_probes", "garden", str(tmp_path / "none.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "said"),
+    [(0.9, 1.1, "0.900 to 1.100"), (0.9981, 0.99962, "0.9981 to 0.9996"), (0.9, 1.0, "0.900 to 1.000")],
+)
+def test_a_factor_shows_on_which_side_of_1_its_interval_lies(low: float, high: float, said: str) -> None:
+    assert change_interval(Figure("ratio", "", 0.99, low, high, 9)) == said

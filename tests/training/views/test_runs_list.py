@@ -108,6 +108,26 @@ def test_a_manager_pins_and_comes_back_to_the_list_as_it_was(as_lead: Client, pr
     assert as_lead.get(pin).status_code == 405
 
 
+def test_a_manager_renames_a_run_and_its_model_keeps_its_name(
+    client: Client, as_lead: Client, project: Project, reviewer: User
+) -> None:
+    run = ended(project, "mine", "sft", 1.0)
+    there = reverse("run_name", args=["garden", run.pk])
+    for sent in ("  Short \n answers ", "   "):
+        assert as_lead.post(there, {"name": sent}).headers["Location"] == reverse("run", args=["garden", run.pk])
+    assert Run.objects.get(pk=run.pk).name == "Short answers" and run.artifact.name == "mine"
+    client.force_login(reviewer)
+    assert client.post(there, {"name": "theirs"}).status_code == 403
+    assert there not in client.get(reverse("run", args=["garden", run.pk])).content.decode()
+
+
+def test_the_list_tells_model_and_method(as_lead: Client, project: Project) -> None:
+    base = Artifact.objects.create(project=project, name="small <b>", location="/b")
+    runs.create_run(project, "reward", {"adapter": "head"}, "first", model=base)
+    page = as_lead.get(url()).content.decode()
+    assert "small &lt;b&gt;" in page and "reward · head" in page
+
+
 def test_where_the_pin_leads_back_to_is_a_list_of_ours(as_lead: Client, project: Project) -> None:
     run = ended(project, "mine", "sft", 1.0)
     answer = as_lead.post(

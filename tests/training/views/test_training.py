@@ -50,13 +50,20 @@ def test_every_recipe_has_a_form_with_its_own_inputs_that_starts_it(
 ) -> None:
     asked = inputs(recipe, base, snapshot, scorer, demonstrations)
     page = as_lead.get(f"{URL}?recipe={recipe}")
-    assert set(page.context["form"].fields) == {*asked, "priority", "device"}
+    assert set(page.context["form"].fields) == {*asked, "name", "priority", "device"}
     answer = as_lead.post(f"{URL}?recipe={recipe}", {**sent_back(recipe, adapter="bias"), **asked})
     assert answer.status_code == 302, answer.context["form"].errors
     run = Run.objects.get()
+    assert run.name.startswith(f"{recipe} · bias · {base} · ")
     assert answer.url == f"/p/garden/runs/{run.pk}/"
     assert (run.recipe, run.seed, run.config["adapter"], run.state) == (recipe, 3, "bias", "queued")
     assert run.reward_model == (scorer if recipe in REWARDED else None)
+
+
+def test_a_run_can_be_given_a_name(as_lead: Client, snapshot: Snapshot, base: Artifact) -> None:
+    asked = {"model": base.pk, "seed": 3, "snapshot": snapshot.pk, "name": " Short answers "}
+    as_lead.post(f"{URL}?recipe=dpo", {**sent_back("dpo"), **asked})
+    assert Run.objects.get().name == "Short answers"
 
 
 @pytest.fixture
