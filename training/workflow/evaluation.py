@@ -3,14 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from annotate.models import Comparison
 from training.models import Artifact, Run
-from training.workflow import left_out
 from training.workflow.alignment_tax import Probed, tax_of
-from training.workflow.figures import ENOUGH_PROMPTS, ROLLOUTS, Figure, figure_of
+from training.workflow.figures import ROLLOUTS, Figure, figure_of
+from training.workflow.notes import Note, notes_on_product, notes_on_samples
 from training.workflow.reward_results import RewardDetails, reward_details
 from training.workflow.sample_scores import SampleScores, shown
 
@@ -79,21 +78,6 @@ LABELS = {
     },
     **dict.fromkeys(ROLLOUTS, ROLLOUT_LABELS),
 }
-# What an example of a recipe is, where it is no pair.
-TRAINED_ON = {
-    "sft": gettext_lazy("Trained on %(train)s demonstration(s), evaluated on %(test)s."),
-    "kto": gettext_lazy("Trained on %(train)s single response(s), evaluated on %(test)s."),
-    **dict.fromkeys(ROLLOUTS, gettext_lazy("Trained on %(train)s prompt(s); %(test)s were held out.")),
-}
-LEFT_OUT = {
-    "sft": gettext_lazy("%(n)s demonstration(s) were left out: %(reasons)s."),
-    "kto": gettext_lazy("%(n)s single response(s) were left out: %(reasons)s."),
-    **dict.fromkeys(ROLLOUTS, gettext_lazy("%(n)s prompt(s) were left out: %(reasons)s.")),
-}
-
-UNREAD = gettext_lazy(
-    "Of %(n)s response(s) the reward model could not read the end: their scores are of what it could."
-)
 
 
 @dataclass(frozen=True)
@@ -111,23 +95,32 @@ class Results:
     of a sampling run: what its reward model makes of the responses."""
 
     figures: list[Figure]
-    notes: list[str]
+    noted: list[Note]
     pairs: list[TextPair]
     details: RewardDetails | None = None
     tax: list[Probed] = field(default_factory=list)
     scores: SampleScores | None = None
 
+    @property
+    def warnings(self) -> list[str]:
+        """To be read before the figures."""
+        return [note.text for note in self.noted if note.warns]
+
+    @property
+    def notes(self) -> list[str]:
+        return [note.text for note in self.noted if not note.warns]
+
 
 def results_of(run: Run) -> Results:
     """Empty while the run has no product."""
     if run.recipe == "sample":
-        return Results([], _notes_on_samples(run), _judged_pairs(run), scores=shown(run))
+        return Results([], notes_on_samples(run), _judged_pairs(run), scores=shown(run))
     artifact = Artifact.ever.filter(run=run).first()
     if artifact is None:
         return Results([], [], [])
     manifest = artifact.manifest
     details, tax = details_of(artifact), tax_of(artifact)
-    return Results(figures_of(artifact), _notes_on_data(manifest), _held_out_pairs(manifest), details, tax)
+    return Results(figures_of(artifact), notes_on_product(manifest), _held_out_pairs(manifest), details, tax)
 
 
 def figures_of(artifact: Artifact) -> list[Figure]:
@@ -148,71 +141,6 @@ def details_of(artifact: Artifact) -> RewardDetails | None:
     """Of a reward model that was measured."""
     is_reward = artifact.manifest.get("recipe") == "reward"
     return reward_details(artifact.manifest.get("metrics") or {}) if is_reward else None
-
-
-def _notes_on_data(manifest: dict[str, Any]) -> list[str]:
-    data = manifest.get("data") or {}
-    sizes = {"train": data.get("train", 0), "test": data.get("test", 0)}
-    recipe = manifest.get("recipe")
-    notes = [TRAINED_ON.get(recipe, _("Trained on %(train)s pair(s), evaluated on %(test)s.")) % sizes]
-    notes += _notes_on_prompts(data.get("test", 0), data.get("test_prompts", data.get("test", 0)))
-    if dropped := data.get("dropped"):
-        said = LEFT_OUT.get(recipe, _("%(n)s pair(s) were left out: %(reasons)s."))
-        notes.append(said % {"n": len(dropped), "reasons": left_out.in_words(dropped)})
-    if data.get("truncated"):
-        notes.append(UNREAD % {"n": data["truncated"]})
-    return notes + _notes_on_reference(manifest.get("reference") or {}) + _notes_on_reward(manifest)
-
-
-def _notes_on_prompts(pairs: int, prompts: int) -> list[str]:
-    if pairs == prompts:
-        return []
-    said = _("The held-out pairs are of %(prompts)s prompts: intervals allow for what the pairs of a prompt share.")
-    if prompts < ENOUGH_PROMPTS:
-        said = _("The held-out pairs are of only %(prompts)s prompt(s): intervals say nothing of other prompts.")
-    return [said % {"prompts": prompts}]
-
-
-def _notes_on_reference(reference: dict[str, Any]) -> list[str]:
-    notes = []
-    if "computed" in reference:
-        said = _("Reference log-probabilities: %(computed)s computed, %(reused)s reused from earlier runs.")
-        notes.append(said % {name: reference[name] for name in ("computed", "reused")})
-    if reference.get("moved_at_start"):
-        notes.append(
-            _("Virtual tokens change the model before the first step, so the policy did not start at its reference.")
-        )
-    return notes
-
-
-def _notes_on_reward(manifest: dict[str, Any]) -> list[str]:
-    notes = []
-    if features := manifest.get("features"):
-        notes.append(_("Features: %(computed)s computed, %(reused)s reused from earlier runs.") % features)
-    if ties := manifest.get("ties"):
-        facts = {"n": ties.get("train", 0), "share": f"{100 * ties.get('between_equals', 0):.0f}"}
-        notes.append(_("Learned from %(n)s tie(s); between equals it expects %(share)s %% of them.") % facts)
-    return notes
-
-
-def _notes_on_samples(run: Run) -> list[str]:
-    result = run.result
-    if not result.get("samples"):
-        return []
-    facts = {"samples": result["samples"], "comparisons": result.get("comparisons", 0)}
-    notes = [_("%(samples)s response(s) written, %(comparisons)s comparison(s) made.") % facts]
-    if cut := result["samples"] - result.get("finished", 0):
-        notes.append(_("%(n)s response(s) were cut at the maximum length.") % {"n": cut})
-    if identical := result.get("identical"):
-        notes.append(_("%(n)s pair(s) of identical texts were left out.") % {"n": identical})
-    if skipped := result.get("skipped"):
-        facts = {"n": len(skipped), "reasons": left_out.in_words(skipped)}
-        notes.append(_("%(n)s prompt(s) could not be put to the model: %(reasons)s.") % facts)
-    if truncated := (result.get("metrics") or {}).get("truncated"):
-        notes.append(UNREAD % {"n": truncated})
-    if unknown := result.get("unknown_prompts"):
-        notes.append(_("%(n)s prompt(s) had been deleted in the meantime.") % {"n": unknown})
-    return notes
 
 
 def _held_out_pairs(manifest: dict[str, Any]) -> list[TextPair]:

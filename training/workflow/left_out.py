@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from training.models import Run
 from training.workflow.folders import folder_of
 from training.workflow.tails import Tail
@@ -10,6 +12,10 @@ from training.workflow.told import in_readers_language
 
 FILE = "left_out.jsonl"
 MOST_REASONS = 8  # in a sentence
+# What many rows have in common is said as one reason; the template is that of `training/ml/unusable.py`.
+OF_MANY = {
+    "too long: %(tokens)s tokens, at most %(most)s are allowed": gettext_noop("longer than %(most)s tokens"),
+}
 VARIES = "…"  # for a value that is another one in every row
 
 Row = dict[str, Any]
@@ -42,7 +48,7 @@ def reasons(rows: Iterable[Row]) -> list[tuple[str, int]]:
 
 
 def in_words(rows: Iterable[Row]) -> str:
-    """`too long: … tokens, at most 512 are allowed (1912), the prompt is empty (3)`; one alone has no number."""
+    """`longer than 512 tokens (1912), the prompt is empty (3)`; one alone has no number."""
     found = reasons(rows)
     if len(found) == 1:
         return found[0][0]
@@ -57,4 +63,7 @@ def _shared(rows: list[Row]) -> Row:
         name: value if all((row.get("values") or {}).get(name) == value for row in rows) else VARIES
         for name, value in values.items()
     }
-    return {**first, "values": same}
+    shared = {**first, "values": same}
+    if len(rows) > 1 and same.get("most", VARIES) != VARIES and (said := OF_MANY.get(str(first.get("template")))):
+        shared["template"] = said
+    return shared

@@ -30,7 +30,8 @@ ROWS = [*map(too_long, range(120)), EMPTY]
 
 
 def test_reasons_are_counted_and_what_differs_within_one_is_left_open() -> None:
-    assert left_out.in_words(ROWS) == "too long: … tokens, at most 512 are allowed (120), the prompt is empty (1)"
+    assert left_out.in_words(ROWS) == "longer than 512 tokens (120), the prompt is empty (1)"
+    assert left_out.in_words(ROWS[:2]) == "longer than 512 tokens"
     assert left_out.in_words(ROWS[:1]) == "too long: 600 tokens, at most 512 are allowed"
 
 
@@ -53,8 +54,8 @@ def trained(project: Project, policy: Artifact) -> Run:
 
 
 def test_the_results_say_it_in_one_sentence(trained: Run) -> None:
-    [note] = [note for note in results_of(trained).notes if "left out" in note]
-    assert note == "121 pair(s) were left out: " + left_out.in_words(ROWS) + "."
+    [note] = [note for note in results_of(trained).warnings if "left out" in note]
+    assert note == "121 of 126 pairs (96 %) left out: " + left_out.in_words(ROWS) + "."
 
 
 def test_the_page_lists_the_first_and_the_file_all(client: Client, trained: Run) -> None:
@@ -99,4 +100,4 @@ def test_prompts_that_could_not_be_asked_are_listed_alike(project: Project, poli
     run = runs.create_run(project, "sample", {}, "samples", model=policy)
     run.result = {"samples": 2, "finished": 2, "skipped": [{"prompt": 7, "why": "too odd"}]}
     assert list(left_out.named(left_out.left_out_of(run, {}))) == [("7", "too odd")]
-    assert "1 prompt(s) could not be put to the model: too odd." in results_of(run).notes
+    assert "1 of 1 prompts (100 %) could not be put to the model: too odd." in results_of(run).warnings

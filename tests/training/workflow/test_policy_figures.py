@@ -44,8 +44,8 @@ def test_too_few_demonstrations_are_not_called_pairs() -> None:
 def test_the_page_says_what_was_learned_from_and_what_was_left_out(project: Project, lead: User) -> None:
     data = {"train": 8, "test": 2, "dropped": [{"id": "a", "why": "the response is empty", "split": "train"}]}
     assert _results(project, lead, "sft", data=data).notes == [
-        "Trained on 8 demonstration(s), evaluated on 2.",
-        "1 demonstration(s) were left out: the response is empty.",
+        "Trained on 8 demonstrations, evaluated on 2.",
+        "1 of 11 demonstrations (9 %) left out: the response is empty.",
     ]
 
 
