@@ -73,7 +73,7 @@ def reason(outcome: Outcome | None) -> str:
 
 
 def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
+    return f"{value:z.2f}".replace("-", "−")
 
 
 def _sentences() -> dict[str, str]:

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from annotate.access import require_role
 from annotate.models import Judgment, Project, Role, shown_name
 from annotate.views.next_steps import next_steps
-from annotate.workflow.guidelines import current_version, unread_version
+from annotate.workflow.guidelines import current_version, last_read_version, unread_version
 from annotate.workflow.progress import progress_of
 
 DAYS = 14
@@ -24,11 +24,13 @@ MOST_PEOPLE = 500
 @require_role(Role.ANNOTATOR)
 def show_overview(request: HttpRequest, project: Project) -> HttpResponse:
     version = current_version(project)
+    unread = bool(version and unread_version(project, request.user))
     context: dict[str, Any] = {
         "project": project,
         "progress": progress_of(project, request.user),
         "version": version,
-        "unread": bool(version and unread_version(project, request.user)),
+        "unread": unread,
+        "known": unread and last_read_version(project, request.user),
     }
     if request.role.allows(Role.REVIEWER):
         context |= {"days": _days(project), "people": _people(project)}

@@ -5,6 +5,7 @@ from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods
 
 from annotate.access import require_role
@@ -25,8 +26,12 @@ def edit_settings(request: HttpRequest, project: Project) -> HttpResponse:
             changed = 0
             if project.overlap != overlap_before:
                 changed = change_overlap(project=project, overlap=project.overlap)
-        said = _("Saved. The overlap of %(n)s comparison(s) was changed.") if changed else _("Saved.")
-        messages.success(request, said % {"n": changed})
+        said = ngettext(
+            "Saved. The overlap of %(n)s comparison was changed.",
+            "Saved. The overlap of %(n)s comparisons was changed.",
+            changed,
+        )
+        messages.success(request, said % {"n": changed} if changed else _("Saved."))
         return redirect("project_settings", project.slug)
     context = {"form": form, "project": project}
     return render(request, "annotate/project_settings.html", context, status=400 if form.errors else 200)

@@ -8,7 +8,7 @@ from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.http import urlencode
-from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.access import require_role
@@ -56,7 +56,11 @@ def upload_prompts(request: HttpRequest, project: Project) -> HttpResponse:
         except UploadRejected as problem:
             rejected = problem
         else:
-            said = _("%(new)s prompt(s) added, %(old)s were there already.")
+            said = ngettext(
+                "%(new)s prompt added, %(old)s were there already.",
+                "%(new)s prompts added, %(old)s were there already.",
+                report.created,
+            )
             messages.success(request, said % {"new": report.created, "old": report.unchanged})
             return redirect("prompts", project.slug)
     status = 400 if rejected or form.errors else 200

@@ -11,6 +11,7 @@ import pyarrow as pa
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from annotate.models import Demonstration, DemonstrationSet, Project, Split, User
 from annotate.workflow.exceptions import NameTaken, WorkflowError
@@ -71,7 +72,12 @@ def import_demonstrations(
     rows.sort(key=lambda row: row.key)
     if all(row.split == Split.TEST for row in rows):
         raise WorkflowError(
-            _("All %(n)s demonstration(s) fell into the test split: nothing is left to train on.") % {"n": len(rows)},
+            ngettext(
+                "%(n)s demonstration fell into the test split: nothing is left to train on.",
+                "All %(n)s demonstrations fell into the test split: nothing is left to train on.",
+                len(rows),
+            )
+            % {"n": len(rows)},
             _("Lower the test share, or upload more demonstrations."),
         )
     return _store(project, name, rows, actor)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 
 class WorkflowError(Exception):
@@ -39,7 +40,12 @@ class UploadRejected(WorkflowError):
 
     def __init__(self, errors: list[LineError], total: int) -> None:
         super().__init__(
-            _("Nothing was imported: %(total)s problem(s) in the file.") % {"total": total},
+            ngettext(
+                "Nothing was imported: %(total)s problem in the file.",
+                "Nothing was imported: %(total)s problems in the file.",
+                total,
+            )
+            % {"total": total},
             _("Mend the lines named below and upload the file again."),
         )
         self.errors = errors

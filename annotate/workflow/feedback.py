@@ -11,6 +11,7 @@ import pyarrow as pa
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from annotate.models import Feedback, FeedbackSet, Project, Split, User
 from annotate.workflow.exceptions import NameTaken, WorkflowError
@@ -80,7 +81,12 @@ def import_feedback(
     rows.sort(key=lambda row: row.key)
     if all(row.split == Split.TEST for row in rows):
         raise WorkflowError(
-            _("All %(n)s vote(s) fell into the test split: nothing is left to train on.") % {"n": len(rows)},
+            ngettext(
+                "%(n)s vote fell into the test split: nothing is left to train on.",
+                "All %(n)s votes fell into the test split: nothing is left to train on.",
+                len(rows),
+            )
+            % {"n": len(rows)},
             _("Lower the test share, or upload more votes."),
         )
     return _store(project, name, rows, actor)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from annotate.models import Aggregation, Comparison, Split
 from annotate.workflow.aggregation import Decision, decide
@@ -34,7 +35,10 @@ def draw(votes: Votes, share: float, seed: int) -> frozenset[str]:
     people = _people(votes)
     if len(people) < 2:
         raise NobodyHeldOut(
-            _("Of %(n)s annotator(s) none can be held out.") % {"n": len(people)},
+            ngettext(
+                "Of %(n)s annotator none can be held out.", "Of %(n)s annotators none can be held out.", len(people)
+            )
+            % {"n": len(people)},
             _("Let a second person judge, or hold out no annotators."),
             where="annotator_share",
         )

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Max
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from annotate.models import Aggregation, Comparison, ItemKind, Project, Snapshot, SnapshotItem, Split, User
 from annotate.statistics.judgments import TIE, A
@@ -178,16 +179,25 @@ def _check_query(aggregation: str, test_share: float, annotator_share: float) ->
 
 
 def _require_pairs(selection: Selection) -> None:
+    judged = selection.counts["comparisons"]
     if selection.held_out is not None and not selection.counts["train"]:
         raise EmptySnapshot(
-            _("Without the annotators held out, none of %(n)s judged comparison(s) is left to train on.")
-            % {"n": selection.counts["comparisons"]},
+            ngettext(
+                "Without the annotators held out, none of %(n)s judged comparison is left to train on.",
+                "Without the annotators held out, none of %(n)s judged comparisons is left to train on.",
+                judged,
+            )
+            % {"n": judged},
             _("Hold out fewer annotators, or let the others judge more."),
         )
     if not selection.rows:
         raise EmptySnapshot(
-            _("There is nothing to freeze: of %(n)s judged comparison(s) none is decided.")
-            % {"n": selection.counts["comparisons"]},
+            ngettext(
+                "There is nothing to freeze: of %(n)s judged comparison none is decided.",
+                "There is nothing to freeze: of %(n)s judged comparisons none is decided.",
+                judged,
+            )
+            % {"n": judged},
             _("Judge more comparisons; ties and split votes do not make a (chosen, rejected) pair."),
         )
 

@@ -88,7 +88,7 @@ def test_the_number_of_an_empty_learning_rate_follows_the_adapter_until_one_is_t
     rate = page.locator("[name=reward-learning_rate]")
     expect(rate).to_have_attribute("placeholder", "0.0002")
     page.select_option("[name=reward-adapter]", "full")
-    expect(rate).to_have_attribute("placeholder", "2e-05")
+    expect(rate).to_have_attribute("placeholder", "0.00002")
     expect(rate).to_have_value("")
     rate.fill("0.001")
     page.select_option("[name=reward-adapter]", "ia3")

@@ -13,6 +13,7 @@ from django.utils.translation import gettext, gettext_noop
 
 from training.recipes import RECIPES, RecipeError, load
 from training.recipes.adapters import customary_rate
+from training.recipes.decimals import plain
 from training.recipes.fields import conditions, counts
 from training.recipes.titles import CHOICES
 from training.workflow.told import in_readers_language
@@ -196,7 +197,7 @@ class RecipeForm(forms.Form):
 
 def shown(rate: float) -> str:
     """As an input of numbers takes it, in whatever language the page is."""
-    return f"{rate:g}"
+    return plain(f"{rate:g}")
 
 
 def _can_count(setting: Field) -> bool:

@@ -34,6 +34,9 @@ from training.ml.quantised import is_quantised, quantise
 from training.recipes.words import gettext_noop
 
 MANIFEST = "manifest.json"
+# Under this name transformers warns once that a long text "will result in indexing errors". Texts are measured here
+# before they are cut or left out: it counts as said.
+LONG_TEXT = "sequence-length-is-longer-than-the-specified-maximum"
 # Never unpickled, never run: a model is data.
 SAFE = {"use_safetensors": True, "trust_remote_code": False}
 
@@ -61,6 +64,7 @@ def load_tokenizer(
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.deprecation_warnings[LONG_TEXT] = True
     tokenizer.eos_token = _ending(tokenizer, spec)
     return tokenizer
 

@@ -43,6 +43,17 @@ ACTIVE = (RunState.RUNNING, RunState.CANCELLING)
 NOT_BEGUN = (RunState.WAITING, RunState.QUEUED)
 
 
+# Codes of failures that lie in data, settings or model: a run that is resumed as it is fails by them again.
+OF_ITS_OWN = frozenset(
+    {
+        *("bad_config", "empty_data", "bad_data", "bad_prompt", "bad_prompts", "prompt_too_long", "text_too_long"),
+        *("nan_loss", "out_of_memory", "nothing_trained", "unsupported_model", "wrong_base", "no_biases", "no_eos"),
+        *("not_causal_lm", "not_reward_model", "no_reward_model", "no_chat_template", "no_separator"),
+        *("adapter_not_mergeable", "one_process_only"),
+    }
+)
+
+
 class RunQuerySet(models.QuerySet["Run"]):
     def active(self) -> Self:
         return self.filter(state__in=ACTIVE)
@@ -164,6 +175,11 @@ class Run(models.Model):
     @property
     def can_resume(self) -> bool:
         return self.state in (RunState.FAILED, RunState.CANCELLED)
+
+    @property
+    def would_fail_again(self) -> bool:
+        """Resumed as it is: it needs other data or settings, which a clone can have."""
+        return self.state == RunState.FAILED and self.failure.get("code") in OF_ITS_OWN
 
 
 class RunEvent(models.Model):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from annotate.models import Judgment, Project
 from annotate.shares import as_percent, percents
 from training.models import Artifact, Run, RunEvent, RunState
+from training.recipes.decimals import plain
 from training.recipes.titles import METHODS, STAYING, TITLES
 from training.workflow.disk_use import size_of
 from training.workflow.evaluation import Figure
@@ -130,7 +131,7 @@ def number(value: Any) -> str:
     """Three significant digits, and a minus that is a minus; a dash for what is no number."""
     if not isinstance(value, int | float):
         return "–"
-    text = f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:z.3g}"
     return text.replace("-", "−")
 
 
@@ -244,7 +245,7 @@ def setting(value: Any) -> str:
         return "–"
     if isinstance(value, bool):
         return _("yes") if value else _("no")
-    return str(value)
+    return plain(str(value)) if isinstance(value, float) else str(value)
 
 
 @register.filter

@@ -19,6 +19,7 @@ from training.workflow.disk_use import disk_use
 from training.workflow.evaluation import details_of, figures_of
 from training.workflow.exporting import exports_of
 from training.workflow.lineage import lineage_of
+from training.workflow.notes import lost_of, notes_on_product
 
 
 @require_safe
@@ -47,11 +48,14 @@ def show_model(request: HttpRequest, project: Project, artifact_id: int) -> Http
     made_by = ("run__round", "run__reward_model", "run__demonstrations", "run__feedback")
     rows = Artifact.ever.select_related("parent", "snapshot", "deleted_by", *made_by)
     artifact = in_project(rows, project, pk=artifact_id)
+    noted = notes_on_product(artifact.manifest) if artifact.manifest.get("data") else []
     context = {
         "artifact": artifact,
         "manifest": artifact.manifest,
         "machine": told_by(artifact.manifest),
         "figures": figures_of(artifact),
+        "warnings": [note.text for note in noted if note.warns],
+        "lost": lost_of(noted),
         "details": details_of(artifact),
         "lineage": lineage_of(artifact),
         "rounds": artifact.rounds_started.order_by("number"),

@@ -9,6 +9,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
 
@@ -70,6 +71,10 @@ def make_demonstrations(request: HttpRequest, project: Project, run_id: int) -> 
     said = _("The set “%(name)s” is stored.") if made.created else _("These are the demonstrations of “%(name)s”.")
     messages.success(request, said % {"name": made.set.name}, extra_tags="ok")
     if made.left_out:
-        said = _("%(n)s prompt(s) are not in it: no response to them ended by itself with a text.")
+        said = ngettext(
+            "%(n)s prompt is not in it: no response to it ended by itself with a text.",
+            "%(n)s prompts are not in it: no response to them ended by itself with a text.",
+            made.left_out,
+        )
         messages.warning(request, said % {"n": made.left_out}, extra_tags="warn")
     return redirect("demonstration_set", project.slug, made.set.pk)

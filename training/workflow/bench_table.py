@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from training.models import Bench, Run, RunState
 from training.recipes.dpo import LOG_ODDS
@@ -83,7 +84,12 @@ def told_of(cells: Sequence[Cell]) -> list[str]:
     half = f"{half_width(n):.0f}"
     said = [
         *filter(None, map(_reading_told, cells)),
-        _("With %(n)s held-out pair(s) an accuracy is known to about ±%(half)s points.") % {"n": n, "half": half},
+        ngettext(
+            "With %(n)s held-out pair an accuracy is known to about ±%(half)s points.",
+            "With %(n)s held-out pairs an accuracy is known to about ±%(half)s points.",
+            n,
+        )
+        % {"n": n, "half": half},
     ]
     if len(known) < 2:
         return said
@@ -111,7 +117,11 @@ def _reading_told(cell: Cell) -> str:
     facts = {"title": cell.title, **features}
     said = _("%(title)s: its time holds %(seconds)s s in which the bare model read all texts, the held-out ones too.")
     if features["reused"]:
-        said = _("%(title)s: its time holds no reading of %(reused)s text(s), whose features an earlier run had kept.")
+        said = ngettext(
+            "%(title)s: its time holds no reading of %(reused)s text, whose features an earlier run had kept.",
+            "%(title)s: its time holds no reading of %(reused)s texts, whose features an earlier run had kept.",
+            features["reused"],
+        )
     return said % facts
 
 

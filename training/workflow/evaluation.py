@@ -9,7 +9,7 @@ from annotate.models import Comparison
 from training.models import Artifact, Run
 from training.workflow.alignment_tax import Probed, tax_of
 from training.workflow.figures import ROLLOUTS, Figure, figure_of
-from training.workflow.notes import Note, notes_on_product, notes_on_samples
+from training.workflow.notes import Note, lost_of, notes_on_product, notes_on_samples
 from training.workflow.reward_results import RewardDetails, reward_details
 from training.workflow.sample_scores import SampleScores, shown
 
@@ -105,6 +105,10 @@ class Results:
     def warnings(self) -> list[str]:
         """To be read before the figures."""
         return [note.text for note in self.noted if note.warns]
+
+    @property
+    def lost(self) -> str:
+        return lost_of(self.noted)
 
     @property
     def notes(self) -> list[str]:

@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import ngettext_lazy
 
 from training.workflow.told import in_readers_language
 
@@ -29,9 +28,23 @@ SHARES = (
     "eos_rate_after",
 )
 TOO_FEW = {
-    "sft": gettext_lazy("Only %(n)s held-out demonstration(s): too few to say anything."),
-    **dict.fromkeys(ROLLOUTS, gettext_lazy("Only %(n)s held-out prompt(s): too few to say anything.")),
+    "sft": ngettext_lazy(
+        "Only %(n)s held-out demonstration: too few to say anything.",
+        "Only %(n)s held-out demonstrations: too few to say anything.",
+        "n",
+    ),
+    **dict.fromkeys(
+        ROLLOUTS,
+        ngettext_lazy(
+            "Only %(n)s held-out prompt: too few to say anything.",
+            "Only %(n)s held-out prompts: too few to say anything.",
+            "n",
+        ),
+    ),
 }
+FEW_PAIRS = ngettext_lazy(
+    "Only %(n)s held-out pair: too few to say anything.", "Only %(n)s held-out pairs: too few to say anything.", "n"
+)
 
 
 @dataclass(frozen=True)
@@ -69,5 +82,4 @@ def figure_of(name: str, label: str, metric: Any, recipe: str = "") -> Figure:
 def _why_not(metric: dict[str, Any], recipe: str) -> str:
     if words := metric.get("words"):
         return in_readers_language(str(metric.get("reason", "")), words.get("template", ""), words.get("values"))
-    too_few = TOO_FEW.get(recipe, _("Only %(n)s held-out pair(s): too few to say anything."))
-    return too_few % {"n": metric.get("n")}
+    return TOO_FEW.get(recipe, FEW_PAIRS) % {"n": metric.get("n") or 0}

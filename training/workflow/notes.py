@@ -1,5 +1,6 @@
 """What is to be known beside the figures of a run: on what they rest, what was left out, and what takes their worth."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,10 +56,16 @@ UNREAD = ngettext_lazy(
 
 @dataclass(frozen=True)
 class Note:
-    """`warns`: the figures cannot be read without it."""
+    """`warns`: the figures cannot be read without it. `left_out`: it says how much of the data was not used."""
 
     text: str
     warns: bool = False
+    left_out: bool = False
+
+
+def lost_of(notes: Iterable[Note]) -> str:
+    """How much was left out, where it was so much that figures may be missing for that; else ""."""
+    return next((note.text for note in notes if note.left_out and note.warns), "")
 
 
 def notes_on_product(manifest: dict[str, Any]) -> list[Note]:
@@ -106,7 +113,7 @@ def notes_on_samples(run: Run) -> list[Note]:
 def _on_left_out(said: str, rows: list[dict[str, Any]], total: int) -> Note:
     share = len(rows) / total
     facts = {"n": len(rows), "total": total, "share": as_percent(share), "reasons": left_out.in_words(rows)}
-    return Note(said % facts, warns=share > MUCH_LEFT_OUT)
+    return Note(said % facts, warns=share > MUCH_LEFT_OUT, left_out=True)
 
 
 def _on_prompts(examples: int, prompts: int) -> list[Note]:

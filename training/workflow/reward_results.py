@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
 from training.workflow.figures import Figure, figure_of
 
@@ -35,7 +35,11 @@ VOTES = {
     "split": gettext_lazy("votes were split"),
 }
 NEW = gettext_lazy("judged by nobody who judged a training pair")
-HELD_OUT = gettext_lazy("of the test prompts, by the votes of the %(people)s annotator(s) held out alone")
+HELD_OUT = ngettext_lazy(
+    "of the test prompts, by the votes of the %(people)s annotator held out alone",
+    "of the test prompts, by the votes of the %(people)s annotators held out alone",
+    "people",
+)
 CEILING = {
     "model": gettext_lazy("the model against all votes"),
     "model_as_annotator": gettext_lazy("the model in an annotator’s place, against the others"),
@@ -115,7 +119,12 @@ def _named(metrics: dict[str, Any], kind: str, notes: list[str]) -> list[Figure]
     """Groups that have their names from the data, the largest first."""
     every = metrics.get(kind) or []
     if (left := len(every) - SHOWN_GROUPS) > 0:
-        notes.append(_("%(n)s smaller group(s) are not shown; the manifest has all.") % {"n": left})
+        said = ngettext(
+            "%(n)s smaller group is not shown; the manifest has all.",
+            "%(n)s smaller groups are not shown; the manifest has all.",
+            left,
+        )
+        notes.append(said % {"n": left})
     return [figure_of("accuracy", str(one["name"]), one) for one in every[:SHOWN_GROUPS]]
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot, User
 from training.models import Artifact, DeviceWish, Priority, Run, Task
@@ -160,9 +161,12 @@ def enough_labels(snapshot: Snapshot) -> None:
     if min(counts["won_by_a"], counts["won_by_b"]) >= 2 and counts["train"] >= 1 and counts["test"] >= 1:
         return
     raise TooFewLabels(
-        _(
-            "Snapshot %(number)s has too few labels: %(won_by_a)s pair(s) won by A and %(won_by_b)s by B, "
-            "%(train)s for training and %(test)s for evaluation."
+        ngettext(
+            "Snapshot %(number)s has too few labels: %(won_by_a)s pair won by A and %(won_by_b)s by B, "
+            "%(train)s for training and %(test)s for evaluation.",
+            "Snapshot %(number)s has too few labels: %(won_by_a)s pairs won by A and %(won_by_b)s by B, "
+            "%(train)s for training and %(test)s for evaluation.",
+            counts["won_by_a"],
         )
         % {"number": snapshot.number, **counts},
         _("At least two won by A, two by B, and one pair in each split are needed. Judge more, then freeze again."),
@@ -235,7 +239,11 @@ def _enough_prompts(snapshot: Snapshot) -> None:
     counts = {name: snapshot.counts.get(name, 0) for name in ("train", "test")}
     if min(counts.values()) < 1:
         raise TooFewLabels(
-            _("Snapshot %(number)s has too few prompts: %(train)s pair(s) for training and %(test)s for evaluation.")
+            ngettext(
+                "Snapshot %(number)s has too few prompts: %(train)s pair for training and %(test)s for evaluation.",
+                "Snapshot %(number)s has too few prompts: %(train)s pairs for training and %(test)s for evaluation.",
+                counts["train"],
+            )
             % {"number": snapshot.number, **counts},
             _("At least one in each split is needed. Judge more, then freeze again."),
             where="snapshot",

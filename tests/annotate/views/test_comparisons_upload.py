@@ -29,7 +29,7 @@ def _upload(client: Client, content: bytes, name: str = "p.jsonl") -> str:
 
 def test_a_file_is_imported_and_its_judgments_show_the_given_names(manager: Client) -> None:
     html = _upload(manager, gzip.compress(json.dumps(RECORD).encode()), "p.jsonl.gz")
-    assert "1 comparison(s) and 2 judgment(s) added" in html
+    assert "1 comparison and 2 judgments added" in html
     page = manager.get(f"/p/garden/comparisons/{Comparison.objects.get().pk}/").content.decode()
     assert "<td>Wang Fang</td>" in page and "import:garden" not in page
     assert "<td>Wang Fang</td>" in manager.get("/p/garden/").content.decode()

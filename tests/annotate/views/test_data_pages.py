@@ -39,8 +39,8 @@ def _upload(client: Client, name: str, content: bytes) -> str:
 
 def test_a_good_file_is_imported_and_counted(manager: Client) -> None:
     line = json.dumps({"prompt": "怎么种番茄？", "tags": ["garden"], "language": "zh-hans"}, ensure_ascii=False)
-    assert "1 prompt(s) added, 0 were there already" in _upload(manager, "p.jsonl", line.encode())
-    assert "0 prompt(s) added, 1 were there already" in _upload(manager, "p.jsonl", line.encode())
+    assert "1 prompt added, 0 were there already" in _upload(manager, "p.jsonl", line.encode())
+    assert "0 prompts added, 1 were there already" in _upload(manager, "p.jsonl", line.encode())
     assert Prompt.objects.get().last_turn == "怎么种番茄？"
 
 
@@ -51,7 +51,7 @@ def test_csv_is_known_by_its_name_and_may_have_line_breaks_in_a_field(manager: C
 
 def test_a_bad_file_changes_nothing_and_every_mistake_is_listed_with_its_line(manager: Client) -> None:
     html = _upload(manager, "p.jsonl", b'{"prompt": "good"}\n{"prompt": 3}\nnot json\n')
-    assert "2 problem(s)" in html
+    assert "2 problems" in html
     assert '<td class="num">2</td>' in html and '<td class="num">3</td>' in html
     assert not Prompt.objects.exists()
 

@@ -68,7 +68,7 @@ def test_a_csv_is_known_by_its_name(manager: Client) -> None:
 
 def test_a_bad_file_changes_nothing_and_every_mistake_is_listed_with_its_line(manager: Client) -> None:
     html = upload(manager, LINES + '{"prompt": "silent", "label": true}\nnot json\n')
-    assert "2 problem(s)" in html
+    assert "2 problems" in html
     assert '<td class="num">13</td>' in html and '<td class="num">14</td>' in html
     assert not FeedbackSet.objects.exists()
 

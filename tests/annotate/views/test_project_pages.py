@@ -89,7 +89,7 @@ def test_a_new_overlap_reaches_the_comparisons_in_the_queue(
     judge_all(project, ben, ["a"])
     form = {"name": "Garden", "description": "", "lease_minutes": "30", "degrees": "3"}
     page = manager.post("/p/garden/settings/", {**form, "overlap": "1"}, follow=True)
-    assert "The overlap of 4 comparison(s) was changed" in page.content.decode()
+    assert "The overlap of 4 comparisons was changed" in page.content.decode()
     assert sorted(project.comparisons.values_list("overlap", flat=True)) == [1, 1, 1, 1, 2]
     again = manager.post("/p/garden/settings/", {**form, "overlap": "1"}, follow=True).content.decode()
     assert "Saved." in again and "The overlap of" not in again

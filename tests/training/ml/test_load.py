@@ -8,7 +8,15 @@ import peft
 import pytest
 import torch
 from huggingface_hub.errors import GatedRepoError
-from transformers import AutoModelForCausalLM, BertConfig, BertModel, LlamaConfig, LlamaForSequenceClassification
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    tokenization_utils_base,
+)
 
 from tests.training.gguf_file import write_gguf
 from training.ml.artifact import FORMAT, weights_sha256
@@ -151,6 +159,19 @@ def test_weights_cut_short_are_told_as_such(fixture_model, tmp_path):
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     assert code_of(ModelSpec(str(copy)), tmp_path) == "unknown_model"
+
+
+def test_a_text_longer_than_the_context_is_measured_without_a_warning(fixture_model, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(tokenization_utils_base.logger, "warning", said.append)
+    texts = "long " * 3000
+    plain = AutoTokenizer.from_pretrained(fixture_model)
+    plain.model_max_length = 8
+    plain(texts)
+    assert len(said) == 1, "transformers would"
+    tokenizer = load_tokenizer(ModelSpec(str(fixture_model)), cache=tmp_path)
+    tokenizer.model_max_length = 8
+    assert len(tokenizer(texts)["input_ids"]) > 8 and len(said) == 1
 
 
 def test_a_tokenizer_without_pad_pads_with_eos_and_one_without_eos_is_refused(fixture_model, tmp_path):

@@ -109,13 +109,13 @@ def test_an_empty_learning_rate_shows_the_number_that_it_stands_for_and_the_scri
     form = RecipeForm("reward", sent_back("reward", adapter="full"))
     assert form.is_valid() and form.config["learning_rate"] is None
     attrs = form.fields["learning_rate"].widget.attrs
-    assert attrs["placeholder"] == "2e-05"
+    assert attrs["placeholder"] == "0.00002"
     told = json.loads(attrs["data-customary"])["reward-adapter"]
     assert set(told) == set(METHODS)
     assert all(float(told[name]) == load("reward", {"adapter": name}).learning_rate for name in METHODS)
     assert RecipeForm("reward").fields["learning_rate"].widget.attrs["placeholder"] == "0.0002"
     assert RecipeForm("dpo", initial={"adapter": "ia3"}).fields["learning_rate"].widget.attrs["placeholder"] == "0.001"
-    assert "Last layers only 2e-05" in form["learning_rate"].help_text, "without the script"
+    assert "Last layers only 0.00002" in form["learning_rate"].help_text, "without the script"
     given = RecipeForm("reward", sent_back("reward", adapter="full", learning_rate="0.001"))
     assert given.is_valid() and given.config["learning_rate"] == 0.001
     assert "data-customary" not in RecipeForm("sample")["temperature"].field.widget.attrs

@@ -81,7 +81,7 @@ def test_every_line_at_fault_is_listed_and_a_bad_name_stands_at_its_field(as_lea
     assert answer.status_code == 400
     html = answer.content.decode()
     assert [(error.line, error.field) for error in answer.context["rejected"].errors] == [(2, "answer"), (3, "")]
-    assert "a whole number from 0 to 1" in html and "not JSON" in html and "2 problem(s)" in html
+    assert "a whole number from 0 to 1" in html and "not JSON" in html and "2 problems" in html
     answer = as_lead.post(f"{PAGE}upload/", {"name": "Plumbline", "file": file(GOOD)})
     assert "needs a name" in str(answer.context["form"].errors["name"])
     assert not project.probe_sets.exists()

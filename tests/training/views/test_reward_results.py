@@ -94,7 +94,7 @@ def test_people_held_out_have_a_tile_and_a_row_that_says_how_many_they_are(as_le
     metrics = {**reward_metrics(), "accuracy_new_annotators": {**figure(0.58), "people": 3}}
     for name, page in _pages(as_lead, round, metrics).items():
         assert page.index("Human ceiling") < page.index("Accuracy on annotators held out") < page.index("58 %"), name
-        assert "by the votes of the 3 annotator(s) held out alone" in page, name
+        assert "by the votes of the 3 annotators held out alone" in page, name
         assert "judged by nobody who judged" not in page, name
     artifact = Artifact.objects.get(project__slug="garden", run__recipe="reward")
     assert "| Accuracy on annotators held out\\, by their votes alone | 58.0 % | 48.0 to 68.0 % | 40 |" in card_for(
@@ -111,7 +111,7 @@ def test_names_of_tags_are_text_and_the_smallest_of_many_are_left_to_the_manifes
 ) -> None:
     page = _pages(as_lead, round, reward_metrics())["round"]
     assert "tag &lt;11&gt;" in page and "tag <" not in page and "tag &lt;12&gt;" not in page
-    assert "3 smaller group(s) are not shown; the manifest has all." in page
+    assert "3 smaller groups are not shown; the manifest has all." in page
     assert "12 of the 40 pairs of the human ceiling have two votes" in page
 
 

@@ -63,7 +63,7 @@ def test_a_round_that_was_not_scored_has_the_page_that_it_had(as_lead: Client, r
     assert runs.finish(last, RunState.SUCCEEDED)
     Run.objects.filter(pk=last.pk).update(result={"samples": 8, "finished": 8, "comparisons": 4})
     page = as_lead.get(reverse("round", args=["garden", 1])).content.decode()
-    assert "Did the reward rise" not in page and "8 response(s) written, 4 comparison(s) made." in page
+    assert "Did the reward rise" not in page and "8 responses written, 4 comparisons made." in page
 
 
 def test_annotators_see_no_score(client: Client, project: Project, ended: Run, ann: User) -> None:

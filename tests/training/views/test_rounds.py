@@ -47,7 +47,7 @@ def test_a_stage_whose_learning_rate_is_left_empty_gets_that_of_its_adapter(
 ) -> None:
     url = reverse("round_create", args=["garden"])
     rate = as_lead.get(url).context["stages"]["dpo"]["learning_rate"]
-    assert rate.value() is None and 'placeholder="5e-05"' in str(rate)
+    assert rate.value() is None and 'placeholder="0.00005"' in str(rate)
     sent = filled(snapshot, base, **{"reward-adapter": "full", "dpo-learning_rate": "0.00005", "dpo-adapter": "full"})
     assert as_lead.post(url, sent).status_code == 302
     stages = Round.objects.get().runs.order_by("stage")
@@ -83,7 +83,7 @@ def test_too_few_labels_are_refused_with_the_numbers_and_what_to_do(
         judge(project, ann, "a")
     poor = freeze(project=project)[0]
     page = as_lead.post(reverse("round_create", args=["garden"]), filled(poor, base)).content.decode()
-    assert "has too few labels: 3 pair(s) won by A and 0 by B" in page
+    assert "has too few labels: 3 pairs won by A and 0 by B" in page
     assert "Judge more, then freeze again." in page
     assert not Round.objects.exists()
 
@@ -164,7 +164,7 @@ def test_results_stand_with_interval_and_n_beside_longer_wins_and_chance(as_lead
 def test_where_there_is_too_little_to_say_the_page_says_so_once(as_lead: Client, round: Round) -> None:
     complete(round.runs.get(stage=0), {"accuracy": figure(None, n=2), "margin": figure(None, n=2)})
     page = as_lead.get(reverse("round", args=["garden", 1])).content.decode()
-    assert page.count("<p>Only 2 held-out pair(s): too few to say anything.</p>") == 1
+    assert page.count("<p>Only 2 held-out pairs: too few to say anything.</p>") == 1
     assert "Judge more comparisons, freeze them, and start another round" in page
     assert 'class="stats"' not in page
 

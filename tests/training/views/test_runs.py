@@ -133,6 +133,21 @@ def test_a_failed_run_offers_resume_and_goes_back_to_the_queue(as_lead: Client, 
     assert run.state == RunState.QUEUED
 
 
+@pytest.mark.parametrize(
+    ("code", "primary"), [("empty_data", "Clone with changes"), ("disk_full", "Resume"), ("", "Resume")]
+)
+def test_what_would_fail_again_is_to_be_cloned_and_everything_else_resumed(
+    as_lead: Client, run: Run, code: str, primary: str
+) -> None:
+    runs.finish(begin(run), RunState.FAILED, reason="It broke.", failure={"code": code})
+    buttons = re.findall(
+        r'<(?:a|button) class="btn( btn-primary)?"[^>]*>(Clone with changes|Resume)<', page_of(as_lead, run)
+    )
+    assert {name: bool(marked) for marked, name in buttons} == {
+        name: name == primary for name in ("Clone with changes", "Resume")
+    }
+
+
 @pytest.mark.parametrize("verb", ["run_cancel", "run_resume"])
 def test_a_refused_button_leaves_a_message_on_the_page(as_lead: Client, run: Run, verb: str) -> None:
     complete(run, {})

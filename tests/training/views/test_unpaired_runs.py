@@ -52,7 +52,7 @@ def test_figures_of_votes_are_headed_by_the_auc(run: Run, as_lead: Client) -> No
     for words in ("AUC of the implicit reward", "on their side of the baseline", "Implicit reward of undesirable"):
         assert words in page
     assert "Reward margin against the reference" not in page
-    assert "Trained on 24 single response(s), evaluated on 6." in page
+    assert "Trained on 24 single responses, evaluated on 6." in page
     assert "AUC of the implicit reward" in as_lead.get("/p/garden/runs/").content.decode()
     model = as_lead.get(f"/p/garden/models/{artifact.pk}/").content.decode()
     assert "<dt>Feedback</dt><dd>thumbs</dd>" in model

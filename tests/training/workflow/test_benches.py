@@ -265,7 +265,7 @@ def test_the_time_of_a_head_holds_the_reading_of_its_texts(bench: Bench) -> None
 def test_what_an_earlier_run_has_read_is_said_to_be_in_no_time(bench: Bench) -> None:
     features = {"computed": 2, "reused": 78, "seconds": 1.5}
     finish(run_of(bench, "head"), share(0.6), seconds=0.1, features=features)
-    said = f"{ADAPTERS['head']}: its time holds no reading of 78 text(s), whose features an earlier run had kept."
+    said = f"{ADAPTERS['head']}: its time holds no reading of 78 texts, whose features an earlier run had kept."
     assert said in told_of(cells_of(bench, runs_of(bench)))
 
 
@@ -279,7 +279,7 @@ def test_the_peak_of_a_gpu_goes_before_that_of_the_host(bench: Bench) -> None:
 def test_what_cannot_be_told_apart_is_said(bench: Bench) -> None:
     finish(run_of(bench, "lora"), share(0.60, 0.05))
     assert told_of(cells_of(bench, runs_of(bench))) == [
-        "With 40 held-out pair(s) an accuracy is known to about ±15 points."
+        "With 40 held-out pairs an accuracy is known to about ±15 points."
     ]
     finish(run_of(bench, "ia3"), share(0.65, 0.05))
     assert told_of(cells_of(bench, runs_of(bench)))[1].startswith("No method can be told from (IA)³")
@@ -292,4 +292,4 @@ def test_what_cannot_be_told_apart_is_said(bench: Bench) -> None:
 
 def test_too_few_pairs_for_any_accuracy_are_said_instead_of_it(bench: Bench) -> None:
     finish(run_of(bench, "lora"), {"value": None, "low": None, "high": None, "n": 3})
-    assert told_of(cells_of(bench, runs_of(bench))) == ["Only 3 held-out pair(s): too few to say anything."]
+    assert told_of(cells_of(bench, runs_of(bench))) == ["Only 3 held-out pairs: too few to say anything."]

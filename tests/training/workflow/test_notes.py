@@ -78,3 +78,17 @@ def test_a_warning_stands_above_the_figures_and_a_note_below(
     warning = page.index("213 of 449 pairs (47 %) left out: longer than 900 tokens.")
     assert warning < page.index('id="results"') < page.index("Trained on")
     assert 'class="notice warn"' in page[:warning]
+
+
+@pytest.mark.django_db
+def test_where_figures_are_missing_for_what_was_left_out_that_is_said(
+    client: Client, project: Project, policy: Artifact
+) -> None:
+    few = {"accuracy": {"value": None, "low": None, "high": None, "n": 2}}
+    client.force_login(project.memberships.get().user)
+    for dropped, said, other in ((190, "longer maximum length", "Judge more"), (0, "Judge more", "longer maximum")):
+        data = {"train": 198, "test": 2, "dropped": _dropped(dropped)}
+        made = finished(project, policy, name=f"without {dropped}", data=data, metrics=few)
+        for page in (reverse("run", args=[project.slug, made.run_id]), reverse("model", args=[project.slug, made.pk])):
+            html = client.get(page).content.decode()
+            assert said in html and other not in html

@@ -37,7 +37,7 @@ def test_each_recipe_shows_its_figures_in_the_order_they_are_read(recipe: str, n
 def test_too_few_demonstrations_are_not_called_pairs() -> None:
     empty = {"value": None, "low": None, "high": None, "n": 2}
     (figure,) = figures_of(Artifact(manifest={"recipe": "sft", "metrics": {"loss": empty}}))
-    assert figure.note == "Only 2 held-out demonstration(s): too few to say anything."
+    assert figure.note == "Only 2 held-out demonstrations: too few to say anything."
 
 
 @pytest.mark.django_db

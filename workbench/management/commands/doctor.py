@@ -25,7 +25,7 @@ class Command(BaseCommand):
                 self.stdout.write(_line(finding))
         failures = sum(finding.state == "fail" for finding in findings)
         if failures:
-            raise CommandError(f"{failures} check(s) failed.")
+            raise CommandError(f"{failures} {'check' if failures == 1 else 'checks'} failed.")
 
 
 def _line(finding: health.Finding) -> str:

@@ -90,7 +90,7 @@ class Command(BaseCommand):
         """Everything that may fail with one line comes before the first child. Whether it was never used."""
         left = guard.end_marked(guard.mark_of(str(settings.HOME)), patience=5.0)
         if left:
-            self._say(f"Ended {left} process(es) that an earlier start had left behind.")
+            self._say(f"Ended {left} {'process' if left == 1 else 'processes'} that an earlier start had left behind.")
         preflight.require_free_port(host, port)
         preflight.require_space(health.rooms())
         call_command("migrate", interactive=False, verbosity=0)
