@@ -72,7 +72,8 @@ def test_the_responses_and_the_answers_stand_in_the_drawn_order(
         drawn.add(flipped)
     comparison = split[0]
     row = re.search(r'<tr><td>ann</td><td class="answer">(.*?)</td>', _card(page, comparison, "?votes=1"))[1]
-    assert row == ("Right better" if draw_flipped(comparison, reviewer) else "Left better")
+    words = ("Right better", "Lower better") if draw_flipped(comparison, reviewer) else ("Left better", "Upper better")
+    assert re.findall(r">([A-Z][a-z ]+)<", row) == list(words), "side by side, and one above the other"
 
 
 def test_a_decision_is_stored_in_the_comparisons_terms_and_the_next_one_comes(
