@@ -43,6 +43,11 @@ def percent(value: float | None) -> str:
 
 
 @register.filter
+def seconds(value: float | None) -> str:
+    return "–" if value is None else _("%(seconds)s s") % {"seconds": f"{value:.0f}"}
+
+
+@register.filter
 def value_percent(outcome: Outcome | None) -> str:
     return "" if outcome is None or isinstance(outcome, Undefined) else as_percent(outcome.value)
 

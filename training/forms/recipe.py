@@ -11,6 +11,7 @@ from django import forms
 from django.utils.html import format_html
 from django.utils.translation import gettext, gettext_noop
 
+from annotate.lists import labelled, listed
 from training.recipes import RECIPES, RecipeError, load
 from training.recipes.adapters import customary_rate
 from training.recipes.decimals import plain
@@ -155,15 +156,15 @@ class RecipeForm(forms.Form):
         rates = {name: shown(customary_rate(setting.metadata["of_lora"], name)) for name in methods}
         field.widget.attrs["placeholder"] = rates.get(self["adapter"].value(), "")
         field.widget.attrs["data-customary"] = json.dumps({self.add_prefix("adapter"): rates})
-        listed = gettext("Customary: %(rates)s.") % {
-            "rates": ", ".join(f"{choice_label('adapter', name)} {rate}" for name, rate in rates.items())
+        customary = gettext("Customary: %(rates)s.") % {
+            "rates": listed(f"{choice_label('adapter', name)} {rate}" for name, rate in rates.items())
         }
-        field.help_text = format_html('{} <span class="counts-if">{}</span>', field.help_text, listed)
+        field.help_text = format_html('{} <span class="counts-if">{}</span>', field.help_text, customary)
 
     def _in_words(self, name: str, values: tuple[Any, ...]) -> str:
         """E.g. "LoRA, QLoRA", or "Loss: robust"; only the adapter needs no name."""
-        listed = ", ".join(choice_label(name, value) for value in values)
-        return listed if name == "adapter" else f"{self.fields[name].label}: {listed}"
+        choices = listed(choice_label(name, value) for value in values)
+        return choices if name == "adapter" else labelled(self.fields[name].label, choices)
 
     def _completed(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
         """What does not count and was not sent stands at its default, also when the page is shown again."""

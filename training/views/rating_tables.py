@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from annotate.lists import listed
 from annotate.models import Project
 from annotate.statistics.estimate import Estimate, Outcome
 from training.workflow.rating_filters import NONE, RatingFilters
@@ -48,7 +49,7 @@ def choices_of(project: Project, filters: RatingFilters, options: dict[str, Any]
 
 def sentences_of(parts: list[dict[str, Any]]) -> list[str]:
     """Which models stand in the way of a rating, and how."""
-    return [_sentence(part) % {"models": ", ".join(part["models"])} for part in parts]
+    return [_sentence(part) % {"models": listed(part["models"])} for part in parts]
 
 
 def rating_rows(body: dict[str, Any]) -> Iterator[list[Any]]:

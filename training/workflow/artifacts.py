@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from annotate.lists import listed
 from annotate.models import Project
 from training.models import Artifact, Run, Task
 from training.recipes.adapters import MERGEABLE
@@ -116,7 +117,7 @@ def policy_named(project: Project, name: str = "") -> Artifact:
     if found:
         return found
     if name:
-        known = ", ".join(f"“{artifact.name}”" for artifact in policies[:10]) or _("none")
+        known = listed(f"“{artifact.name}”" for artifact in policies[:10]) or _("none")
         message = _("The project has no policy called “%(name)s”. It has: %(known)s.") % {"name": name, "known": known}
     else:
         message = _("The project has no model yet.")
@@ -128,7 +129,7 @@ def model_named(project: Project, name: str) -> Artifact:
     rows = Artifact.objects.filter(project=project)
     if found := rows.filter(name=name).first():
         return found
-    known = ", ".join(f"“{artifact}”" for artifact in rows[:10]) or _("none")
+    known = listed(f"“{artifact}”" for artifact in rows[:10]) or _("none")
     message = _("The project has no model called “%(name)s”. It has: %(known)s.") % {"name": name, "known": known}
     raise ModelNotFound(message, _("Write the name as it stands on the page “Models”."))
 
@@ -139,7 +140,7 @@ def reward_model_named(project: Project, name: str = "") -> Artifact:
     found = rows.filter(name=name).first() if name else rows.first()
     if found:
         return found
-    known = ", ".join(f"“{artifact}”" for artifact in rows[:10]) or _("none")
+    known = listed(f"“{artifact}”" for artifact in rows[:10]) or _("none")
     message = _("The project has no reward model called “%(name)s”. It has: %(known)s.") % {
         "name": name,
         "known": known,

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from annotate.lists import listed
 from training.models import Bench, Run, RunState
 from training.recipes.dpo import LOG_ODDS
 from training.recipes.titles import ADAPTERS
@@ -97,7 +98,7 @@ def told_of(cells: Sequence[Cell]) -> list[str]:
     near = [cell for cell in known if cell is not best and cell.accuracy.high >= best.accuracy.low]
     if not near:
         return [*said, _("%(best)s is better than all others: the intervals do not overlap.") % {"best": best.title}]
-    facts = {"best": best.title, "names": ", ".join(cell.title for cell in near)}
+    facts = {"best": best.title, "names": listed(cell.title for cell in near)}
     if len(near) == len(known) - 1:
         return [
             *said,

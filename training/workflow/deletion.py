@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
+from annotate.lists import listed
 from annotate.models import Comparison, Project, User
 from training.models import Artifact, Round, Run, Sample
 from training.workflow import runs
@@ -64,7 +65,7 @@ class Dependents:
         """Of another project's no more is said than that there is one."""
         ours = [model for model in models if model.project_id == self.project.pk]
         elsewhere = [_("a model of another project")] if len(ours) < len(models) else []
-        return ", ".join([*([_listed(ours)] if ours else []), *elsewhere])
+        return listed([*([_listed(ours)] if ours else []), *elsewhere])
 
 
 def dependents_of(artifact: Artifact) -> Dependents:
@@ -150,5 +151,5 @@ def _b_of(artifact: Artifact) -> Q:
 
 
 def _listed(rows: list[Artifact] | list[Run], most: int = 5) -> str:
-    named = ", ".join(f"“{row}”" for row in rows[:most])
+    named = listed(f"“{row}”" for row in rows[:most])
     return named if len(rows) <= most else f"{named} …"

@@ -7,6 +7,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from annotate.lists import listed
 from annotate.models import Split
 from training.models import Run
 from training.recipes import RECIPES, WITHOUT_ARTIFACT
@@ -214,7 +215,7 @@ def _warnings(runs: list[Run]) -> list[str]:
     if len({run.reward_model_id for run in runs if run.reward_model_id}) > 1:
         said.append(_("These runs were paid by different reward models: their scores are of different scales."))
     if unfinished := [run for run in runs if not _manifest(run) and run.recipe not in WITHOUT_ARTIFACT]:
-        names = ", ".join(f"#{run.pk}" for run in unfinished)
+        names = listed(f"#{run.pk}" for run in unfinished)
         said.append(_("There is no result yet of: %(runs)s.") % {"runs": names})
     return said
 

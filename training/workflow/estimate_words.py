@@ -5,6 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
+from annotate.lists import labelled, listed
 from annotate.models import FeedbackSet
 from training.recipes import RECIPES, load
 from training.recipes.estimate import DRAWN, Advice, Estimate, Question, Sampling
@@ -99,7 +100,7 @@ def times(one: Estimate) -> str:
     if one.durations is None:
         return ""
     parts = (f"{_(TIME_NAMES[name])} {in_short(spent)}" for name, spent in one.durations.parts.items() if spent)
-    return _("Of the time: %(parts)s.") % {"parts": _(", ").join(parts)}
+    return _("Of the time: %(parts)s.") % {"parts": listed(parts)}
 
 
 def in_short(seconds: float) -> str:
@@ -186,7 +187,7 @@ def advice_words(found: Answer | SamplingAnswer) -> str:
 
 
 def changes(advice: Advice, question: Question | Sampling) -> str:
-    named = ", ".join(f"{_label(question.recipe, name)}: {_value(value)}" for name, value in advice.changed.items())
+    named = listed(labelled(_label(question.recipe, name), _value(value)) for name, value in advice.changed.items())
     memory = advice.found.memory
     said = _("The nearest that fits takes %(total)s: %(changes)s.")
     taken = question.machine.taken(memory, question.processes) if memory else 0

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.utils.translation import gettext_noop
 
+from annotate.lists import listed
 from training.models import Run
 from training.workflow.folders import folder_of
 from training.workflow.tails import Tail
@@ -53,7 +54,7 @@ def in_words(rows: Iterable[Row]) -> str:
     if len(found) == 1:
         return found[0][0]
     told = [f"{text} ({number})" for text, number in found[:MOST_REASONS]]
-    return ", ".join(told + [VARIES] * (len(found) > MOST_REASONS))
+    return listed(told + [VARIES] * (len(found) > MOST_REASONS))
 
 
 def _shared(rows: list[Row]) -> Row:

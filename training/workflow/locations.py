@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from annotate.lists import listed
 from training.recipes.encoders import FAMILIES, is_encoder
 from training.recipes.hub_ids import is_hub_id
 from training.workflow.exceptions import ModelNotFound, ModelRefused
@@ -73,12 +74,12 @@ def _check_folder(path: Path) -> None:
     if not encoder and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
         raise ModelRefused(
             _("%(path)s is no causal language model: its config.json names %(names)s.")
-            % {"path": path, "names": ", ".join(architectures) or _("no architecture")},
+            % {"path": path, "names": listed(architectures) or _("no architecture")},
             _(
                 "Choose a model that writes text (its architecture ends in ForCausalLM), or for reward models an "
                 "encoder of one of these families: %(families)s."
             )
-            % {"families": ", ".join(FAMILIES)},
+            % {"families": listed(FAMILIES)},
         )
     _check_weights(path)
     _check_tokenizer(path, encoder)

@@ -13,6 +13,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
+from annotate.lists import listed
 from annotate.models import DemonstrationSet, Project, Prompt, Snapshot, User
 from annotate.workflow import intake
 from training.models import Artifact, Round, Run, RunState
@@ -230,7 +231,7 @@ def _checked_configs(
         if recipe not in stages:
             raise BadConfig(
                 _("This round has no stage “%(recipe)s”.") % {"recipe": recipe},
-                _("Its stages are: %(names)s.") % {"names": ", ".join(stages)},
+                _("Its stages are: %(names)s.") % {"names": listed(stages)},
                 field=recipe,
             )
     complete = {
@@ -248,7 +249,7 @@ def _check_can_be_trained_on(config: dict[str, Any]) -> None:
         return
     said = _("%(adapter)s stays beside the model, and the stages behind it could not be trained on top of it.")
     said %= {"adapter": _(ADAPTERS.get(config["adapter"], config["adapter"]))}
-    names = ", ".join(_(ADAPTERS[name]) for name in ADAPTERS if name in MERGEABLE)
+    names = listed(_(ADAPTERS[name]) for name in ADAPTERS if name in MERGEABLE)
     raise BadConfig(
         f"sft.adapter: {said}", _("Use one of: %(names)s.") % {"names": names}, field="adapter", recipe="sft", said=said
     )

@@ -6,6 +6,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from annotate.lists import listed
 from annotate.models import DemonstrationSet, FeedbackSet, Project, Snapshot, User
 from training.models import Artifact, DeviceWish, Priority, Run, Task
 from training.recipes import RECIPES, UNTRAINED, load
@@ -136,7 +137,7 @@ def check_adapter(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
     if model.task != Task.ENCODER or config["adapter"] in ON_ENCODERS:
         return
     said = _("%(adapter)s is not offered on an encoder.") % {"adapter": _(ADAPTERS[config["adapter"]])}
-    names = ", ".join(_(ADAPTERS[name]) for name in ON_ENCODERS)
+    names = listed(_(ADAPTERS[name]) for name in ON_ENCODERS)
     hint = _("Use one of: %(names)s.") % {"names": names}
     raise BadConfig(f"{recipe}.adapter: {said}", hint, field="adapter", recipe=recipe, said=said)
 

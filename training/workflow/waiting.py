@@ -3,15 +3,29 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Self
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from annotate.lists import listed
 from training.models import ACTIVE, DeviceWish, Run, RunState, Worker
 from training.workflow.workers import device_of
 
 SHOWN = 3
+WHOLE = "local"  # the slot of a worker whose host is one device
+
+
+class Wait(str):
+    """For what a run waits, in words; `runs`: the ids of the runs of its project that these name."""
+
+    runs: tuple[int, ...]
+
+    def __new__(cls, text: str, runs: Iterable[int] = ()) -> Self:
+        wait = super().__new__(cls, text)
+        wait.runs = tuple(runs)
+        return wait
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,7 @@ class Scene:
     workers: int
 
 
-def waits_of(shown: Iterable[Run]) -> dict[int, str]:
+def waits_of(shown: Iterable[Run]) -> dict[int, Wait]:
     """run id -> for what it waits, in the reader's language; nothing for runs that have begun. At most four queries."""
     waiting = [run for run in shown if run.has_not_begun]
     if not waiting:
@@ -62,36 +76,42 @@ def to_announce() -> list[Run]:
     return list(islice(cycle(fitting), max(min(len(fitting), len(free)), scene.workers)))
 
 
-def _of_stage(run: Run, scene: Scene) -> str:
+def _of_stage(run: Run, scene: Scene) -> Wait:
     """The first stage before it that is not done."""
     before = [stage for stage in scene.stages.get(run.round_id, []) if stage.stage < run.stage]
     open_ones = [stage for stage in before if stage.state != RunState.SUCCEEDED]
     if not open_ones:
-        return _("Waits for its turn.")
+        return Wait(_("Waits for its turn."))
     facts = {"run": open_ones[0], "id": open_ones[0].pk, "state": open_ones[0].get_state_display()}
-    return _("Waits for “%(run)s” (run %(id)s): %(state)s.") % facts
+    return Wait(_("Waits for “%(run)s” (run %(id)s): %(state)s.") % facts, [open_ones[0].pk])
 
 
-def _of_queued(run: Run, scene: Scene) -> str:
+def _of_queued(run: Run, scene: Scene) -> Wait:
     if not scene.serving:
-        return _("No worker is running.")
+        return Wait(_("No worker is running."))
     fitting = [slot for slot, wishes in scene.serving.items() if run.device in wishes]
     if not fitting:
         if run.device == DeviceWish.GPU:
-            return _("Wants a GPU, and no worker with one is there.")
-        return _("Wants the CPU, and no worker that gives it is there.")
+            return Wait(_("Wants a GPU, and no worker with one is there."))
+        return Wait(_("Wants the CPU, and no worker that gives it is there."))
     free = [slot for slot in fitting if slot not in scene.taken]
     said = _("A device is free: a worker takes it in a moment.") if free else _taken(run, fitting, scene)
-    return f"{said} {_ahead(run, fitting, scene)}".strip()
+    holders = [] if free else [scene.taken[slot] for slot in fitting[:SHOWN]]
+    named = [holder.pk for holder in holders if holder.project_id == run.project_id]
+    return Wait(f"{said} {_ahead(run, fitting, scene)}".strip(), named)
 
 
 def _taken(run: Run, fitting: list[str], scene: Scene) -> str:
     hosts = {slot.rpartition(":")[0] for slot in scene.serving}
-    names = [slot if len(hosts) > 1 else device_of(slot) for slot in fitting]
+    names = [slot if len(hosts) > 1 else _device(slot) for slot in fitting]
     each = [_one(run, name, scene.taken[slot]) for name, slot in zip(names, fitting, strict=True)][:SHOWN]
     if len(fitting) > SHOWN:
         each.append("…")
-    return _("Waits for a device: %(devices)s.") % {"devices": ", ".join(each)}
+    return _("Waits for a device: %(devices)s.") % {"devices": listed(each)}
+
+
+def _device(slot: str) -> str:
+    return _("the machine") if device_of(slot) == WHOLE else device_of(slot)
 
 
 def _one(run: Run, name: str, holder: Run) -> str:

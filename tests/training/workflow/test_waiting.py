@@ -5,6 +5,8 @@ from datetime import timedelta
 import pytest
 from django.conf import LazySettings
 from django.db import connection
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone, translation
 
 from annotate.models import Project, Snapshot, User
@@ -55,6 +57,21 @@ def test_it_is_told_which_run_has_the_device_and_how_many_come_first(project: Pr
     queued(project, "younger")
     queued(project, "elsewhere", device="cpu", priority=Priority.HIGH)
     assert said(run) == f"Waits for a device: gpu0 is taken by run {holder.pk}. 1 run comes before it."
+
+
+def test_a_worker_whose_host_is_one_device_is_the_machine_and_the_run_that_has_it_is_linked(
+    client: Client, project: Project, lead: User
+) -> None:
+    worker(local="any")
+    holder = queued(project, "holder")
+    assert runs.claim(holder, "h:local", "h:1")
+    run = queued(project)
+    assert said(run) == f"Waits for a device: the machine is taken by run {holder.pk}."
+    assert waiting.waits_of([run])[run.pk].runs == (holder.pk,)
+    client.force_login(lead)
+    for page in (reverse("runs", args=[project.slug]), reverse("run", args=[project.slug, run.pk])):
+        there = reverse("run", args=[project.slug, holder.pk])
+        assert f'by run {holder.pk}. <a href="{there}">#{holder.pk}</a>' in client.get(page).content.decode()
 
 
 def test_another_projects_run_is_not_named(project: Project, lead: User) -> None:
