@@ -16,7 +16,7 @@ from annotate.workflow.demonstrations import import_demonstrations
 @project_api({"GET": Role.MANAGER, "POST": Role.MANAGER})
 def demonstration_list(request: Request, project: Project) -> Response:
     """POST stores the text of a JSONL or CSV file as a set, all or nothing: 201 for a new set, 200 for the same content
-    again; 400 lists the lines at fault."""
+    again, both with `forms`, the number of lines by the form in which they were read; 400 lists the lines at fault."""
     if request.method == "GET":
         return page_of(request, project.demonstration_sets.all(), DemonstrationSetSerializer)
     form = UploadSetSerializer(data=request.data)
@@ -24,5 +24,6 @@ def demonstration_list(request: Request, project: Project) -> Response:
     given = dict(form.validated_data)
     # Not splitlines(): it also cuts at U+2028 and the like, which JSON strings may hold.
     lines = io.StringIO(given.pop("content"), newline="")
-    stored, created = import_demonstrations(project=project, lines=lines, actor=request.user, **given)
-    return Response(DemonstrationSetSerializer(stored).data, status=201 if created else 200)
+    brought = import_demonstrations(project=project, lines=lines, actor=request.user, **given)
+    told = {**DemonstrationSetSerializer(brought.set).data, "forms": brought.forms}
+    return Response(told, status=201 if brought.created else 200)

@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotate.access import in_project, require_role
 from annotate.forms import UploadSetForm
 from annotate.models import DemonstrationSet, Project, Role
-from annotate.workflow.demonstrations import import_demonstrations
+from annotate.workflow.demonstrations import StoredDemonstrations, import_demonstrations
 from annotate.workflow.exceptions import UploadRejected, WorkflowError
 
 ROWS_SHOWN = 10
@@ -43,17 +43,20 @@ def upload_demonstrations(request: HttpRequest, project: Project) -> HttpRespons
         text, kind = given.pop("file")
         lines = io.StringIO(text, newline="")
         try:
-            stored, created = import_demonstrations(
-                project=project, lines=lines, format=kind, actor=request.user, **given
-            )
+            brought = import_demonstrations(project=project, lines=lines, format=kind, actor=request.user, **given)
         except UploadRejected as problem:
             rejected = problem
         except WorkflowError as problem:
             form.add_error(None, f"{problem.message} {problem.hint}")
         else:
-            said = _("The set “%(name)s” is stored.") if created else _("These are the demonstrations of “%(name)s”.")
-            messages.success(request, said % {"name": stored.name})
-            return redirect("demonstration_set", project.slug, stored.pk)
+            messages.success(request, _told(brought))
+            return redirect("demonstration_set", project.slug, brought.set.pk)
     context = {"project": project, "form": form, "rejected": rejected}
     status = 400 if rejected or form.errors else 200
     return render(request, "annotate/demonstrations_upload.html", context, status=status)
+
+
+def _told(brought: StoredDemonstrations) -> str:
+    said = _("The set “%(name)s” is stored.") if brought.created else _("These are the demonstrations of “%(name)s”.")
+    forms = "; ".join(f"{n} × {form.label}" for form, n in sorted(brought.forms.items()))
+    return f"{said} {_('Read as: %(forms)s.')}" % {"name": brought.set.name, "forms": forms}

@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 from django.conf import settings
@@ -14,11 +15,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from annotate.models import Demonstration, DemonstrationSet, Project, Split, User
+from annotate.workflow.demonstration_forms import OTHER_COLUMNS, Form, demonstration_of
 from annotate.workflow.exceptions import NameTaken, WorkflowError
 from annotate.workflow.intake import content_hash
 from annotate.workflow.parquet_folder import MESSAGE
 from annotate.workflow.snapshots import split_of
-from annotate.workflow.uploaded_lines import Problem, Record, key_of, messages_of, read_upload, require_storable
+from annotate.workflow.uploaded_lines import Problem, Record, key_of, read_upload, require_storable
 from annotate.workflow.uploaded_sets import hash_of_rows, require_share, write_rows
 
 LONGEST_NAME = 120
@@ -30,6 +32,7 @@ SCHEMA = pa.schema([("id", pa.string()), ("prompt", pa.list_(MESSAGE)), ("respon
 class Row:
     """One line of an upload."""
 
+    form: Form
     key: str
     messages: list[dict[str, str]]
     response: str
@@ -41,6 +44,14 @@ class Row:
         return {"id": self.key, "prompt": self.messages, "response": response}
 
 
+class StoredDemonstrations(NamedTuple):
+    """`created` is False where the set was there already; `forms` counts the lines by the form they were read in."""
+
+    set: DemonstrationSet
+    created: bool
+    forms: dict[Form, int]
+
+
 def import_demonstrations(
     *,
     project: Project,
@@ -49,11 +60,13 @@ def import_demonstrations(
     format: str = "jsonl",
     test_share: float = 0.2,
     actor: User | None = None,
-) -> tuple[DemonstrationSet, bool]:
+) -> StoredDemonstrations:
     """Store a JSONL or CSV text as a set, all or nothing; and whether it is new: the same content is the same set.
 
-    JSONL: {"id"?, "prompt": text or "messages": [{"role", "content"}, ...], "response": text}; other keys are not kept.
-    CSV: a header with `prompt` and `response`, and optionally id.
+    JSONL, line by line in one of these forms, each with an optional id; other keys are not kept:
+    {"prompt": text or chat, or "messages": chat, "response" or "completion": text or a chat of one turn},
+    {"messages": a chat that ends with the assistant}, {"instruction", "input"?, "output", "system"?, "history"?}.
+    CSV: a header with `prompt` and `response` or `completion`, or with `instruction` and `output`.
 
     Raises:
         UploadRejected: at least one line is malformed; every one (the first hundred) is named.
@@ -66,6 +79,7 @@ def import_demonstrations(
         lines=lines,
         format=format,
         columns=("prompt", "response"),
+        others=OTHER_COLUMNS,
         build=_reader(test_share),
         empty=_("There is no demonstration in the file."),
     )
@@ -80,7 +94,7 @@ def import_demonstrations(
             % {"n": len(rows)},
             _("Lower the test share, or upload more demonstrations."),
         )
-    return _store(project, name, rows, actor)
+    return StoredDemonstrations(*_store(project, name, rows, actor), dict(Counter(row.form for row in rows)))
 
 
 def _check_request(name: str, test_share: float) -> None:
@@ -109,12 +123,11 @@ def _reader(test_share: float) -> Callable[[int, Record], Row]:
 
 def _row(record: Record, test_share: float) -> Row:
     require_storable(record)
-    messages, response = messages_of(record), record.get("response")
-    if not isinstance(response, str) or not response.strip():
-        raise Problem("response", _("must be a text and not empty"))
+    form, messages, response = demonstration_of(record)
     prompt = content_hash(messages)
     named = hashlib.sha256(f"{prompt}\n{response}".encode()).hexdigest()[:12]
-    return Row(key_of(record) or f"demonstration-{named}", messages, response, split_of(prompt, test_share, SPLIT_SEED))
+    key = key_of(record) or f"demonstration-{named}"
+    return Row(form, key, messages, response, split_of(prompt, test_share, SPLIT_SEED))
 
 
 @transaction.atomic

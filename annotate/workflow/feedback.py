@@ -18,11 +18,21 @@ from annotate.workflow.exceptions import NameTaken, WorkflowError
 from annotate.workflow.intake import content_hash
 from annotate.workflow.parquet_folder import MESSAGE
 from annotate.workflow.snapshots import split_of
-from annotate.workflow.uploaded_lines import Problem, Record, key_of, messages_of, read_upload, require_storable
+from annotate.workflow.uploaded_lines import (
+    Problem,
+    Record,
+    key_of,
+    messages_of,
+    read_upload,
+    require_storable,
+    response_of,
+)
 from annotate.workflow.uploaded_sets import hash_of_rows, require_share, write_rows
 
 LONGEST_NAME = 120
 SPLIT_SEED = 0
+# TRL's name, and ours.
+RESPONSES = ("completion", "response")
 # The columns that TRL's KTO trainer reads, and an id.
 SCHEMA = pa.schema(
     [("id", pa.string()), ("prompt", pa.list_(MESSAGE)), ("completion", pa.list_(MESSAGE)), ("label", pa.bool_())]
@@ -118,24 +128,11 @@ def _reader(test_share: float) -> Callable[[int, Record], Row]:
 
 def _row(record: Record, test_share: float) -> Row:
     require_storable(record)
-    messages, response, desirable = messages_of(record), _response_of(record), _label_of(record)
+    messages, response, desirable = messages_of(record), response_of(record, RESPONSES), _label_of(record)
     prompt = content_hash(messages)
     named = hashlib.sha256(f"{prompt}\n{desirable}\n{response}".encode()).hexdigest()[:16]
     split = split_of(prompt, test_share, SPLIT_SEED)
     return Row(key_of(record) or f"vote-{named}", messages, response, desirable, split)
-
-
-def _response_of(record: Record) -> str:
-    """From `completion`, TRL's name, or `response`, ours."""
-    if "completion" in record and "response" in record:
-        raise Problem("response", _("give “completion” or “response”, not both"))
-    field = "response" if "response" in record else "completion"
-    value = record.get(field)
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
-        value = value[0].get("content") if value[0].get("role") == "assistant" else None
-    if not isinstance(value, str) or not value.strip():
-        raise Problem(field, _("must be a text, or a list of one message of the assistant, and not empty"))
-    return value
 
 
 def _label_of(record: Record) -> bool:

@@ -29,9 +29,16 @@ class Problem(ValueError):
 
 
 def read_upload(
-    *, lines: Iterable[str], format: str, columns: tuple[str, ...], build: Callable[[int, Record], Row], empty: str
+    *,
+    lines: Iterable[str],
+    format: str,
+    columns: tuple[str, ...],
+    build: Callable[[int, Record], Row],
+    empty: str,
+    others: tuple[tuple[str, ...], ...] = (),
 ) -> list[Row]:
-    """What `build(line number, record)`, which raises Problem, makes of every line; a CSV file must have `columns`.
+    """What `build(line number, record)`, which raises Problem, makes of every line; a CSV file must have `columns`, or
+    all those of one of the `others`.
 
     Raises:
         UploadRejected: at least one line is malformed, and every one (the first hundred) is named; or there is none,
@@ -39,7 +46,7 @@ def read_upload(
     """
     rows: list[Row] = []
     errors: list[LineError] = []
-    for number, record in read_csv(lines, columns) if format == "csv" else read_jsonl(lines):
+    for number, record in read_csv(lines, columns, others) if format == "csv" else read_jsonl(lines):
         try:
             if isinstance(record, Problem):
                 raise record
@@ -75,8 +82,24 @@ def key_of(record: Record) -> str:
 
 
 def messages_of(record: Record) -> list[dict[str, str]]:
-    """The prompt as chat messages, from `messages` or from the text `prompt`."""
-    field = "messages" if "messages" in record else "prompt"
+    """The prompt as chat messages, from `messages` or from the text or chat `prompt`. Raises Problem, also where the
+    two are given and say different things."""
+    named = "messages" if "messages" in record else "prompt"
+    field = next((field for field in ("messages", "prompt") if is_given(record, field)), named)
+    turns = turns_of(record, field)
+    if turns[-1]["role"] != "user":
+        raise Problem(field, _("must end with a turn of the user, since the responses answer it"))
+    require_one_prompt(record, turns)
+    return turns
+
+
+def is_given(record: Record, field: str) -> bool:
+    """An empty cell of a CSV file, and null, are nothing."""
+    return record.get(field) not in (None, "")
+
+
+def turns_of(record: Record, field: str) -> list[dict[str, str]]:
+    """The chat in this field; a text is a turn of the user. Raises Problem."""
     value = record.get(field)
     if isinstance(value, str):
         value = [{"role": "user", "content": value}]
@@ -84,9 +107,33 @@ def messages_of(record: Record) -> list[dict[str, str]]:
         raise Problem(field, _("must be a text or a list of chat messages"))
     for turn in value:
         _check_turn(field, turn)
-    if value[-1]["role"] != "user":
-        raise Problem(field, _("must end with a turn of the user, since the responses answer it"))
     return [{"role": turn["role"], "content": turn["content"]} for turn in value]
+
+
+def require_one_prompt(record: Record, turns: list[dict[str, str]]) -> None:
+    """Of a record that has `turns` as its messages: a `prompt` beside them must be how they begin, with or without the
+    system's turn, as in the sets that Hugging Face publishes. Raises Problem."""
+    if not (is_given(record, "messages") and is_given(record, "prompt")):
+        return
+    prompt = turns_of(record, "prompt")
+    begins = turns if prompt[0]["role"] == "system" else [turn for turn in turns if turn["role"] != "system"]
+    if begins[: len(prompt)] != prompt:
+        raise Problem("prompt", _("“prompt” and “messages” say different things: keep one of them"))
+
+
+def response_of(record: Record, fields: tuple[str, ...]) -> str:
+    """The one response, which has one of these names, the first where there is none. Raises Problem."""
+    given = [field for field in fields if is_given(record, field)]
+    if len(given) > 1:
+        names = {"one": given[0], "other": given[1]}
+        raise Problem(given[1], _("give “%(one)s” or “%(other)s”, not both") % names)
+    field = next((field for field in (*given, *fields) if field in record), fields[0])
+    value = record.get(field)
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict):
+        value = value[0].get("content") if value[0].get("role") == "assistant" else None
+    if not isinstance(value, str) or not value.strip():
+        raise Problem(field, _("must be a text, or a list of one message of the assistant, and not empty"))
+    return value
 
 
 def tags_and_language(record: Record) -> tuple[list[str], str]:
@@ -117,10 +164,13 @@ def read_jsonl(lines: Iterable[str]) -> Iterator[tuple[int, Record | Problem]]:
         yield number, record if isinstance(record, dict) else Problem("", _("not an object in braces"))
 
 
-def read_csv(lines: Iterable[str], columns: tuple[str, ...]) -> Iterator[tuple[int, Record | Problem]]:
+def read_csv(
+    lines: Iterable[str], columns: tuple[str, ...], others: tuple[tuple[str, ...], ...] = ()
+) -> Iterator[tuple[int, Record | Problem]]:
     reader = csv.DictReader((line.lstrip("\ufeff") for line in lines), strict=True)
-    for column in columns:
-        if column not in (reader.fieldnames or []):
+    header = reader.fieldnames or []
+    for column in () if any(set(other) <= set(header) for other in others) else columns:
+        if column not in header:
             yield 1, Problem(column, _("the header has no column “%(column)s”") % {"column": column})
             return
     try:

@@ -90,8 +90,8 @@ def demonstrate_best(run: Run, *, name: str = "", actor: User | None = None) -> 
             _("Sample again, with a reward model to score with and a longer response."),
         )
     named = name or name_of_best(run)
-    stored, created = import_demonstrations(project=run.project, name=named, lines=lines, actor=actor)
-    return Demonstrated(stored, created, left_out=len(best) - len(lines))
+    brought = import_demonstrations(project=run.project, name=named, lines=lines, actor=actor)
+    return Demonstrated(brought.set, brought.created, left_out=len(best) - len(lines))
 
 
 def _best(one: Ranked) -> Sample | None:

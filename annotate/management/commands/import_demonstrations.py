@@ -25,7 +25,7 @@ class Command(ProjectCommand):
         path: Path = options["file"]
         try:
             with path.open(encoding="utf-8", newline="") as lines:
-                stored, created = import_demonstrations(
+                brought = import_demonstrations(
                     project=project,
                     name=options["name"] or path.stem,
                     lines=lines,
@@ -35,4 +35,10 @@ class Command(ProjectCommand):
                 )
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{path} cannot be read: {error}. Give the path of a UTF-8 text file.") from error
-        return {"id": stored.pk, "name": stored.name, "created": created, **stored.counts}
+        stored = brought.set
+        told = {"id": stored.pk, "name": stored.name, "created": brought.created, **stored.counts}
+        return {**told, "forms": {str(form): n for form, n in brought.forms.items()}}
+
+    def describe(self, result: dict[str, Any]) -> str:
+        forms = ", ".join(f"{form} {n}" for form, n in result["forms"].items())
+        return super().describe({**result, "forms": forms})

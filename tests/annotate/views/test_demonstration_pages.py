@@ -42,6 +42,16 @@ def test_an_upload_leads_to_the_set_with_its_first_rows(manager: Client) -> None
     assert "Garden answers" in manager.get(PAGES).content.decode()
 
 
+def test_an_upload_tells_the_forms_it_was_read_in(manager: Client, lead: User) -> None:
+    conversation = {"messages": [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]}
+    lines = LINES + json.dumps(conversation) + "\n"
+    assert "Read as: 1 × conversation (TRL); 12 × prompt and response." in upload(manager, lines)
+    api = APIClient()
+    api.force_authenticate(lead)
+    answer = api.post(API, {"name": "Garden answers", "content": lines}, format="json")
+    assert (answer.status_code, answer.json()["forms"]) == (200, {"prompt_response": 12, "conversation": 1})
+
+
 def test_the_same_file_again_leads_to_the_same_set(manager: Client) -> None:
     upload(manager, LINES)
     assert "These are the demonstrations of “Garden answers”" in upload(manager, LINES, name="Again")
@@ -122,6 +132,7 @@ def test_the_command_reports_and_is_repeatable(project: Project, tmp_path: Path)
 
     first, again = run("--by", "lead"), run()
     assert (first["name"], first["created"], again["created"]) == ("answers", True, False)
+    assert first["forms"] == {"prompt_response": 12}
     assert first["train"] + first["test"] == 12
     assert DemonstrationSet.objects.get().created_by.username == "lead"
     file.write_text('{"prompt": "Why?"}\n')

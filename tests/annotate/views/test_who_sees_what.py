@@ -40,7 +40,7 @@ def garden(project: Project, comparisons: list[Comparison], ann: User, ben: User
     adjudicate(comparison=comparisons[2], **word)
     freeze(project=project)
     lines = ['{"prompt": "How?", "response": "So."}']
-    stored, _created = import_demonstrations(project=project, name="One", lines=lines, test_share=0)
+    stored, _created, _forms = import_demonstrations(project=project, name="One", lines=lines, test_share=0)
     lines = ['{"prompt": "How?", "completion": "So.", "label": true}']
     votes, _created = import_feedback(project=project, name="One", lines=lines, test_share=0)
     return {"comparison": comparisons[0].pk, "set": stored.pk, "votes": votes.pk}

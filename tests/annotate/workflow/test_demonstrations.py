@@ -26,7 +26,7 @@ def _many(n: int, answers: int = 1) -> list[str]:
 def _upload(
     project: Project, lines: list[str], name: str = "Good ones", **more: object
 ) -> tuple[DemonstrationSet, bool]:
-    return import_demonstrations(project=project, name=name, lines=lines, **more)
+    return import_demonstrations(project=project, name=name, lines=lines, **more)[:2]
 
 
 def _rows(stored: DemonstrationSet, split: str) -> list[dict]:

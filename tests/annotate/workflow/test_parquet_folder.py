@@ -78,8 +78,9 @@ def test_freezing_again_makes_a_torn_folder_whole(
 @pytest.mark.django_db
 def test_uploading_again_makes_a_torn_set_of_demonstrations_whole(project: Project) -> None:
     lines = ['{"prompt": "Why?", "response": "So."}\n']
-    stored, _ = import_demonstrations(project=project, name="Good ones", lines=lines, test_share=0)
+    stored = import_demonstrations(project=project, name="Good ones", lines=lines, test_share=0).set
     file = Path(stored.folder) / "train.parquet"
     file.write_bytes(b"")
-    assert import_demonstrations(project=project, name="Good ones", lines=lines, test_share=0) == (stored, False)
+    again = import_demonstrations(project=project, name="Good ones", lines=lines, test_share=0)
+    assert (again.set, again.created) == (stored, False)
     assert pq.read_table(file).num_rows == 1

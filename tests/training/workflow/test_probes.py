@@ -124,7 +124,7 @@ def written(run: Run) -> dict[str, Any]:
 def test_a_policy_is_probed_with_all_sets_and_held_out_demonstrations(project: Project, base: Artifact) -> None:
     stored, _created = import_probes(project=project, name="Bees", lines=lines(GOOD))
     mine = [f'{{"prompt": "How {n}?", "response": "So."}}' for n in range(20)]
-    demonstrations, _created = import_demonstrations(project=project, name="D", lines=mine, test_share=0.5)
+    demonstrations = import_demonstrations(project=project, name="D", lines=mine, test_share=0.5).set
     run = runs.create_run(project, "dpo", {}, "policy", model=base)
     found = written(run)
     assert [one["name"] for one in found["probes"]] == [SHIPPED, "Bees"]
