@@ -9,6 +9,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from annotate.models import Aggregation, BadReason, Degree, Project, Role, SkipReason, User
+from annotate.workflow.comparison_records import IMPORTED
+from annotate.workflow.comparison_records import LONGEST_NAME as LONGEST_ANNOTATOR
 from annotate.workflow.demonstrations import LONGEST_NAME
 
 LARGEST_UPLOAD = 50 * 1024 * 1024
@@ -155,6 +157,14 @@ class ComparisonsForm(forms.Form):
         widget=forms.FileInput(attrs={"accept": ".jsonl,.json,.csv,.gz,.parquet"}),
         help_text=_("JSONL, CSV (both also gzipped) or Parquet, at most 50 MB."),
     )
+    annotator = forms.CharField(
+        label=_("Annotator of preferences"), max_length=LONGEST_ANNOTATOR, required=False,
+        widget=forms.TextInput(attrs={"placeholder": IMPORTED}),
+        help_text=_("Who preferred what lines with “chosen” and “rejected” say; other lines name their annotators."),
+    )  # fmt: skip
+
+    def clean_annotator(self) -> str:
+        return self.cleaned_data["annotator"] or IMPORTED
 
     def clean_file(self) -> UploadedFile:
         file = self.cleaned_data["file"]

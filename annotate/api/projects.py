@@ -21,6 +21,7 @@ from annotate.api.serializers import (
     ProjectSerializer,
     PromptSerializer,
     SnapshotSerializer,
+    UploadComparisonsSerializer,
     UploadSerializer,
 )
 from annotate.models import Project, Role, Snapshot, Split
@@ -62,16 +63,18 @@ def prompt_list(request: Request, project: Project) -> Response:
     return Response({"created": report.created, "unchanged": report.unchanged}, status=status.HTTP_201_CREATED)
 
 
-@extend_schema(request=UploadSerializer, responses=ComparisonSerializer(many=True))
+@extend_schema(request=UploadComparisonsSerializer, responses=ComparisonSerializer(many=True))
 @project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
 def comparison_list(request: Request, project: Project) -> Response:
     """POST imports the text of a JSONL or CSV file of comparisons judged elsewhere, all or nothing; 400 lists the lines
     at fault."""
     if request.method == "POST":
-        form = UploadSerializer(data=request.data)
+        form = UploadComparisonsSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        stream = io.BytesIO(form.validated_data["content"].encode("utf-8", "surrogatepass"))
-        brought = import_comparisons(project=project, stream=stream, name=f"api.{form.validated_data['format']}")
+        given = form.validated_data
+        stream = io.BytesIO(given["content"].encode("utf-8", "surrogatepass"))
+        named = {"name": f"api.{given['format']}", "annotator": given["annotator"]}
+        brought = import_comparisons(project=project, stream=stream, **named)
         return Response(brought.as_json(), status=status.HTTP_201_CREATED)
     rows = project.comparisons.select_related("prompt", "response_a", "response_b", "batch")
     return page_of(

@@ -19,6 +19,8 @@ from annotate.models import (
     SkipReason,
     Snapshot,
 )
+from annotate.workflow.comparison_records import IMPORTED
+from annotate.workflow.comparison_records import LONGEST_NAME as LONGEST_ANNOTATOR
 from annotate.workflow.demonstrations import LONGEST_NAME
 from annotate.workflow.judging import side_of_choice
 
@@ -164,6 +166,12 @@ class UploadSerializer(Asked):
 
     content = serializers.CharField(trim_whitespace=False)
     format = serializers.ChoiceField(["jsonl", "csv"], default="jsonl")
+
+
+class UploadComparisonsSerializer(UploadSerializer):
+    """`annotator`: who preferred what lines with `chosen` and `rejected` say."""
+
+    annotator = serializers.CharField(max_length=LONGEST_ANNOTATOR, default=IMPORTED)
 
 
 class UploadSetSerializer(UploadSerializer):

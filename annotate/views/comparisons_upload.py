@@ -23,9 +23,9 @@ def upload_comparisons(request: HttpRequest, project: Project) -> HttpResponse:
     form = ComparisonsForm(request.POST or None, request.FILES or None)
     rejected = None
     if request.method == "POST" and form.is_valid():
-        file = form.cleaned_data["file"]
+        file, annotator = form.cleaned_data["file"], form.cleaned_data["annotator"]
         try:
-            brought = import_comparisons(project=project, stream=file.file, name=file.name)
+            brought = import_comparisons(project=project, stream=file.file, name=file.name, annotator=annotator)
         except UploadRejected as problem:
             rejected = problem
         else:

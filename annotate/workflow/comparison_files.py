@@ -12,6 +12,7 @@ import pyarrow as pa
 from django.utils.translation import gettext as _
 
 from annotate.workflow.comparison_parquet import parquet_rows
+from annotate.workflow.preference_records import COLUMNS
 from annotate.workflow.record_limits import RecordLimits
 from annotate.workflow.uploaded_lines import Problem, Record, read_csv, read_jsonl
 
@@ -46,7 +47,7 @@ def _read_text(stream: BinaryIO, limits: RecordLimits, *, is_csv: bool) -> Numbe
     text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="" if is_csv else "\n")
     lines = _lines(text, limits)
     try:
-        for number, record in read_csv(lines, CSV_COLUMNS) if is_csv else read_jsonl(lines):
+        for number, record in read_csv(lines, CSV_COLUMNS, (COLUMNS,)) if is_csv else read_jsonl(lines):
             # A record of a CSV file may have any number of lines: it ends where the reader says so.
             limits.begin(number + 1)
             yield number, record

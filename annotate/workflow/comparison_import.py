@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Judgment, Project
 from annotate.workflow.comparison_files import read_records
-from annotate.workflow.comparison_records import ComparisonRecord, checked_records
+from annotate.workflow.comparison_records import IMPORTED, ComparisonRecord, checked_records
 from annotate.workflow.faults import Faults
 from annotate.workflow.imported_batch import ImportTarget, store_batch
 from annotate.workflow.record_limits import LARGEST_UNPACKED
@@ -39,30 +39,31 @@ class ComparisonImport:
         return self.__dict__.copy()
 
 
-def import_comparisons(*, project: Project, stream: BinaryIO, name: str) -> ComparisonImport:
+def import_comparisons(*, project: Project, stream: BinaryIO, name: str, annotator: str = IMPORTED) -> ComparisonImport:
     """Check, then store, an upload: the file `stream` (seekable) with the name `name`, which tells its format.
+    `annotator` is who preferred what lines with `chosen` and `rejected` say.
 
     Raises UploadRejected as the two steps do; nothing of the file is stored then.
     """
-    check_comparisons(stream=stream, name=name, most=LARGEST_UNPACKED)
-    return store_comparisons(project=project, stream=stream, name=name)
+    check_comparisons(stream=stream, name=name, annotator=annotator, most=LARGEST_UNPACKED)
+    return store_comparisons(project=project, stream=stream, name=name, annotator=annotator)
 
 
-def check_comparisons(*, stream: BinaryIO, name: str, most: float = math.inf) -> None:
+def check_comparisons(*, stream: BinaryIO, name: str, annotator: str = IMPORTED, most: float = math.inf) -> None:
     """All that the file alone can tell, without touching the database: so that a long check holds up nobody.
 
     Raises UploadRejected: malformed lines, two annotations by one annotator, more than `most` characters once it is
     unpacked, or no comparison at all.
     """
     faults = Faults()
-    count = sum(1 for _record in checked_records(read_records(stream, name, most), faults))
+    count = sum(1 for _record in checked_records(read_records(stream, name, most), faults, annotator))
     if not count and not faults.total:
         faults.add(0, Problem("", _("There is no comparison in the file.")))
     faults.reject()
 
 
 @transaction.atomic
-def store_comparisons(*, project: Project, stream: BinaryIO, name: str) -> ComparisonImport:
+def store_comparisons(*, project: Project, stream: BinaryIO, name: str, annotator: str = IMPORTED) -> ComparisonImport:
     """Store a checked file in one transaction; time grows with the file, memory does not. Idempotent by id.
 
     An unsaved project is created with its first file. A comparison that exists gets the judgments it lacks.
@@ -76,7 +77,7 @@ def store_comparisons(*, project: Project, stream: BinaryIO, name: str) -> Compa
     project = Project.objects.select_for_update().get(pk=project.pk)
     last = Judgment.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     faults, target, counts = Faults(), ImportTarget(project, name, last), Counter[str]()
-    for records in _batches(checked_records(read_records(stream, name), faults)):
+    for records in _batches(checked_records(read_records(stream, name), faults, annotator)):
         counts += store_batch(target, records, faults)
     faults.reject()
     return ComparisonImport(**{name: counts[name] for name in ComparisonImport.__dataclass_fields__})

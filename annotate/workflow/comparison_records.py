@@ -13,12 +13,16 @@ from django.utils.translation import gettext as _
 from annotate.models import Choice, Degree
 from annotate.workflow.faults import Faults
 from annotate.workflow.intake import content_hash
+from annotate.workflow.preference_records import SIDES, as_comparison, is_preference
 from annotate.workflow.record_limits import LONGEST_RECORD
 from annotate.workflow.uploaded_lines import Problem, Record, key_of, messages_of, require_storable, tags_and_language
 
 # Far above any overlap; a slot is a small integer in the database.
 MOST_JUDGMENTS = 1000
 LONGEST_NAME = 150
+# Who preferred what a file of preferences says, where it does not say it.
+IMPORTED = "imported"
+CHATS = ("prompt", *SIDES)
 OF_COMPARISON = {"id", "prompt", "messages", "response_a", "response_b", "tags", "language", "annotations"}
 OF_ANNOTATION = {"annotator", "choice", "degree", "note", "seconds", "submitted_at"}
 
@@ -58,16 +62,19 @@ class ComparisonRecord:
         return (self.content_hash, self.responses) == (other.content_hash, other.responses)
 
 
-def checked_records(numbered: Iterable[tuple[int, Record | Problem]], faults: Faults) -> Iterator[ComparisonRecord]:
+def checked_records(
+    numbered: Iterable[tuple[int, Record | Problem]], faults: Faults, annotator: str = IMPORTED
+) -> Iterator[ComparisonRecord]:
     """The good records; what is wrong goes to `faults`. Neighbours with one id and the same texts are put together, so
-    that a file with one judgment a row has one record a comparison, or a few where they are long."""
+    that a file with one judgment a row has one record a comparison, or a few where they are long. A preference that
+    names nobody is the `annotator`'s."""
     held: ComparisonRecord | None = None
     length = 0
     for line, given in numbered:
         try:
             if isinstance(given, Problem):
                 raise given
-            record = _record(line, given)
+            record = _record(line, given, annotator)
         except Problem as problem:
             faults.add(line, problem)
             continue
@@ -103,8 +110,8 @@ def too_many() -> Problem:
     return Problem("annotations", _("more than %(n)s judgments of one comparison") % {"n": MOST_JUDGMENTS})
 
 
-def _record(line: int, given: Record) -> ComparisonRecord:
-    record = _with_annotations(given)
+def _record(line: int, given: Record, annotator: str) -> ComparisonRecord:
+    record = _with_annotations(given, annotator)
     length = require_storable(record)
     key = key_of(record)
     if not key:
@@ -129,14 +136,17 @@ def _record(line: int, given: Record) -> ComparisonRecord:
     )
 
 
-def _with_annotations(given: Record) -> Record:
-    """One shape for all: cells of a CSV file are read, and a row that is one judgment gets a list of one."""
+def _with_annotations(given: Record, annotator: str) -> Record:
+    """One shape for all: cells of a CSV file are read, and a row that is one judgment, as a preference is, gets a list
+    of one."""
     record = {
         name: value for name, value in given.items() if value != "" or name not in (*OF_ANNOTATION, "annotations")
     }
-    for name in ("annotations", "prompt", "tags"):
+    for name in ("annotations", *CHATS, "tags"):
         if isinstance(record.get(name), str):
             record[name] = _cell(name, record[name])
+    if is_preference(record):
+        record = as_comparison(record, annotator)
     if "annotations" in record or not {"annotator", "choice"} & record.keys():
         return {"annotations": [], **record}
     own = {name: value for name, value in record.items() if name in (*OF_COMPARISON, "model_a", "model_b")}
@@ -147,16 +157,16 @@ def _cell(name: str, text: str) -> Any:
     """A text that stands for a list: of annotations, of tags (separated by ;), or of chat messages."""
     if name == "tags":
         return [tag.strip() for tag in text.split(";") if tag.strip()]
-    if name == "prompt" and not text.lstrip().startswith("["):
+    if name in CHATS and not text.lstrip().startswith("["):
         return text
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        if name == "prompt":
+        if name in CHATS:
             return text
         raise Problem(name, _("not JSON (%(error)s)") % {"error": error}) from error
     is_chat = isinstance(value, list) and bool(value) and all(isinstance(turn, dict) for turn in value)
-    return value if is_chat or name != "prompt" else text
+    return value if is_chat or name not in CHATS else text
 
 
 def _response(record: Record, name: str) -> str:

@@ -11,6 +11,7 @@ from annotate.management.project_command import ProjectCommand, project_named
 from annotate.management.telling import refused
 from annotate.models import Project
 from annotate.workflow.comparison_import import check_comparisons, store_comparisons
+from annotate.workflow.comparison_records import IMPORTED
 from annotate.workflow.exceptions import UploadRejected
 
 
@@ -24,6 +25,9 @@ class Command(ProjectCommand):
         super().add_arguments(parser)
         parser.add_argument(
             "files", nargs="+", type=Path, metavar="file", help=".jsonl, .csv (both also .gz) or .parquet"
+        )
+        parser.add_argument(
+            "--annotator", default=IMPORTED, help="who preferred what lines with `chosen` and `rejected` say"
         )
         parser.add_argument("--create", action="store_true", help="create the project if there is none of this name")
 
@@ -39,10 +43,11 @@ class Command(ProjectCommand):
 
     def act(self, project: Project, **options: Any) -> dict[str, Any]:
         for path in options["files"]:
-            _with_file(path, check_comparisons)
+            _with_file(path, check_comparisons, annotator=options["annotator"])
         total: dict[str, int] = {}
+        into = {"project": project, "annotator": options["annotator"]}
         for path in options["files"]:
-            brought = _with_file(path, store_comparisons, project=project).as_json()
+            brought = _with_file(path, store_comparisons, **into).as_json()
             total = {name: total.get(name, 0) + n for name, n in brought.items()}
         return total
 
