@@ -150,7 +150,7 @@ def round_detail(request: Request, project: Project, number: int) -> Response:
 @extend_schema(request=RegisterSerializer, responses={200: ArtifactSerializer(many=True), 201: ArtifactSerializer})
 @project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
 def model_list(request: Request, project: Project) -> Response:
-    """POST registers a base model: a folder of safetensors, a GGUF file or a hub id."""
+    """POST registers a base model or a reward model from elsewhere: a folder of safetensors, GGUF file or hub id."""
     if request.method == "GET":
         return page_of(request, project.artifacts.select_related("snapshot"), ArtifactSerializer)
     form = RegisterSerializer(data=request.data)

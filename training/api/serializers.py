@@ -184,6 +184,7 @@ class RegisterSerializer(Asked):
     name = serializers.CharField(max_length=120)
     location = serializers.CharField(max_length=1000)
     encoder = serializers.BooleanField(default=False, help_text="of a hub id: whether it is an encoder")
+    reward = serializers.BooleanField(default=False, help_text="of a hub id: whether it is a reward model")
 
 
 class ExportSerializer(Asked):

@@ -1,11 +1,11 @@
-"""Registers a base model."""
+"""Registers a base model, or a reward model from elsewhere."""
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 
 class RegisterModelForm(forms.Form):
-    """A base model by its place; whether it can be used is checked by the verb."""
+    """A model by its place; whether it can be used is checked by the verb."""
 
     name = forms.CharField(label=_("Name"), max_length=120)
     location = forms.CharField(
@@ -17,4 +17,12 @@ class RegisterModelForm(forms.Form):
         label=_("It is an encoder (BERT and its kin)"),
         required=False,
         help_text=_("For hub ids only; a folder tells. An encoder reads texts, and reward models are trained on it."),
+    )
+    reward = forms.BooleanField(
+        label=_("It is a reward model"),
+        required=False,
+        help_text=_(
+            "For hub ids only; a folder tells. A classifier with one label, such as others have trained: it scores "
+            "responses, and policies are trained with it."
+        ),
     )

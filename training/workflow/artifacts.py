@@ -13,22 +13,29 @@ from training.models import Artifact, Run, Task
 from training.recipes.adapters import MERGEABLE
 from training.recipes.reward import separate_adapters
 from training.recipes.titles import ENSEMBLE
-from training.workflow.exceptions import ModelNotFound, NameTaken
+from training.workflow.exceptions import ModelNotFound, ModelRefused, NameTaken
 from training.workflow.folders import artifact_folder
-from training.workflow.locations import checked_location, holds_encoder
+from training.workflow.locations import checked_location, task_at
 from training.workflow.model_places import require_place
 
 # What a run of a recipe may begin with; everything else begins with a policy.
 STARTS = {"reward": (Task.POLICY, Task.ENCODER)}
 
 
-def register_base(project: Project, name: str, location: str, *, encoder: bool = False) -> Artifact:
-    """A base model of the project. Whether it is an encoder its folder tells; of a hub id, which is not looked at,
-    `encoder` does. Raises ModelNotFound, ModelRefused or NameTaken; nothing is loaded."""
+def register_base(
+    project: Project, name: str, location: str, *, encoder: bool = False, reward: bool = False
+) -> Artifact:
+    """A base model of the project, or a reward model from elsewhere. Which it is its folder tells; of a hub id, which
+    is not looked at, `encoder` and `reward` do. Raises ModelNotFound, ModelRefused or NameTaken; nothing is loaded."""
     require_place(project, location)
     location = checked_location(location)
-    found = holds_encoder(location)
-    task = Task.ENCODER if (encoder if found is None else found) else Task.POLICY
+    said = Task.REWARD if reward else Task.ENCODER if encoder else Task.POLICY
+    task = task_at(location)
+    if task is None and encoder and reward:
+        raise ModelRefused(
+            _("A model is an encoder to train on or a reward model, not both."), _("Choose one of the two.")
+        )
+    task = task or said
     try:
         with transaction.atomic():
             return Artifact.objects.create(project=project, name=name.strip(), task=task, location=location)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from django.db.models import Count
@@ -19,6 +20,7 @@ from training.recipes.titles import ADAPTERS, TITLES
 from training.workflow.alignment_tax import tax_of
 from training.workflow.artifacts import adapter_of, config_of, model_spec
 from training.workflow.card_contents import Data, Facts
+from training.workflow.classifiers import is_on_encoder
 from training.workflow.evaluation import figures_of
 from training.workflow.folders import progress_of
 from training.workflow.lineage import annotators_of, parents_of
@@ -52,7 +54,7 @@ def facts_for(artifact: Artifact, form: str, dtype: str) -> Facts:
         adapter=method,
         adapter_title=_(ADAPTERS[method]) if method in ADAPTERS else method,
         merged=trained != artifact or (form == MERGED and artifact.is_adapter and method in MERGEABLE),
-        encoder=chain[-1].task == Task.ENCODER,
+        encoder=chain[-1].task == Task.ENCODER or is_on_encoder(Path(chain[-1].location)),
         members=int(config_of(trained).get("members") or 1) if artifact.task == Task.REWARD else 1,
         separate_adapters=separate_adapters(config_of(trained)),
         data=_data(trained.snapshot) if trained.snapshot else None,

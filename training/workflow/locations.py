@@ -1,4 +1,4 @@
-"""Looks at where a base model is said to be, without loading it: a folder, a GGUF file or a hub id."""
+"""Looks at where a model is said to be, without loading it: a folder, a GGUF file or a hub id."""
 
 import json
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from annotate.lists import listed
+from training.models import Task
 from training.recipes.encoders import FAMILIES, is_encoder
 from training.recipes.hub_ids import is_hub_id
+from training.workflow.classifiers import has_score_head, is_classifier, labels_of
 from training.workflow.exceptions import ModelNotFound, ModelRefused
 
 GGUF_MAGIC = b"GGUF"
@@ -46,16 +48,30 @@ def _looked_at(location: str) -> str:
     )
 
 
-def holds_encoder(location: str) -> bool | None:
-    """Of a checked location: whether an encoder is there; None for a hub id, which is not looked at."""
+def task_at(location: str) -> Task | None:
+    """Of a checked location: what the model there is for; None for a hub id, which is not looked at."""
     path = Path(location)
     if path.is_dir():
-        return _is_encoder(_config(path))
-    return False if path.is_file() else None
+        return _task(_config(path))
+    return Task.POLICY if path.is_file() else None
+
+
+def _task(config: dict[str, Any]) -> Task | None:
+    """None where it is of no use here."""
+    if _is_encoder(config):
+        return Task.ENCODER
+    if is_classifier(config):
+        return Task.REWARD if labels_of(config) == 1 else None
+    causal = any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in _architectures(config))
+    return Task.POLICY if causal else None
+
+
+def _architectures(config: dict[str, Any]) -> list[str]:
+    return [str(name) for name in config.get("architectures") or []]
 
 
 def _is_encoder(config: dict[str, Any]) -> bool:
-    return is_encoder(str(config.get("model_type", "")), [str(name) for name in config.get("architectures") or []])
+    return is_encoder(str(config.get("model_type", "")), _architectures(config))
 
 
 def _check_folder(path: Path) -> None:
@@ -69,20 +85,37 @@ def _check_folder(path: Path) -> None:
             _("%(path)s has no readable config.json.") % {"path": path},
             _("Choose the folder that holds config.json, the safetensors and the tokenizer."),
         )
-    architectures = [str(name) for name in config.get("architectures") or []]
-    encoder = _is_encoder(config)
-    if not encoder and not any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in architectures):
-        raise ModelRefused(
-            _("%(path)s is no causal language model: its config.json names %(names)s.")
-            % {"path": path, "names": listed(architectures) or _("no architecture")},
-            _(
-                "Choose a model that writes text (its architecture ends in ForCausalLM), or for reward models an "
-                "encoder of one of these families: %(families)s."
-            )
-            % {"families": listed(FAMILIES)},
-        )
+    task = _task(config)
+    if task is None:
+        raise _of_no_use(path, config)
     _check_weights(path)
-    _check_tokenizer(path, encoder)
+    if task == Task.REWARD:
+        _check_head(path)
+    _check_tokenizer(path, encoder=task == Task.ENCODER)
+
+
+def _of_no_use(path: Path, config: dict[str, Any]) -> ModelRefused:
+    names = listed(_architectures(config)) or _("no architecture")
+    if is_classifier(config):
+        names = _("%(names)s with %(n)s labels") % {"names": names, "n": labels_of(config)}
+    return ModelRefused(
+        _("%(path)s is no causal language model: its config.json names %(names)s.") % {"path": path, "names": names},
+        _(
+            "Choose a model that writes text (its architecture ends in ForCausalLM), a reward model (ForSequence"
+            "Classification with one label), or to train reward models on an encoder of one of these families: "
+            "%(families)s."
+        )
+        % {"families": listed(FAMILIES)},
+    )
+
+
+def _check_head(path: Path) -> None:
+    if not has_score_head(path):
+        raise ModelRefused(
+            _("%(path)s has no head called “score” over the last token of a text, so it cannot be scored with here.")
+            % {"path": path},
+            _("Choose a reward model on a decoder (Llama, Qwen, Mistral, Gemma and their like), or one made here."),
+        )
 
 
 def _check_weights(path: Path) -> None:
