@@ -58,5 +58,6 @@ def upload_demonstrations(request: HttpRequest, project: Project) -> HttpRespons
 
 def _told(brought: StoredDemonstrations) -> str:
     said = _("The set “%(name)s” is stored.") if brought.created else _("These are the demonstrations of “%(name)s”.")
+    read = _("Read as: %(forms)s.")
     forms = "; ".join(f"{n} × {form.label}" for form, n in sorted(brought.forms.items()))
-    return f"{said} {_('Read as: %(forms)s.')}" % {"name": brought.set.name, "forms": forms}
+    return " ".join([said % {"name": brought.set.name}, read % {"forms": forms}])
