@@ -12,17 +12,18 @@ from training.workflow.artifacts import register_base
 
 
 class Command(TellingCommand):
-    help = "Register a base model: a folder of safetensors, a GGUF file, or a hub id. Nothing is loaded or copied."
+    help = "Register a base model or a reward model: a folder of safetensors, a GGUF file, or a hub id. Nothing is loaded or copied."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="Short name of the project.")
         parser.add_argument("location", help="A folder or GGUF file on the worker's disk, or a hub id (owner/name).")
         parser.add_argument("--name", required=True, help="What it is called in the project.")
         parser.add_argument("--encoder", action="store_true", help="Of a hub id: it is an encoder. A folder tells.")
+        parser.add_argument("--reward", action="store_true", help="Of a hub id: it is a reward model. A folder tells.")
         parser.add_argument("--json", action="store_true", help="Print one JSON object.")
 
     def handle(self, *args: Any, **given: Any) -> None:
-        form = RegisterModelForm({name: given[name] for name in ("name", "location", "encoder")})
+        form = RegisterModelForm({name: given[name] for name in ("name", "location", "encoder", "reward")})
         if not form.is_valid():
             raise CommandError(" ".join(f"{name}: {' '.join(said)}" for name, said in form.errors.items()))
         with options.clear_errors():
