@@ -12,7 +12,7 @@ from training.workflow.artifacts import register_base
 
 
 class Command(TellingCommand):
-    help = "Register a base model or a reward model: a folder of safetensors, a GGUF file, or a hub id. Nothing is loaded or copied."
+    help = "Register a base or reward model: a folder of safetensors, a GGUF file, or a hub id. Nothing is loaded."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("project", help="Short name of the project.")
