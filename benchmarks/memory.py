@@ -61,9 +61,10 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="plumbline-memory-"))
     tiny = build_fixture_model(folder / "fixture")
     model = tiny if options.model == "fixture" else model_folder(options.model, folder)
-    short = argparse.Namespace(batch_size=1, max_length=64, rows=4)
     for case in options.cases.split(","):
         recipe, adapter, checkpointing = (*case.split(":"), "off")[:3]
+        smallest = 2 if recipe == "kto" else 1  # which pairs prompts with the responses to others
+        short = argparse.Namespace(batch_size=smallest, max_length=64, rows=4)
         libraries = Case(folder / "tiny", tiny, recipe, adapter, checkpointing, short).peak()
         whole = Case(folder / "whole", model, recipe, adapter, checkpointing, options)
         print(json.dumps(compared(whole, libraries)), flush=True)

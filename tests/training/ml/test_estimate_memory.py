@@ -13,17 +13,20 @@ from torch import nn
 
 from tests.training.ml.encoders import build_encoder
 from tests.training.ml.tensor_bytes import peak_bytes
-from tests.training.ml.trained import VARIANTS, untrained
+from tests.training.ml.trained import VARIANTS, bare, untrained
 from training.ml.demonstrations import Demonstration
 from training.ml.dpo import direct_preference
+from training.ml.kto import unpaired_preference
 from training.ml.loop import take_step
 from training.ml.optimizer import adamw
 from training.ml.orpo import odds_ratio_preference
 from training.ml.pairs import Pair
 from training.ml.prompt_data import AskedPrompt
+from training.ml.reference import frozen_start
 from training.ml.reward_objective import by_model, preference_likelihood
 from training.ml.rollout import Rollout, logps_and_entropy
 from training.ml.sft import imitation
+from training.ml.votes import Vote
 from training.recipes import load
 from training.recipes.estimate.families import read_architecture
 from training.recipes.estimate.memory import memory
@@ -87,11 +90,26 @@ def test_the_peak_of_attention_that_is_written_out_is_estimated(tmp_path: Path, 
     assert found.total - found.parts["weights"] == pytest.approx(measured, rel=0.06)
 
 
-def two_steps(recipe: str, model: nn.Module, config: Any) -> Callable[[], None]:
+@pytest.mark.parametrize(("variant", "batch_size"), [("full", 4), ("lora", 4), ("full", 2)])
+def test_kto_holds_its_frozen_start_while_it_trains(fixture_model: Path, variant: str, batch_size: int) -> None:
+    """Of a model trained whole a second one, loaded here within what is measured; of an adapter the model itself."""
+    config = load("kto", {"adapter": variant, "batch_size": batch_size, "max_length": LENGTH})
+    model = untrained(config, "policy", fixture_model).train()
+
+    def work() -> None:
+        start = frozen_start(model, config, lambda: bare(config, "policy", fixture_model))
+        two_steps("kto", model, config, start)()
+
+    sizes = json.loads((fixture_model / "config.json").read_text())
+    found = memory(read_architecture(sizes), config, workload("kto", config), "cpu")
+    assert found.total - found.parts["weights"] == pytest.approx(peak_bytes(work), rel=0.06)
+
+
+def two_steps(recipe: str, model: nn.Module, config: Any, start: Any = None) -> Callable[[], None]:
     optimizer = adamw(model, config)
     items = [item(recipe, number) for number in range(config.batch_size * config.gradient_accumulation)]
     batches = [items[start : start + config.batch_size] for start in range(0, len(items), config.batch_size)]
-    objective = objective_of(recipe, model, config)
+    objective = objective_of(recipe, model, config, start)
 
     def work() -> None:
         for _ in range(2):
@@ -100,13 +118,14 @@ def two_steps(recipe: str, model: nn.Module, config: Any) -> Callable[[], None]:
     return work
 
 
-def objective_of(recipe: str, model: nn.Module, config: Any) -> Any:
+def objective_of(recipe: str, model: nn.Module, config: Any, start: Any = None) -> Any:
     if recipe == "grpo":
         return lambda batch: _drawn(model, batch)
     made = {
         "sft": lambda: imitation(model),
         "reward": lambda: preference_likelihood(by_model(model, 0), config, 0, None),
         "dpo": lambda: direct_preference(model, Nothing(), config),
+        "kto": lambda: unpaired_preference(model, Nothing(), start, config, LENGTH),
         "orpo": lambda: odds_ratio_preference(model, config),
     }
     return made[recipe]()
@@ -126,4 +145,6 @@ def item(recipe: str, number: int) -> Any:
     prompt = [3 + (number + place) % 300 for place in range(half - number % 2)]
     if recipe in ("sft", "grpo"):
         return Demonstration(str(number), [], "", prompt, [5] * half)
+    if recipe == "kto":
+        return Vote(str(number), prompt, [5 + number % 7] * half, desirable=number % 2 == 0)
     return Pair(str(number), [], "", "", prompt, [5] * half, [6] * (half - 1))

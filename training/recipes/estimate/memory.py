@@ -14,7 +14,15 @@ from training.recipes.estimate.four_bits import saved_by_packing
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.parallel import parted, require_partable
 from training.recipes.estimate.players import MOMENTS, Rewarder, beside, players, value_model
-from training.recipes.estimate.workload import DRAWN, EVALUATED, PAIRS, PIECE_COPIES, WHOLE_COPIES, Workload
+from training.recipes.estimate.workload import (
+    BESIDE_THEIR_START,
+    DRAWN,
+    EVALUATED,
+    PAIRS,
+    PIECE_COPIES,
+    WHOLE_COPIES,
+    Workload,
+)
 from training.recipes.shared_rows import FAMILIES, LOGITS_AT_ONCE, MAY_HAVE_WINDOWS, deal
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "reference", "value", "reward", "kv_cache")
@@ -82,6 +90,8 @@ def memory(
     parts |= parted(model, config, parts, counted, precision.base, processes)
     if config.adapter in SELECTIVE:
         parts["reference"] = counted.trained_base * SINGLE  # what they were, for the reference
+    if config.adapter == "full" and work.recipe in BESIDE_THEIR_START:
+        parts["reference"] = counted.base * SINGLE
     if reward := beside(reward, model, config, work):
         parts |= players(model, config, work, counted, precision.base, reward)
         parts["kv_cache"] = 2 * model.layers * model.keys * work.drawn * work.length * precision.base
@@ -196,10 +206,10 @@ def _while_drawing(model: Architecture, work: Workload, precision: Precision) ->
 
 
 def _evaluating(model: Architecture, config: Any, work: Workload, counted: Parameters, parts: dict[str, int]) -> int:
-    """After the training: no gradients, no moments, of a model trained whole its start beside it, and the logits of
-    both, a piece at a time where the family is known to allow it."""
+    """After the training: no gradients, no moments, of a model trained whole its start beside it where it was not there
+    before, and the logits of both, a piece at a time where the family is known to allow it."""
     whole = EVALUATED * work.response * model.vocabulary
     logits = PIECE_COPIES * min(whole, LOGITS_AT_ONCE) * SINGLE
     logits += WHOLE_COPIES * whole * SINGLE if model.family not in FAMILIES else 0
-    start = counted.base * SINGLE if config.adapter == "full" else 0
+    start = counted.base * SINGLE if config.adapter == "full" and not parts["reference"] else 0
     return parts["weights"] + parts["reference"] + start + logits
