@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from training.ml import flash, launched
 from training.ml.activations import kept_bytes
 from training.ml.device import Device
+from training.ml.errors import ModelError
 from training.ml.forward import loses_the_prefix
 from training.ml.loop import Item
 from training.ml.prompt_data import AskedPrompt
@@ -18,12 +20,18 @@ from training.ml.row_attention import how_prompts_are_read
 from training.ml.scoring import members_of
 from training.recipes.adapters import KEYS_BEFORE_THE_TEXT
 from training.recipes.machine import OPTIMIZER_BYTES, ROOM, MachineConfig, MemoryConfig
+from training.recipes.words import gettext_noop
+
+
+def body_of(model: nn.Module) -> PreTrainedModel:
+    """Without what PEFT puts around it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def settle(model: nn.Module, config: MachineConfig, device: Device, items: Sequence[Item], rows: int) -> dict[str, Any]:
     """Set attention and gradient checkpointing of a model about to be trained on `items`, each of which is `rows`
     sequences. Returns what the manifest and the page say of it. Raises ModelError("bad_config")."""
-    body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    body = body_of(model)
     if flash.flash_fits(device) and body._supports_flash_attn:
         body.set_attn_implementation(flash.NAME)
     tokens = rows * config.batch_size * max(item.length for item in items)
@@ -51,7 +59,7 @@ def settle_drawn(
 
 def facts_of(model: nn.Module, device: Device) -> dict[str, Any]:
     """Device, precision and why, attention, how shared prompts are read, and the number of processes."""
-    body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    body = body_of(model)
     return {
         "device": device.name,
         "precision": device.precision,
@@ -64,13 +72,22 @@ def facts_of(model: nn.Module, device: Device) -> dict[str, Any]:
 
 def wants_checkpointing(models: Sequence[nn.Module], config: MemoryConfig, device: Device, tokens: int) -> bool:
     """As `config` asks; by itself only on a GPU that the largest batch, of so many `tokens`, would not fit otherwise.
-    Models that learn in turns have their optimizer beside them all the time, and what a batch keeps one at a time."""
+    Models that learn in turns have their optimizer beside them all the time, and what a batch keeps one at a time.
+    Raises ModelError("bad_config") where it is asked for and a model or its adapter cannot do it."""
     loses = getattr(config, "adapter", None) in KEYS_BEFORE_THE_TEXT
     if config.gradient_checkpointing == "on" and loses:
         raise loses_the_prefix()
+    lacking = [body for body in map(body_of, models) if not body.supports_gradient_checkpointing]
+    if config.gradient_checkpointing == "on" and lacking:
+        raise ModelError(
+            "bad_config",
+            gettext_noop("Gradient checkpointing: transformers does not offer it for this model (%(model)s)."),
+            gettext_noop("Switch gradient checkpointing off, and use smaller batches or an adapter."),
+            model=lacking[0].config.model_type,
+        )
     if config.gradient_checkpointing != "auto":
         return config.gradient_checkpointing == "on"
-    if device.torch_device.type != "cuda" or loses or members_of(models[0]):
+    if device.torch_device.type != "cuda" or loses or lacking or members_of(models[0]):
         return False
     trained = sum(weight.numel() for weight in nn.ModuleList(models).parameters() if weight.requires_grad)
     kept = max(kept_bytes(model, tokens, device.dtype.itemsize) for model in models)

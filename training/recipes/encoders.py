@@ -7,6 +7,8 @@ FAMILIES = (
     "bert", "roberta", "xlm-roberta", "camembert", "electra", "mpnet", "albert", "deberta-v2", "distilbert",
     "modernbert",
 )  # fmt: skip
+# Of these, the ones whose layers transformers never computes twice (it has no gradient checkpointing for them).
+NEVER_TWICE = ("mpnet", "albert")
 # What a checkpoint's architecture ends with where it is no classifier of something else already.
 BARE = ("Model", "ForMaskedLM", "ForPreTraining")
 # Keys and values before the text and 4-bit weights are made for decoders; a P-Tuning encoder was never tried here.

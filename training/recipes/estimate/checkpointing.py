@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from training.recipes.adapters import KEYS_BEFORE_THE_TEXT
+from training.recipes.encoders import NEVER_TWICE
 from training.recipes.errors import RecipeError
 from training.recipes.estimate.adapters import separate
 from training.recipes.estimate.layout import Architecture
@@ -25,11 +26,15 @@ def settled(
 ) -> Any:
     """The settings with "auto" decided; `models` learn in turns, and have so many `trainable` numbers together; `free`
     bytes are left on the GPU once everything is loaded, None on a CPU or where they are not known. Raises RecipeError
-    for an adapter that cannot be computed twice."""
+    for an adapter or a model that cannot be computed twice."""
     asked, loses = getattr(config, "gradient_checkpointing", "off"), config.adapter in KEYS_BEFORE_THE_TEXT
     if asked == "on" and loses:
         said = gettext_noop("This adapter puts keys and values before the text, and gradient checkpointing loses them.")
         raise RecipeError("gradient_checkpointing", said)
+    lacking = next((model.family for model in models if model.family in NEVER_TWICE), None)
+    if asked == "on" and lacking:
+        said = gettext_noop("Gradient checkpointing: transformers does not offer it for this model (%(model)s).")
+        raise RecipeError("gradient_checkpointing", said, model=lacking)
     apart = separate(config) > 1
     if asked == "on" and apart:
         said = gettext_noop("An ensemble of adapters cannot compute its layers twice: another member is at work then.")
@@ -37,7 +42,7 @@ def settled(
     if asked != "auto":
         return config
     wanted = max(_kept(model, work, itemsize) for model in models) + OPTIMIZER_BYTES * trainable
-    full = free is not None and not loses and not apart and wanted > ROOM * free
+    full = free is not None and not loses and not lacking and not apart and wanted > ROOM * free
     return replace(config, gradient_checkpointing="on" if full else "off")
 
 
