@@ -44,11 +44,16 @@ MODELS: dict[str, dict[str, Any]] = {
 ENCODERS = ("bert", "mpnet", "deberta-v2")
 WRITTEN_OUT = [(name, variant) for name in ENCODERS[1:] for variant in ("lora", "full", "last_layers")]
 WRITTEN_OUT += [("deberta-v2", "houlsby"), ("mpnet", "bias")]
+DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout")
+DROPOUTS += ("attn_pdrop", "embd_pdrop", "resid_pdrop")
 FOR_LLAMA = [*VARIANTS]
 FOR_OTHERS = ["lora", "full", "ia3", "houlsby", "last_layers"]
 CASES = [("llama", variant) for variant in FOR_LLAMA if variant != "bias"]
 CASES += [(name, variant) for name in MODELS if name not in ("llama", *ENCODERS[1:]) for variant in FOR_OTHERS]
 CASES += [("gpt2", "bias"), ("qwen2", "bias")]
+OWN_DROPOUT = [("gpt2", variant) for variant in ("lora", "full", "houlsby", "last_layers", "bias", "prompt_tuning")]
+OWN_DROPOUT += [("llama", "lora"), ("llama", "full")]
+OF_THE_ADAPTER = [("llama", "lora"), ("gpt2", "lora"), ("llama", "lora-dora"), ("bert", "lora"), ("mpnet", "lora")]
 HALF = [("llama", "lora"), ("llama", "ia3"), ("llama", "houlsby"), ("gpt2", "lora")]
 
 
@@ -64,6 +69,18 @@ def test_attention_that_is_written_out_keeps_its_probabilities(name: str, varian
         _compare(name, variant, torch.float32, padded=True, length=length)
 
 
+@pytest.mark.parametrize(("name", "variant"), OWN_DROPOUT)
+def test_what_a_model_drops_of_its_own_is_kept_and_so_is_what_is_left_of_it(name: str, variant: str) -> None:
+    """Of attention's probabilities length by length: no kernel of a CPU drops them."""
+    for length in (LENGTH, 4 * LENGTH - 16):
+        _compare(name, variant, torch.float32, padded=True, length=length, own_dropout=True)
+
+
+@pytest.mark.parametrize(("name", "variant"), OF_THE_ADAPTER)
+def test_what_an_adapter_drops_is_kept_for_each_of_its_layers(name: str, variant: str) -> None:
+    _compare(name, variant, torch.float32, padded=True, dropout=0.1)
+
+
 @pytest.mark.parametrize("variant", ["lora", "full"])
 def test_without_padding_there_is_no_mask(variant: str) -> None:
     _compare("llama", variant, torch.float32, padded=False)
@@ -77,7 +94,7 @@ def test_beside_a_base_in_16_bits_the_adapters_keep_32(name: str, variant: str) 
 def test_with_checkpointing_only_what_goes_into_each_block_is_kept() -> None:
     """And one block at a time, whole, which the hooks do not see: it is computed again in the backward pass."""
     config = AdapterConfig(adapter="full")
-    model = _built("llama", config, torch.float32)
+    model = _built(MODELS["llama"], config, torch.float32)
     model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     whole = read_architecture(MODELS["llama"])
     batch = Batch(ROWS, LENGTH, 1)
@@ -90,21 +107,29 @@ def _with_layers(number: int) -> Any:
     return read_architecture({**MODELS["llama"], "num_hidden_layers": number})
 
 
-def _compare(name: str, variant: str, dtype: torch.dtype, *, padded: bool, length: int = LENGTH) -> None:
-    settings = {**SMALL, "layers": 4, **VARIANTS[variant]}
+def _compare(
+    name: str,
+    variant: str,
+    dtype: torch.dtype,
+    *,
+    padded: bool,
+    length: int = LENGTH,
+    own_dropout: bool = False,
+    dropout: float = 0.0,
+) -> None:
+    settings = {**SMALL, "layers": 4, **VARIANTS[variant]} | ({"dropout": dropout} if dropout else {})
     config = AdapterConfig(adapter=variant.partition("-")[0], **settings)
-    batch = Batch(ROWS, length, 1, width=dtype.itemsize, padded=padded)
-    found = saved_bytes(read_architecture(MODELS[name]), config, batch)
-    assert _kept(_built(name, config, dtype), padded=padded, length=length) == pytest.approx(found, rel=0.04)
+    sizes = MODELS[name] | dict.fromkeys(DROPOUTS, 0.1 if own_dropout else 0.0)
+    batch = Batch(ROWS, length, 1, width=dtype.itemsize, padded=padded, own_dropout=own_dropout)
+    found = saved_bytes(read_architecture(sizes), config, batch)
+    assert _kept(_built(sizes, config, dtype), padded=padded, length=length) == pytest.approx(found, rel=0.04)
 
 
-def _built(name: str, config: AdapterConfig, dtype: torch.dtype) -> nn.Module:
-    settings = AutoConfig.for_model(**MODELS[name])
+def _built(sizes: dict[str, Any], config: AdapterConfig, dtype: torch.dtype) -> nn.Module:
+    settings = AutoConfig.for_model(**sizes)
     settings.num_labels = 1
-    for dropout in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attn_pdrop", "embd_pdrop", "resid_pdrop"):
-        setattr(settings, dropout, 0.0)
-    encoder = name in ENCODERS
-    if encoder and name != "bert":
+    encoder = sizes["model_type"] in ENCODERS
+    if encoder and sizes["model_type"] != "bert":
         settings._attn_implementation = "eager"  # they know no other
     model = EncoderForReward(settings) if encoder else AutoModelForCausalLM.from_config(settings)
     model = model.to(dtype)

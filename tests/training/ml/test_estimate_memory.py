@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from tests.training.ml.encoders import build_encoder
 from tests.training.ml.tensor_bytes import peak_bytes
 from tests.training.ml.trained import VARIANTS, bare, untrained
+from training.ml.adapters import apply_adapter
 from training.ml.demonstrations import Demonstration
 from training.ml.dpo import direct_preference
+from training.ml.dropout import switch_off_dropout
 from training.ml.kto import unpaired_preference
 from training.ml.loop import take_step
 from training.ml.optimizer import adamw
@@ -30,7 +33,7 @@ from training.ml.votes import Vote
 from training.recipes import load
 from training.recipes.estimate.families import read_architecture
 from training.recipes.estimate.memory import memory
-from training.recipes.estimate.workload import workload
+from training.recipes.estimate.workload import OWN_DROPOUT, workload
 
 pytestmark = pytest.mark.not_db
 LENGTH = 256
@@ -87,6 +90,22 @@ def test_the_peak_of_attention_that_is_written_out_is_estimated(tmp_path: Path, 
         read_architecture(json.loads((base / "config.json").read_text())), config, workload("reward", config), "cpu"
     )
     measured = peak_bytes(two_steps("reward", model, config))
+    assert found.total - found.parts["weights"] == pytest.approx(measured, rel=0.06)
+
+
+@pytest.mark.parametrize(("recipe", "dropout"), [("sft", 0.0), ("sft", 0.1), ("dpo", 0.1)])
+def test_dropout_takes_its_part_of_the_peak(tmp_path: Path, recipe: str, dropout: float) -> None:
+    """The model's own as it is published, which SFT leaves on, and LoRA's."""
+    sizes = {"vocab_size": 700, "n_embd": 64, "n_layer": 4, "n_head": 4, "n_positions": LENGTH}
+    torch.manual_seed(0)
+    GPT2LMHeadModel(GPT2Config(**sizes)).save_pretrained(tmp_path)
+    config = load(recipe, {"adapter": "lora", "batch_size": 4, "max_length": LENGTH, "dropout": dropout})
+    model = bare(config, "policy", tmp_path).train()
+    if recipe not in OWN_DROPOUT:
+        switch_off_dropout(model)
+    model = apply_adapter(model, config, "policy").train()
+    found = memory(read_architecture({"model_type": "gpt2", **sizes}), config, workload(recipe, config), "cpu")
+    measured = peak_bytes(two_steps(recipe, model, config))
     assert found.total - found.parts["weights"] == pytest.approx(measured, rel=0.06)
 
 

@@ -20,7 +20,8 @@ WRITTEN_OUT = {"gelu_new": 4, "gelu_fast": 4}
 @dataclass(frozen=True)
 class Batch:
     """`rows` sequences of `length` tokens, padded where `padded`; `kept` of each row's tokens are a response, for which
-    logits are made. A number takes `width` bytes: 2 for bf16, 4 for fp32."""
+    logits are made. A number takes `width` bytes: 2 for bf16, 4 for fp32. `own_dropout`: the model drops what its
+    config says; `gpu`: a GPU's kernels compute it, whose masks take a byte a number and whose attention keeps none."""
 
     rows: int
     length: int
@@ -28,10 +29,21 @@ class Batch:
     width: int = SINGLE
     padded: bool = True
     one_mask: bool = False  # made beforehand for all layers, not by the kernel in each
+    own_dropout: bool = False
+    gpu: bool = False
 
     @property
     def tokens(self) -> int:
         return self.rows * self.length
+
+    @property
+    def dropped(self) -> int:
+        """Bytes of a number of what is kept of a dropout in fp32: on a CPU it is a factor."""
+        return 1 if self.gpu else SINGLE
+
+    def in_plain_steps(self, model: Architecture) -> bool:
+        """Whether torch computes attention step by step, as it does on a CPU where probabilities are dropped."""
+        return self.own_dropout and model.dropout.attention and not self.gpu
 
 
 def saved_bytes(model: Architecture, config: AdapterConfig, batch: Batch, *, checkpointing: bool = False) -> int:
@@ -46,7 +58,7 @@ def saved_bytes(model: Architecture, config: AdapterConfig, batch: Batch, *, che
     block = tokens * _per_token(model, config, batch, keys, length) + _per_layer(model, config)
     block += _of_distances(model, batch, keys)
     blocks = config.layers if config.adapter == "last_layers" else model.layers
-    around = tokens * _around(model, config, batch.width)
+    around = tokens * (_around(model, config, batch.width) + _dropped_words(model, config, batch))
     if checkpointing:
         # Of each block its input; one block at a time is computed again and kept whole.
         return around + blocks * tokens * model.width * batch.width + block
@@ -59,6 +71,8 @@ def working_bytes(model: Architecture, batch: Batch) -> int:
     passed = model.width + 2 * model.inner
     if written := model.written_out:
         passed = max(passed, model.heads * max((2 + written.kinds) * batch.length, written.reach))
+    if batch.in_plain_steps(model):
+        passed = max(passed, 2 * model.heads * batch.length)
     return batch.tokens * batch.width * passed
 
 
@@ -66,7 +80,16 @@ def _per_token(model: Architecture, config: AdapterConfig, batch: Batch, keys: i
     width = batch.width
     found = _attention(model, config, batch, keys, length) + _inner(model) * width
     found += sum(_norm(norm, _trains_the_base(config), width) for norm in model.norms)
-    return found + _of_adapter(model, config, width)
+    if batch.own_dropout and model.dropout.residual:
+        found += 2 * model.width * (1 if batch.gpu else width)
+    return found + _of_adapter(model, config, batch)
+
+
+def _dropped_words(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
+    """Of a dropout behind the embeddings, where there is a gradient to go through it."""
+    if not (batch.own_dropout and model.dropout.embeddings and config.adapter in ("full", "p_tuning", "prompt_tuning")):
+        return 0
+    return model.width * (1 if batch.gpu else batch.width)
 
 
 def _attention(model: Architecture, config: AdapterConfig, batch: Batch, keys: int, length: int) -> int:
@@ -74,6 +97,10 @@ def _attention(model: Architecture, config: AdapterConfig, batch: Batch, keys: i
     mask, which the kernel copies for every layer. With a mask, grouped keys and values are repeated for every query."""
     if model.written_out:
         return _written_out(model, model.written_out, config, batch, keys)
+    if batch.in_plain_steps(model):
+        # Probabilities, what decides which of them are dropped, and what is left.
+        states = 3 + _learns_from_attention(model, config)
+        return batch.width * (states * model.queries + 3 * model.heads * keys)
     repeated = model.queries if batch.padded else model.keys
     if not batch.padded:
         return batch.width * (2 * model.queries + 2 * repeated) + SINGLE * model.heads
@@ -85,10 +112,16 @@ def _attention(model: Architecture, config: AdapterConfig, batch: Batch, keys: i
 def _written_out(model: Architecture, written: WrittenOut, config: AdapterConfig, batch: Batch, keys: int) -> int:
     """Queries, keys (of DeBERTa scaled, and as they were for the products with distances), values and probabilities;
     what comes of them only for a layer that learns from it."""
-    learned = config.adapter in LOW_RANK and any(layer.role == "attention_output" for layer in targeted(model, config))
-    states = 3 + written.p2c + (learned or _trains_the_base(config))
+    states = 3 + written.p2c + _learns_from_attention(model, config)
     scores = model.heads * (keys + written.kinds * written.reach)
     return batch.width * (states * model.queries + scores) + (keys if written.keeps_mask else 0)
+
+
+def _learns_from_attention(model: Architecture, config: AdapterConfig) -> bool:
+    """Whether a layer keeps what comes of it as it is: with dropout LoRA keeps what is left of it, and counts that."""
+    if config.adapter not in LOW_RANK or config.dropout:
+        return _trains_the_base(config)
+    return any(layer.role == "attention_output" for layer in targeted(model, config))
 
 
 def _of_distances(model: Architecture, batch: Batch, keys: int) -> int:
@@ -121,14 +154,18 @@ def _norm(norm: Norm, trained: bool, width: int) -> int:
     return SINGLE * (size + norm.heads) + (width * size if trained else 0)
 
 
-def _of_adapter(model: Architecture, config: AdapterConfig, width: int) -> int:
+def _of_adapter(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
+    width = batch.width
     if _trains_the_base(config):
         return width * (sum(_inputs(model, list(model.linears), copies=False).values()))
     if config.adapter in LOW_RANK:
         layers = targeted(model, config)
         per_block = [layer for layer in model.linears if layer in layers]
         thin = SINGLE * config.rank * len(per_block)
-        inputs = SINGLE * sum(_inputs(model, per_block, copies=width < SINGLE).values())
+        if config.dropout:  # of each layer's input what is left of it, and which that is
+            inputs = (SINGLE + batch.dropped) * sum(layer.inputs for layer in per_block)
+        else:
+            inputs = SINGLE * sum(_inputs(model, per_block, copies=width < SINGLE).values())
         outputs = (width + SINGLE) * sum(layer.outputs for layer in per_block) if config.dora else 0
         return thin + inputs + outputs
     if config.adapter == "ia3":

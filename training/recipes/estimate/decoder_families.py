@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from training.recipes.errors import RecipeError
-from training.recipes.estimate.layout import Architecture, Linear, Norm, Stacked
-from training.recipes.estimate.sizes import Config, head_width, size
+from training.recipes.estimate.layout import Architecture, Dropout, Linear, Norm, Stacked
+from training.recipes.estimate.sizes import Config, head_width, share, size
 from training.recipes.words import gettext_noop
 
 LLAMA_KIN = ("llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
@@ -64,6 +64,7 @@ def llama(family: str, config: Config) -> Architecture:
         first_norm=None,
         final_norm=Norm(width),
         tied=family in TIED_UNLESS_SAID if tied is None else bool(tied),
+        dropout=Dropout(attention=share(config, "attention_dropout") > 0),
     )
 
 
@@ -138,6 +139,7 @@ def gpt2(family: str, config: Config) -> Architecture:
         tied=bool(config.get("tie_word_embeddings", True)),
         blocks_path="transformer.h",
         transposed=True,
+        dropout=Dropout(*(share(config, name, 0.1) > 0 for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"))),
     )
 
 

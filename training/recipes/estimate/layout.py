@@ -80,6 +80,16 @@ class WrittenOut:
 
 
 @dataclass(frozen=True)
+class Dropout:
+    """Where a model drops a share of its own numbers while it is trained: behind its embeddings, of attention's
+    probabilities, behind the two halves of a block."""
+
+    embeddings: bool = False
+    attention: bool = False
+    residual: bool = False
+
+
+@dataclass(frozen=True)
 class Architecture:
     """A model as its config.json describes it. All counts are of parameters, tied weights once.
 
@@ -88,7 +98,7 @@ class Architecture:
     `lacking` is a norm that the first block does without.
     `word_width` is the width of the words' embedding where it is not that of the states.
     `placeless` are adapter methods that do not know the names of its layers (training/ml/blocks.py).
-    `written_out` is its attention where no kernel computes it.
+    `written_out` is its attention where no kernel computes it, `dropout` what it drops where a recipe lets it.
     `known` is False where it is taken for a Llama for want of anything better.
     """
 
@@ -120,6 +130,7 @@ class Architecture:
     word_width: int | None = None
     placeless: tuple[str, ...] = ()
     written_out: WrittenOut | None = None
+    dropout: Dropout = Dropout()
 
     @property
     def queries(self) -> int:

@@ -18,6 +18,7 @@ from training.recipes.estimate.workload import (
     BESIDE_THEIR_START,
     DRAWN,
     EVALUATED,
+    OWN_DROPOUT,
     PAIRS,
     PIECE_COPIES,
     WHOLE_COPIES,
@@ -58,6 +59,7 @@ class Precision:
 
     base: int
     copied: int = 0
+    gpu: bool = False
 
     @staticmethod
     def on(device: str, config: Any) -> Precision:
@@ -66,7 +68,7 @@ class Precision:
         if device != "gpu":
             return Precision(SINGLE)
         own = config.adapter == "full" or config.adapter in SELECTIVE
-        return Precision(SINGLE, copied=HALF) if own else Precision(HALF)
+        return Precision(SINGLE, copied=HALF, gpu=True) if own else Precision(HALF, gpu=True)
 
 
 def memory(
@@ -152,8 +154,13 @@ def _with_reward(
     if work.recipe == "ppo":
         value = value_model(model, config, work, reward)
         batch = Batch(work.rows, work.length, 0, itemsize, padded=work.rows > 1)
-        kept = saved_bytes(value.host, value.adapter, batch, checkpointing=is_checkpointed(config))
+        kept = saved_bytes(value.host, still(value.adapter), batch, checkpointing=is_checkpointed(config))
         yield fixed + kept + working_bytes(value.host, batch)
+
+
+def still(config: Any) -> Any:
+    """Recipes that draw switch every dropout off, that of adapters as well."""
+    return replace(config, dropout=0.0)
 
 
 def _one_backward(config: Any, work: Workload) -> bool:
@@ -164,6 +171,7 @@ def _while_learning(model: Architecture, config: Any, work: Workload, precision:
     """What is kept for the backward pass of a batch, and the deepest moment of that pass beyond it: at the logits, or
     in the last block."""
     batch = _batch(model, work, precision)
+    config = still(config) if work.recipe in DRAWN else config
     kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config)) * separate(config)
     kept += batch.tokens * batch.length * precision.base if batch.one_mask else 0
     logits = work.copies * work.kept * model.vocabulary * SINGLE
@@ -175,7 +183,8 @@ def _while_learning(model: Architecture, config: Any, work: Workload, precision:
 def _batch(model: Architecture, work: Workload, precision: Precision) -> Batch:
     """Where prompts are computed once, a row holds some pairs and has a mask."""
     if not work.prompts_once:
-        return Batch(work.rows, work.length, work.response, precision.base, padded=work.rows > 1)
+        how = {"padded": work.rows > 1, "own_dropout": work.recipe in OWN_DROPOUT, "gpu": precision.gpu}
+        return Batch(work.rows, work.length, work.response, precision.base, **how)
     pairs, each = work.rows // work.together, work.length + (work.together - 1) * work.response
     rows = max(deal([each] * pairs)) + 1
     return Batch(rows, -(-pairs // rows) * each, work.response, precision.base, one_mask=True)

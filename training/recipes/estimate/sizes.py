@@ -37,6 +37,15 @@ def size_or_none(config: Config, name: str, default: int = 0) -> int:
     return 0 if isinstance(value, int) and value < 1 else size(config, name)
 
 
+def share(config: Config, name: str, default: float = 0.0) -> float:
+    """Of a dropout. Raises RecipeError for what is no number from 0 to 1."""
+    value = default if config.get(name) is None else config[name]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        said = gettext_noop("The config.json does not give “%(name)s” as a number from 0 to 1, but %(value)s.")
+        raise RecipeError("config", said, name=name, value=repr(value)[:40])
+    return value
+
+
 def head_width(config: Config, width: int, heads: int, default: int | None = None) -> int:
     if default is None and config.get("head_dim") is None and width % heads:
         said = gettext_noop("The config.json gives %(heads)s heads to a width of %(width)s, which they do not divide.")

@@ -8,6 +8,7 @@ from typing import Any
 PAIRS = ("reward", "dpo", "orpo", "simpo")
 DRAWN = ("ppo", "rloo", "grpo")
 BESIDE_THEIR_START = ("kto",)  # asks its frozen start at every step, of responses that no one could know beforehand
+OWN_DROPOUT = ("sft",)  # leaves the model's own dropout on (training/ml/policy_run.py)
 SHOWN_AT_ONCE = 32  # rows that are drawn side by side (training/ml/rollout.py)
 # Copies of the fp32 logits alive at once, the deepest moment of the backward pass. -log p by gather and logsumexp: the
 # logits, and three for the gradient of logsumexp; one more where gather is done after it, whose gradient waits.
