@@ -77,13 +77,12 @@ def separate(config: Any) -> int:
     return getattr(config, "separate_adapters", 1)
 
 
-def targeted(model: Architecture, config: AdapterConfig) -> list[Linear]:
-    """The linear layers that LoRA stands beside, one entry for each. Raises RecipeError("targets")."""
-    everything = list(model.named_linears())
+def targeted(model: Architecture, config: AdapterConfig) -> dict[Linear, int]:
+    """The kinds of linear layers that LoRA stands beside, and how many of each. Raises RecipeError("targets")."""
     names = config.target_names()
     if names is None:
-        return [layer for _, layer in everything]
-    found = {name: [part for full, part in everything if f".{full}".endswith(f".{name}")] for name in names}
+        return dict(model.counted_linears())
+    found = {name: list(model.linears_named(name)) for name in dict.fromkeys(names)}
     unknown = [name for name, layers in found.items() if not layers]
     if unknown and not model.known:
         said = gettext_noop("Not known: how large layers named %(unknown)s are in this model (%(family)s).")
@@ -93,9 +92,12 @@ def targeted(model: Architecture, config: AdapterConfig) -> list[Linear]:
             "targets",
             gettext_noop("The model has no linear layer named %(unknown)s. Its linear layers are: %(names)s."),
             unknown=", ".join(unknown),
-            names=", ".join(sorted({full.rpartition(".")[2] for full, _ in everything})),
+            names=", ".join(sorted({layer.name.rpartition(".")[2] for layer, _ in model.counted_linears()})),
         )
-    return [part for full, part in everything if any(f".{full}".endswith(f".{name}") for name in names)]
+    places: dict[Linear, set[int]] = {}
+    for layer, blocks in (one for layers in found.values() for one in layers):
+        places.setdefault(layer, set()).update(blocks)  # what several names name is there once
+    return {layer: len(blocks) for layer, blocks in places.items()}
 
 
 def last_layers(model: Architecture, config: AdapterConfig, task: str) -> int:
@@ -126,8 +128,9 @@ def low_rank(model: Architecture, config: AdapterConfig) -> int:
         said = gettext_noop("The layers of this model (%(family)s) cannot be kept in 4 bits.")
         raise RecipeError("adapter", said, family=model.family)
     layers = targeted(model, config)
-    thin = sum(config.rank * (layer.inputs + layer.outputs) for layer in layers) + experts(model, config)
-    return thin + (sum(layer.outputs for layer in layers) if config.dora else 0)
+    thin = sum(config.rank * (layer.inputs + layer.outputs) * count for layer, count in layers.items())
+    magnitudes = sum(layer.outputs * count for layer, count in layers.items()) if config.dora else 0
+    return thin + magnitudes + experts(model, config)
 
 
 def experts(model: Architecture, config: AdapterConfig, *, met: bool = False) -> int:

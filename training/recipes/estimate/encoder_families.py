@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from training.recipes.errors import RecipeError
 from training.recipes.estimate.layout import Architecture, Linear, Norm, WrittenOut
 from training.recipes.estimate.sizes import Config, head_width, size, size_or_none
+from training.recipes.words import gettext_noop
 
 # These number positions from behind that of the padding, and so have room for fewer.
 ROBERTA_KIN = ("roberta", "xlm-roberta", "camembert")
@@ -65,6 +67,9 @@ def albert(family: str, config: Config) -> Architecture:
     for itself."""
     groups, each = size(config, "num_hidden_groups", 1), size(config, "inner_group_num", 1)
     model = bert(family, {**config, "hidden_act": config.get("hidden_act") or "gelu_new"})
+    if groups > model.layers:
+        said = gettext_noop("The config.json gives %(groups)s groups of layers to %(layers)s layers.")
+        raise RecipeError("config", said, groups=groups, layers=model.layers)
     words = size(config, "embedding_size", WORD_WIDTH)
     names = ("attention.query", "attention.key", "attention.value", "attention.dense", "ffn", "ffn_output")
     linears = tuple(

@@ -10,5 +10,5 @@ PACKED = 1 / 2 + 1 / 64 + 4 / (64 * 256)
 
 def saved_by_packing(model: Architecture, itemsize: int) -> int:
     """Bytes that the linear layers' matrices take less than with `itemsize` bytes a number."""
-    packed = sum(layer.inputs * layer.outputs for _, layer in model.named_linears())
+    packed = sum(layer.inputs * layer.outputs * count for layer, count in model.counted_linears())
     return int(packed * (itemsize - PACKED))

@@ -186,10 +186,24 @@ class Architecture:
         """As trained for `task`, "policy" or "reward", its head included."""
         return self.policy if task == "policy" else self.body + self.score_head()
 
-    def named_linears(self) -> Iterator[tuple[str, Linear]]:
-        """Every linear layer that an adapter can stand beside, with its whole name; heads are none of them."""
+    def counted_linears(self) -> Iterator[tuple[Linear, int]]:
+        """Every kind of linear layer that an adapter can stand beside, and how many there are; heads are none."""
+        yield from ((layer, 1) for layer in self.around)
+        yield from ((layer, self.blocks) for layer in self.linears)
+
+    def linears_named(self, name: str) -> Iterator[tuple[Linear, range]]:
+        """Of them those whose whole name ends in `name`, at a dot, and the blocks that they stand in: all, or the one
+        that `name` numbers."""
         for layer in self.around:
-            yield layer.name, layer
-        for number in range(self.blocks):
-            for layer in self.linears:
-                yield f"{self.blocks_path}.{number}.{layer.name}", layer
+            if f".{layer.name}".endswith(f".{name}"):
+                yield layer, range(1)
+        for layer in self.linears:
+            before, found, after = f".{name}".rpartition(f".{layer.name}")
+            number = before.rpartition(".")[2]
+            if f".{layer.name}".endswith(f".{name}"):
+                yield layer, range(self.blocks)
+            elif found and not after and self._is_block(number) and f".{self.blocks_path}.{number}".endswith(before):
+                yield layer, range(int(number), int(number) + 1)
+
+    def _is_block(self, number: str) -> bool:
+        return number in map(str, range(self.blocks))

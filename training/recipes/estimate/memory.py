@@ -194,7 +194,7 @@ def _unpacked(model: Architecture, config: Any, precision: Precision) -> int:
     """Of 4-bit weights the largest matrix, unpacked for its product."""
     if config.adapter != "qlora":
         return 0
-    return max(layer.inputs * layer.outputs for _, layer in model.named_linears()) * precision.base
+    return max(layer.inputs * layer.outputs for layer, _ in model.counted_linears()) * precision.base
 
 
 def _stepping(model: Architecture, config: Any, counted: Parameters) -> int:

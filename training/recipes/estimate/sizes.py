@@ -10,8 +10,9 @@ from training.recipes.words import gettext_noop
 
 Config = Mapping[str, Any]
 # No model is larger; a config.json that says so is damaged, and would be counted for hours.
-LARGEST, MOST_LAYERS = 2**31 - 1, 4096
-NUMBERS_OF_LAYERS = ("num_hidden_layers", "n_layer", "n_layers")
+LARGEST, MOST_LAYERS, MOST_WITHIN = 2**31 - 1, 4096, 64
+MOST = dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "num_hidden_groups"), MOST_LAYERS)
+MOST |= {"inner_group_num": MOST_WITHIN}
 
 
 def size(config: Config, name: str, default: int | None = None) -> int:
@@ -22,7 +23,7 @@ def size(config: Config, name: str, default: int | None = None) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         said = gettext_noop("The config.json does not give “%(name)s” as a number from 1 on, but %(value)s.")
         raise RecipeError("config", said, name=name, value=repr(value)[:40])
-    most = MOST_LAYERS if name in NUMBERS_OF_LAYERS else LARGEST
+    most = MOST.get(name, LARGEST)
     if value > most:
         said = gettext_noop("The config.json gives “%(name)s” as a number beyond %(most)s: no model has so many.")
         raise RecipeError("config", said, name=name, most=most)
