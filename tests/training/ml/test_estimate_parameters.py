@@ -134,6 +134,19 @@ SPECIAL = {
         "num_hidden_layers": 1,
     },
 }
+# What transformers makes of what is not there, is null, or has another of its names.
+SAID_OTHERWISE = {
+    "qwen2 of null": {**TINY["qwen2"], "num_key_value_heads": None},
+    "qwen3 of null": {**TINY["qwen3"], "num_key_value_heads": None},
+    "smollm3 of null": {**TINY["smollm3"], "num_key_value_heads": None},
+    "smollm3 silent": {**TINY["smollm3"], "num_attention_heads": 8, "num_key_value_heads": ...},
+    "gpt2": {"model_type": "gpt2", "vocab_size": 1000, "hidden_size": 48, "num_attention_heads": 6}
+    | {"num_hidden_layers": 3, "max_position_embeddings": 77},
+    "gpt2 of both names": {**TINY["gpt2"], "hidden_size": 96, "max_position_embeddings": 77},
+    "distilbert": {"model_type": "distilbert", "vocab_size": 800, "hidden_size": 64, "num_attention_heads": 4}
+    | {"num_hidden_layers": 2, "hidden_dim": 128},
+}
+SAID_OTHERWISE = {name: {k: v for k, v in sizes.items() if v is not ...} for name, sizes in SAID_OTHERWISE.items()}
 METHODS = [*VARIANTS, "lora-named"]
 SCORED = {name: TINY[name] for name in ("llama", "qwen2", "gpt2", "qwen2_moe", "qwen3_moe")} | ENCODERS
 
@@ -185,8 +198,20 @@ def test_what_only_some_encoders_have_is_counted_as_it_is_built(name: str, varia
     _compare(SPECIAL[name], "reward", variant)
 
 
-def _compare(sizes: dict[str, Any], task: str, variant: str) -> None:
-    config = AdapterConfig(adapter=variant.partition("-")[0], **{**SMALL, **_of(variant, sizes["model_type"])})
+@pytest.mark.parametrize("name", SAID_OTHERWISE)
+def test_sizes_are_read_as_transformers_reads_them(name: str) -> None:
+    sizes = SAID_OTHERWISE[name]
+    for variant in ("full", "lora"):
+        _compare(sizes, "reward" if name == "distilbert" else "policy", variant)
+
+
+@pytest.mark.parametrize("targets", ["1.self_attn.q_proj", "layers.0.mlp.up_proj,up_proj", "0.self_attn.q_proj,k_proj"])
+def test_a_target_may_number_its_block(targets: str) -> None:
+    _compare(TINY["llama"], "policy", "lora", targets=targets)
+
+
+def _compare(sizes: dict[str, Any], task: str, variant: str, **more: Any) -> None:
+    config = AdapterConfig(adapter=variant.partition("-")[0], **{**SMALL, **_of(variant, sizes["model_type"]), **more})
     architecture, model = read_architecture(sizes), _built(sizes, task)
     before = parameter_counts(model)["total"]
     assert architecture.known

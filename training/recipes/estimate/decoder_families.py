@@ -14,7 +14,9 @@ LLAMA_KIN = ("llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma", "gemma2",
 # What their configuration classes of transformers say where a config.json is silent.
 TIED_UNLESS_SAID = ("gemma", "gemma2", "gemma3_text", "smollm3")
 KEY_VALUE_HEADS = {"mistral": 8, "qwen2": 32, "qwen3": 32, "gemma": 16, "gemma2": 4, "gemma3_text": 4, "mixtral": 8}
-KEY_VALUE_HEADS |= {"qwen2_moe": 16, "qwen3_moe": 4}
+KEY_VALUE_HEADS |= {"qwen2_moe": 16, "qwen3_moe": 4, "smollm3": 4}
+# There null is no silence: all heads have keys and values of their own.
+NULL_IS_ALL_HEADS = ("qwen2", "qwen3", "smollm3")
 HEAD_WIDTH = {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}
 ACTIVATIONS = {"gemma": "gelu_pytorch_tanh", "gemma2": "gelu_pytorch_tanh", "gemma3_text": "gelu_pytorch_tanh"}
 # Published within models that read pictures too, whose config.json says little of the language model.
@@ -24,13 +26,16 @@ EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_expe
 NUMBER_OF_EXPERTS = {"mixtral": 8, "qwen2_moe": 60, "qwen3_moe": 128}
 CHOSEN = {"mixtral": 2, "qwen2_moe": 4, "qwen3_moe": 8}
 EXPERT_WIDTH = {"qwen2_moe": 1408, "qwen3_moe": 768}
+# Under which transformers reads GPT-2's sizes as well, and which go before its own.
+OTHER_NAMES = {"hidden_size": "n_embd", "max_position_embeddings": "n_positions", "num_attention_heads": "n_head"}
+OTHER_NAMES |= {"num_hidden_layers": "n_layer"}
 SHARED_WIDTH = 5632  # of Qwen2's expert that every token goes through
 
 
 def llama(family: str, config: Config) -> Architecture:
     config = {**config, **{name: value for name, value in SILENT.get(family, {}).items() if config.get(name) is None}}
     width, heads, layers = (size(config, n) for n in ("hidden_size", "num_attention_heads", "num_hidden_layers"))
-    groups = size(config, "num_key_value_heads", KEY_VALUE_HEADS.get(family, heads))
+    groups = size(config, "num_key_value_heads", _key_value_heads(family, config, heads))
     head = head_width(config, width, heads, HEAD_WIDTH.get(family))
     inner, vocabulary = size(config, "intermediate_size"), size(config, "vocab_size")
     biased = bool(config.get("attention_bias", False)) and family not in ("mistral", "mixtral")
@@ -68,6 +73,12 @@ def llama(family: str, config: Config) -> Architecture:
     )
 
 
+def _key_value_heads(family: str, config: Config, heads: int) -> int:
+    """Where no number of them is given."""
+    said_null = "num_key_value_heads" in config and family in NULL_IS_ALL_HEADS
+    return heads if said_null else KEY_VALUE_HEADS.get(family, heads)
+
+
 def gated(place: str, width: int, inner: int, bias: bool = False) -> tuple[Linear, ...]:
     return (
         Linear(f"{place}.gate_proj", width, inner, "gate", bias),
@@ -79,13 +90,17 @@ def gated(place: str, width: int, inner: int, bias: bool = False) -> tuple[Linea
 def mixture(family: str, config: Config) -> Architecture:
     """A Llama whose feed-forward layers are experts. Its `inner` is what a token meets of them together. Raises
     RecipeError where some layers have experts and others have none: such are not counted here."""
+    names = ("num_experts", "num_local_experts")
+    count = next((size(config, name) for name in names if config.get(name) is not None), NUMBER_OF_EXPERTS[family])
     if size(config, "decoder_sparse_step", 1) != 1 or config.get("mlp_only_layers"):
-        raise uncounted(experts_of(config) or NUMBER_OF_EXPERTS[family])
+        said = gettext_noop(
+            "Of the model some layers are mixtures of experts (%(experts)s) and others are not: what it takes is not "
+            "estimated here."
+        )
+        raise RecipeError("config", said, experts=count)
     wide = family == "mixtral"
     each = size(config, "intermediate_size") if wide else size(config, "moe_intermediate_size", EXPERT_WIDTH[family])
     model, width = llama(family, {**config, "intermediate_size": each}), size(config, "hidden_size")
-    names = ("num_local_experts", "num_experts")
-    count = next((size(config, name) for name in names if config.get(name) is not None), NUMBER_OF_EXPERTS[family])
     met = min(size(config, "num_experts_per_tok", CHOSEN[family]), count)
     attention = tuple(layer for layer in model.linears if layer.name.startswith("self_attn."))
     shapes = ((1, width, count, 1, 1), (count, width, 2 * each, met, 2), (count, each, width, met, 1))
@@ -111,6 +126,7 @@ def uncounted(experts: int) -> RecipeError:
 
 
 def gpt2(family: str, config: Config) -> Architecture:
+    config = {**config, **{own: config[name] for name, own in OTHER_NAMES.items() if config.get(name) is not None}}
     width, heads, layers = (size(config, name) for name in ("n_embd", "n_head", "n_layer"))
     vocabulary, context = size(config, "vocab_size"), size(config, "n_positions", 1024)
     inner = size(config, "n_inner", 4 * width)

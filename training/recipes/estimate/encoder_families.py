@@ -158,7 +158,7 @@ def _convolution(config: Config, width: int) -> tuple[Linear | Norm, ...]:
 def distilbert(family: str, config: Config) -> Architecture:
     usual = {"hidden_size": "dim", "num_attention_heads": "n_heads", "num_hidden_layers": "n_layers"}
     usual |= {"intermediate_size": "hidden_dim", "hidden_act": "activation"}
-    read = {name: config.get(own) for name, own in usual.items()}
+    read = {name: config.get(own) if config.get(name) is None else config[name] for name, own in usual.items()}
     read["hidden_act"] = read["hidden_act"] or "gelu"
     model = bert(family, {**config, **read, "type_vocab_size": 0})
     names = ("attention.q_lin", "attention.k_lin", "attention.v_lin", "attention.out_lin", "ffn.lin1", "ffn.lin2")
