@@ -10,17 +10,19 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from tests.training.ml.encoders import build_encoder
 from tests.training.ml.tensor_bytes import peak_bytes
 from tests.training.ml.trained import VARIANTS, bare, untrained
 from training.ml.adapters import apply_adapter
 from training.ml.demonstrations import Demonstration
+from training.ml.device import choose_device
 from training.ml.dpo import direct_preference
 from training.ml.dropout import switch_off_dropout
 from training.ml.kto import unpaired_preference
 from training.ml.loop import take_step
+from training.ml.machine import settle
 from training.ml.optimizer import adamw
 from training.ml.orpo import odds_ratio_preference
 from training.ml.pairs import Pair
@@ -91,6 +93,54 @@ def test_the_peak_of_attention_that_is_written_out_is_estimated(tmp_path: Path, 
     )
     measured = peak_bytes(two_steps("reward", model, config))
     assert found.total - found.parts["weights"] == pytest.approx(measured, rel=0.06)
+
+
+@pytest.mark.parametrize("recipe", ["sft", "dpo"])
+@pytest.mark.parametrize("limit", [None, 30.0])
+def test_logits_that_are_kept_below_a_limit_are_counted_once_more(
+    tmp_path: Path, recipe: str, limit: float | None
+) -> None:
+    sizes = {"vocab_size": 4000, "hidden_size": 64, "intermediate_size": 160, "num_hidden_layers": 2, "head_dim": 16}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "final_logit_softcapping": limit}
+    Gemma2ForCausalLM(Gemma2Config(**sizes)).save_pretrained(tmp_path)
+    config = load(recipe, {"adapter": "lora", "batch_size": 8, "max_length": LENGTH, "gradient_accumulation": 1})
+    model = untrained(config, "policy", tmp_path).train()
+    read = read_architecture({"model_type": "gemma2", **sizes})
+    found = memory(read, config, workload(recipe, config), "cpu")
+    measured = peak_bytes(two_steps(recipe, model, config))
+    assert found.total - found.parts["weights"] == pytest.approx(measured, rel=0.08)
+
+
+CHECKPOINTED = [("sft", "lora"), ("sft", "full"), ("dpo", "last_layers"), ("reward", "lora"), ("reward", "full")]
+
+
+@pytest.mark.parametrize(("recipe", "adapter"), CHECKPOINTED)
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_the_peak_of_layers_that_are_computed_twice_is_estimated(
+    fixture_model: Path, recipe: str, adapter: str, accumulation: int
+) -> None:
+    """A block that is computed again never stands beside the copies of the logits."""
+    settings = {"adapter": adapter, "layers": 1, "gradient_accumulation": accumulation, "max_length": LENGTH}
+    config = load(recipe, {**settings, "batch_size": 8, "gradient_checkpointing": "on"})
+    model = untrained(config, "reward" if recipe == "reward" else "policy", fixture_model).train()
+    settle(model, config, choose_device(), [item(recipe, 0)], rows=1)
+    sizes = json.loads((fixture_model / "config.json").read_text())
+    found = memory(read_architecture(sizes), config, workload(recipe, config), "cpu")
+    measured = peak_bytes(two_steps(recipe, model, config))
+    assert found.total - found.parts["weights"] - found.parts["reference"] == pytest.approx(measured, rel=0.1)
+
+
+def test_the_peak_of_an_encoder_whose_layers_are_computed_twice_is_estimated(tmp_path: Path) -> None:
+    base = build_encoder(tmp_path)
+    for adapter in ("lora", "full"):
+        more = {"adapter": adapter, "gradient_checkpointing": "on", "max_length": LENGTH}
+        config = load("reward", {"batch_size": 4, "gradient_accumulation": 1, **more})
+        model = untrained(config, "reward", base).train()
+        settle(model, config, choose_device(), [item("reward", 0)], rows=2)
+        sizes = json.loads((base / "config.json").read_text())
+        found = memory(read_architecture(sizes), config, workload("reward", config), "cpu")
+        measured = peak_bytes(two_steps("reward", model, config))
+        assert found.total - found.parts["weights"] == pytest.approx(measured, rel=0.1)
 
 
 @pytest.mark.parametrize(("recipe", "dropout"), [("sft", 0.0), ("sft", 0.1), ("dpo", 0.1)])

@@ -47,30 +47,45 @@ class Batch:
 
 
 def saved_bytes(model: Architecture, config: AdapterConfig, batch: Batch, *, checkpointing: bool = False) -> int:
-    """Of the body, from the embedding to the last states; logits are not in it."""
+    """Of the body, from the embedding to the last states; logits are not in it, and with `checkpointing` of each block
+    its input alone."""
     if config.adapter == HEAD:
         return 0  # nothing that is trained lies below the last states
-    virtual = config.virtual_tokens if config.adapter in VIRTUAL_TOKENS else 0
-    before_text = config.adapter in ("prefix", "p_tuning_v2")  # as keys and values, which take no part in the rest
-    keys = batch.length + virtual
-    length = batch.length if before_text else keys
+    _, length = _lengths(config, batch)
     tokens = batch.rows * length
-    block = tokens * _per_token(model, config, batch, keys, length) + _per_layer(model, config)
-    block += _of_distances(model, batch, keys)
     blocks = config.layers if config.adapter == "last_layers" else model.layers
     around = tokens * (_around(model, config, batch.width) + _dropped_words(model, config, batch))
     if checkpointing:
-        # Of each block its input; one block at a time is computed again and kept whole.
-        return around + blocks * tokens * model.width * batch.width + block
-    return around + blocks * block - (_before_the_first(model, config, batch) if config.adapter == "houlsby" else 0)
+        return around + blocks * tokens * model.width * batch.width
+    left = _before_the_first(model, config, batch) if config.adapter == "houlsby" else 0
+    return around + blocks * block_bytes(model, config, batch) - left
 
 
-def working_bytes(model: Architecture, batch: Batch) -> int:
+def block_bytes(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
+    """Of one block that learns: with checkpointing there is one at a time, once it has been computed again."""
+    if config.adapter == HEAD:
+        return 0
+    keys, length = _lengths(config, batch)
+    found = batch.rows * length * _per_token(model, config, batch, keys, length) + _per_layer(model, config)
+    if _beside_experts(model, config):  # PEFT makes every expert anew with what stands beside it
+        found += batch.width * sum(part.parameters for part in model.experts)
+    return found + _of_distances(model, batch, keys)
+
+
+def _lengths(config: AdapterConfig, batch: Batch) -> tuple[int, int]:
+    """Of a row: keys, and tokens. What is before the text as keys and values takes no part in the rest."""
+    keys = batch.length + (config.virtual_tokens if config.adapter in VIRTUAL_TOKENS else 0)
+    return keys, batch.length if config.adapter in ("prefix", "p_tuning_v2") else keys
+
+
+def working_bytes(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
     """Gradients on their way through one block: of its states and of the inner activation, or of what attention that is
     written out makes of the scores, from probabilities to distances."""
     passed = model.width + 2 * model.inner
+    if not _is_gated(model) and model.activation not in WRITTEN_OUT and _learns_in(model, config, "inner_output"):
+        passed -= model.inner  # what went into the last layer is gone by then
     if written := model.written_out:
-        passed = max(passed, model.heads * max((2 + written.kinds) * batch.length, written.reach))
+        passed = max(passed, model.heads * max((2 + written.capped + written.kinds) * batch.length, written.reach))
     if batch.in_plain_steps(model):
         passed = max(passed, 2 * model.heads * batch.length)
     return batch.tokens * batch.width * passed
@@ -79,6 +94,7 @@ def working_bytes(model: Architecture, batch: Batch) -> int:
 def _per_token(model: Architecture, config: AdapterConfig, batch: Batch, keys: int, length: int) -> int:
     width = batch.width
     found = _attention(model, config, batch, keys, length) + _inner(model) * width
+    found += _of_experts(model, config, batch)
     found += sum(_norm(norm, _trains_the_base(config), width) for norm in model.norms)
     if batch.own_dropout and model.dropout.residual:
         found += 2 * model.width * (1 if batch.gpu else width)
@@ -113,15 +129,13 @@ def _written_out(model: Architecture, written: WrittenOut, config: AdapterConfig
     """Queries, keys (of DeBERTa scaled, and as they were for the products with distances), values and probabilities;
     what comes of them only for a layer that learns from it."""
     states = 3 + written.p2c + _learns_from_attention(model, config)
-    scores = model.heads * (keys + written.kinds * written.reach)
+    scores = model.heads * (keys * (1 + written.capped) + written.kinds * written.reach)
     return batch.width * (states * model.queries + scores) + (keys if written.keeps_mask else 0)
 
 
 def _learns_from_attention(model: Architecture, config: AdapterConfig) -> bool:
     """Whether a layer keeps what comes of it as it is: with dropout LoRA keeps what is left of it, and counts that."""
-    if config.adapter not in LOW_RANK or config.dropout:
-        return _trains_the_base(config)
-    return any(layer.role == "attention_output" for layer in targeted(model, config))
+    return _learns_in(model, config, "attention_output") and not (config.adapter in LOW_RANK and config.dropout)
 
 
 def _of_distances(model: Architecture, batch: Batch, keys: int) -> int:
@@ -142,7 +156,37 @@ def _before_the_first(model: Architecture, config: AdapterConfig, batch: Batch) 
 def _inner(model: Architecture) -> int:
     """With a gate: what goes into the activation, what comes out, and what it is multiplied with."""
     kept = WRITTEN_OUT.get(model.activation, 1)
-    return model.inner * (kept + 2 if any(layer.role == "gate" for layer in model.linears) else kept)
+    return (model.inner - model.through_experts) * (kept + 2 if _is_gated(model) else kept)
+
+
+def _of_experts(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
+    """A token's share of what experts keep, whose tokens are gathered for one product over all of them: gate and inner,
+    what comes of the gate, and what each expert gives, which its weight is learned by; where they learn, what they are
+    given too. Three places and a weight for each, the weights of all, and what a shared expert gives."""
+    if not model.experts:
+        return 0
+    router, _, last = model.experts
+    learning = _trains_the_base(config) or _beside_experts(model, config)
+    found = (4 if learning else 3) * last.inputs + (2 if learning else 1) * model.width
+    routed = last.met * (3 * PLACE + SINGLE) + SINGLE * router.outputs
+    if model.inner > model.through_experts or learning:
+        found += model.width / last.met  # of a shared expert what it gives, else what the router is given
+    return int(batch.width * last.met * found) + routed
+
+
+def _beside_experts(model: Architecture, config: AdapterConfig) -> bool:
+    return config.adapter in LOW_RANK and config.target_names() is None and any(one.ranks for one in model.experts)
+
+
+def _is_gated(model: Architecture) -> bool:
+    return any(layer.role == "gate" for layer in model.linears)
+
+
+def _learns_in(model: Architecture, config: AdapterConfig, role: str) -> bool:
+    """Whether a layer of this role keeps what goes into it."""
+    if config.adapter not in LOW_RANK:
+        return _trains_the_base(config)
+    return any(layer.role == role for layer in targeted(model, config))
 
 
 def _norm(norm: Norm, trained: bool, width: int) -> int:

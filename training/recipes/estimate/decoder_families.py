@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from training.recipes.errors import RecipeError
-from training.recipes.estimate.layout import Architecture, Dropout, Linear, Norm, Stacked
+from training.recipes.estimate.layout import Architecture, Dropout, Linear, Norm, Stacked, WrittenOut
 from training.recipes.estimate.sizes import Config, head_width, share, size
 from training.recipes.words import gettext_noop
 
@@ -17,6 +17,7 @@ KEY_VALUE_HEADS = {"mistral": 8, "qwen2": 32, "qwen3": 32, "gemma": 16, "gemma2"
 KEY_VALUE_HEADS |= {"qwen2_moe": 16, "qwen3_moe": 4, "smollm3": 4}
 # There null is no silence: all heads have keys and values of their own.
 NULL_IS_ALL_HEADS = ("qwen2", "qwen3", "smollm3")
+CAPPED = {"gemma2": 30.0}  # the limit of the logits
 HEAD_WIDTH = {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}
 ACTIVATIONS = {"gemma": "gelu_pytorch_tanh", "gemma2": "gelu_pytorch_tanh", "gemma3_text": "gelu_pytorch_tanh"}
 # Published within models that read pictures too, whose config.json says little of the language model.
@@ -70,7 +71,14 @@ def llama(family: str, config: Config) -> Architecture:
         final_norm=Norm(width),
         tied=family in TIED_UNLESS_SAID if tied is None else bool(tied),
         dropout=Dropout(attention=share(config, "attention_dropout") > 0),
+        capped=config.get("final_logit_softcapping", CAPPED.get(family)) is not None,
+        written_out=_written_out(config) if family == "gemma2" else None,
     )
+
+
+def _written_out(config: Config) -> WrittenOut:
+    """Gemma 2's attention, whose scores stay below a limit, which no kernel of torch's knows."""
+    return WrittenOut(capped=config.get("attn_logit_softcapping", 50.0) is not None)
 
 
 def _key_value_heads(family: str, config: Config, heads: int) -> int:
@@ -110,7 +118,7 @@ def mixture(family: str, config: Config) -> Architecture:
     shared = size(config, "shared_expert_intermediate_size", SHARED_WIDTH)
     biased = bool(config.get("qkv_bias", True))
     attention = tuple(replace(layer, bias=biased and layer.role != "attention_output") for layer in attention)
-    own = (*gated("mlp.shared_expert", width, shared), Linear("mlp.shared_expert_gate", width, 1, "other"))
+    own = (*gated("mlp.shared_expert", width, shared), Linear("mlp.shared_expert_gate", width, 1, "gate"))
     experts = tuple(Stacked(*shape[:4]) for shape in shapes)  # which PEFT leaves alone here
     return replace(model, linears=(*attention, *own), experts=experts, inner=met * each + shared)
 

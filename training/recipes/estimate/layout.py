@@ -66,10 +66,11 @@ class Stacked:
 @dataclass(frozen=True)
 class WrittenOut:
     """Attention that no kernel computes: Python keeps the probabilities of every head, length by length, and, where
-    `keeps_mask`, one more of the mask. Where tokens look at embeddings of `reach` distances, it keeps what that gives:
-    for queries (`c2p`), for keys (`p2c`)."""
+    `keeps_mask`, one more of the mask, where scores are `capped`, the bent ones. Where tokens look at embeddings of
+    `reach` distances, it keeps what that gives: for queries (`c2p`), for keys (`p2c`)."""
 
     keeps_mask: bool = False
+    capped: bool = False
     reach: int = 0
     c2p: bool = False
     p2c: bool = False
@@ -99,6 +100,9 @@ class Architecture:
     `word_width` is the width of the words' embedding where it is not that of the states.
     `placeless` are adapter methods that do not know the names of its layers (training/ml/blocks.py).
     `written_out` is its attention where no kernel computes it, `dropout` what it drops where a recipe lets it.
+    `experts` of a mixture are what chooses among them, their first matrices (gate and inner in one), and their last.
+    `capped`: its logits are bent to stay below a limit (Gemma 2).
+    `left_out` are entries of the config.json that speak of more than is counted (`families.NOT_COUNTED`).
     `known` is False where it is taken for a Llama for want of anything better.
     """
 
@@ -131,6 +135,8 @@ class Architecture:
     placeless: tuple[str, ...] = ()
     written_out: WrittenOut | None = None
     dropout: Dropout = Dropout()
+    capped: bool = False
+    left_out: tuple[str, ...] = ()
 
     @property
     def queries(self) -> int:
@@ -144,6 +150,11 @@ class Architecture:
     def words(self) -> int:
         """What a word's embedding takes."""
         return self.word_width or self.width
+
+    @property
+    def through_experts(self) -> int:
+        """Of `inner`, the part that lies within the experts a token meets."""
+        return self.experts[-1].met * self.experts[-1].inputs if self.experts else 0
 
     @property
     def blocks(self) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from training.recipes.adapters import HEAD, SELECTIVE
-from training.recipes.estimate.activations import HALF, SINGLE, Batch, saved_bytes, working_bytes
+from training.recipes.estimate.activations import HALF, SINGLE, Batch, block_bytes, saved_bytes, working_bytes
 from training.recipes.estimate.adapters import Parameters, head_of, parameters, separate, targeted
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.four_bits import saved_by_packing
@@ -132,6 +132,8 @@ def _activations(
     apart = parts["gradients"] if _one_backward(config, work) else 0  # they come as activations go
     stepping = _stepping(model, config, counted)
     moments = [fixed - parts["kv_cache"] - apart + learning, fixed - parts["kv_cache"] + stepping]
+    if apart and is_checkpointed(config):
+        moments.append(fixed - parts["kv_cache"] + _in_the_first_block(model, config, work, precision))
     if work.drawn:
         moments.append(fixed - parts["gradients"] + _while_drawing(model, work, precision))
     if reward is not None:
@@ -155,7 +157,8 @@ def _with_reward(
         value = value_model(model, config, work, reward)
         batch = Batch(work.rows, work.length, 0, itemsize, padded=work.rows > 1)
         kept = saved_bytes(value.host, still(value.adapter), batch, checkpointing=is_checkpointed(config))
-        yield fixed + kept + working_bytes(value.host, batch)
+        again = block_bytes(value.host, still(value.adapter), batch) if is_checkpointed(config) else 0
+        yield fixed + kept + again + working_bytes(value.host, still(value.adapter), batch)
 
 
 def still(config: Any) -> Any:
@@ -174,10 +177,22 @@ def _while_learning(model: Architecture, config: Any, work: Workload, precision:
     config = still(config) if work.recipe in DRAWN else config
     kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config)) * separate(config)
     kept += batch.tokens * batch.length * precision.base if batch.one_mask else 0
-    logits = work.copies * work.kept * model.vocabulary * SINGLE
+    logits = (work.copies + model.capped) * work.kept * model.vocabulary * SINGLE
     if config.adapter in ("full", "last_layers") and work.kept:
         kept += work.rows * (work.response + 1) * model.width * precision.base
-    return kept + max(logits, working_bytes(model, batch)) + _unpacked(model, config, precision)
+    # A block is computed again when the logits are gone.
+    again = block_bytes(model, config, batch) if is_checkpointed(config) else 0
+    return kept + max(logits, again + working_bytes(model, config, batch)) + _unpacked(model, config, precision)
+
+
+def _in_the_first_block(model: Architecture, config: Any, work: Workload, precision: Precision) -> int:
+    """With checkpointing the end of the way back is a peak too: all gradients are there but those of the embedding,
+    unless the logits have left it theirs, and the first block is whole."""
+    batch = _batch(model, work, precision)
+    shared = model.tied and work.task == "policy"
+    still_to_come = model.embeddings * SINGLE if config.adapter == "full" and not shared else 0
+    states = batch.tokens * model.width * precision.base
+    return states + block_bytes(model, config, batch) + working_bytes(model, config, batch) - still_to_come
 
 
 def _batch(model: Architecture, work: Workload, precision: Precision) -> Batch:
