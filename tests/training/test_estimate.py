@@ -290,3 +290,31 @@ def test_no_text_is_longer_than_the_context(config: Path) -> None:
         for length in ("8192", "16384")
     )
     assert longest == longer
+
+
+def test_a_folder_and_a_file_with_a_mark_before_it_are_read(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA_3_8B), encoding="utf-8-sig")
+    for path in (tmp_path, tmp_path / "config.json"):
+        assert command(path, "--recipe", "dpo", "--device", "cpu")["base_parameters"] == 8_030_261_248
+
+
+def test_what_is_not_counted_is_said_in_plain_words(tmp_path: Path) -> None:
+    path, out, told = tmp_path / "config.json", StringIO(), StringIO()
+    packed = {**LLAMA_3_8B, "model_type": None, "quantization_config": {"bits": 4}, "vision_config": {}}
+    path.write_text(json.dumps(packed))
+    asked = ("--config", str(path), "--recipe", "dpo", "--device", "cpu", "--json")
+    call_command("estimate", *asked, stdout=out, stderr=told)
+    assert json.loads(out.getvalue())["not_counted"] == ["vision_config", "quantization_config"]
+    assert "names no architecture" in told.getvalue() and "None" not in told.getvalue()
+    assert "sees or hears with is not counted" in told.getvalue() and "memory is that of whole" in told.getvalue()
+
+
+def test_a_gpu_is_not_filled_to_its_last_byte(config: Path) -> None:
+    """CUDA keeps a part for itself, which torch's allocator does not know of."""
+    asked = ("--recipe", "dpo", "--set", "gradient_checkpointing=off", "--device", "gpu", "--memory")
+    told = command(config, *asked, "800")
+    context = told["process_bytes"]
+    assert told["fits"] and context > 300e6
+    just = (told["memory_bytes"]["total"] + context) / 1e9
+    assert command(config, *asked, f"{just + 0.001}")["fits"] and not command(config, *asked, f"{just - 0.001}")["fits"]
+    assert "CUDA itself is taken to keep" in command(config, *asked, "800", as_json=False)

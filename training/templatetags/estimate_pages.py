@@ -50,5 +50,10 @@ def nearest(answer: Answer | SamplingAnswer) -> str:
 
 
 @register.filter
+def not_counted(question: Question | Sampling) -> str:
+    return estimate_words.about_model(question.model)
+
+
+@register.filter
 def left_open(question: Question | Sampling) -> str:
     return estimate_words.unsaid(question)

@@ -54,9 +54,10 @@ def architecture(config: dict[str, Any]) -> Architecture:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Raises BadInput saying what is wrong with the file."""
+    """Of the file, or of the folder that it lies in. Raises BadInput saying what is wrong with it."""
+    path = path / "config.json" if path.is_dir() else path
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows put a mark before it
     except (OSError, ValueError, RecursionError) as error:
         said = _("%(path)s cannot be read as JSON: %(error)s.") % {"path": path, "error": error}
         raise BadInput(said, _("Give the config.json of a model."), where="config") from error

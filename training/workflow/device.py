@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 # Resident beside what belongs to the model: Python and libraries, measured (docs/performance.md).
 PROCESS_BYTES = 600_000_000
+# Of a GPU: what CUDA keeps for itself once a process uses it. Reported of PyTorch as 723 MiB and about 800 MB
+# (discuss.pytorch.org 73021 and 81330); it goes with GPU and version, and torch's allocator does not know of it.
+CONTEXT_BYTES = 800_000_000
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 # A run on a CPU does so much of what its matrix products would let it do (docs/performance.md).
 SHARE_OF_PRODUCTS = 0.45
@@ -69,7 +72,7 @@ def machine(device: str = "", memory: int | None = None, devices: int | None = N
     """The device asked for, or the one that a run would take here; its memory as given, or as found; and how many of
     them a run is given, as asked for, or as many as the largest slot of this host has."""
     device = device or found().device
-    own = PROCESS_BYTES if device == "cpu" else 0
+    own = PROCESS_BYTES if device == "cpu" else CONTEXT_BYTES
     return Machine(device, found().memory(device) if memory is None else memory, own, devices or largest_slot(device))
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_noop, ngettext
 from annotate.lists import labelled, listed
 from annotate.models import FeedbackSet
 from training.recipes import RECIPES, load
-from training.recipes.estimate import DRAWN, Advice, Estimate, Question, Sampling
+from training.recipes.estimate import DRAWN, NAMELESS, Advice, Architecture, Estimate, Question, Sampling
 from training.recipes.titles import ADAPTERS
 from training.workflow.device import SHARE_OF_PRODUCTS
 from training.workflow.estimates import Answer
@@ -127,10 +127,13 @@ def assumptions(found: Answer) -> str:
 
 def kept_words(found: Answer | SamplingAnswer) -> str:
     """What a process takes beside the memory that is told."""
+    machine = found.question.machine
+    if machine.device == "gpu" and machine.process:
+        return _("CUDA itself is taken to keep %(context)s of a GPU.") % {"context": size(machine.process)}
     if found.chosen.memory is None or not found.chosen.memory.heap:
         return ""
     said = _("On a CPU a process keeps up to %(heap)s of freed memory beside it; Python takes %(libraries)s.")
-    beside = {"heap": found.chosen.memory.heap, "libraries": found.question.machine.process}
+    beside = {"heap": found.chosen.memory.heap, "libraries": machine.process}
     return said % {name: size(number) for name, number in beside.items()}
 
 
@@ -164,6 +167,24 @@ def shared_words(question: Question) -> str:
             "them all; the time is that of one alone."
         )
     return said % {"devices": devices}
+
+
+def about_model(model: Architecture) -> str:
+    """What is not known of a model, and what of it is not counted."""
+    words = []
+    if not model.known and model.family == NAMELESS:
+        said = _("The config.json names no architecture: it was counted as if it were built like a Llama.")
+        words.append(said)
+    elif not model.known:
+        said = _("The architecture “%(family)s” is not known here: it was counted as if it were built like a Llama.")
+        words.append(said % {"family": model.family})
+    if {"vision_config", "audio_config"} & set(model.left_out):
+        words.append(_("What the model sees or hears with is not counted."))
+    if "quantization_config" in model.left_out:
+        words.append(
+            _("Its weights are quantised as they are published. That is not counted: memory is that of whole weights.")
+        )
+    return " ".join(words)
 
 
 def unsaid(question: Question | Sampling) -> str:

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.utils.translation import gettext as _
 
 from annotate.management.telling import TellingCommand
 from training.management import options
@@ -13,6 +12,7 @@ from training.management.estimate_table import sampling_lines, table_of
 from training.recipes.estimate import DRAWN, ESTIMATED, ITEMS, Data, Question, Sampling, Speed, whole, whole_sampling
 from training.recipes.reward import METHODS
 from training.workflow import configs, device, estimates
+from training.workflow.estimate_words import about_model
 from training.workflow.rewarders import described
 from training.workflow.sampling_estimates import answer_sampling
 
@@ -27,7 +27,9 @@ class Command(TellingCommand):
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--config", required=True, type=Path, metavar="FILE", help="config.json of the model.")
+        parser.add_argument(
+            "--config", required=True, type=Path, metavar="FILE", help="config.json of the model, or its folder."
+        )
         parser.add_argument("--recipe", required=True, choices=(*ESTIMATED, "sample"), help="What to train, or sample.")
         parser.add_argument("--adapter", choices=METHODS, help="What is trained of it (default: lora).")
         for name in ("rank", "bottleneck", "layers", "virtual-tokens", "epochs", *(n.replace("_", "-") for n in BATCH)):
@@ -108,15 +110,10 @@ class Command(TellingCommand):
 
     def _report(self, as_json: bool, asked: Question | Sampling, facts: dict[str, Any], text: str) -> None:
         options.report(self, as_json, facts, text)
-        if not asked.model.known:
-            self.stderr.write(unknown_architecture(asked.model.family))
+        if said := about_model(asked.model):
+            self.stderr.write(said)
 
 
 def settings_of(given: dict[str, Any]) -> dict[str, Any]:
     named = {name: given[name] for name in (*SETTINGS, *BATCH) if given[name] is not None}
     return {**named, **options.settings_of(given["set"])}
-
-
-def unknown_architecture(family: str) -> str:
-    said = _("The architecture “%(family)s” is not known here: it was counted as if it were built like a Llama.")
-    return said % {"family": family}

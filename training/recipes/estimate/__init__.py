@@ -3,7 +3,7 @@
 from training.recipes.estimate.adapters import parameters
 from training.recipes.estimate.advice import Advice, nearest_that_fits
 from training.recipes.estimate.answering import Answering, Loaded
-from training.recipes.estimate.families import read_architecture
+from training.recipes.estimate.families import NAMELESS, read_architecture
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.loaded import loaded_memory
 from training.recipes.estimate.memory import Memory
@@ -18,6 +18,7 @@ __all__ = [
     "DRAWN",
     "ESTIMATED",
     "ITEMS",
+    "NAMELESS",
     "REFERENCED",
     "Advice",
     "Answering",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from training.recipes.errors import RecipeError
 from training.recipes.estimate.layout import Architecture, Dropout, Linear, Norm, Stacked, WrittenOut
-from training.recipes.estimate.sizes import Config, head_width, share, size
+from training.recipes.estimate.sizes import Config, flag, head_width, share, size
 from training.recipes.words import gettext_noop
 
 LLAMA_KIN = ("llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
@@ -39,9 +39,9 @@ def llama(family: str, config: Config) -> Architecture:
     groups = size(config, "num_key_value_heads", _key_value_heads(family, config, heads))
     head = head_width(config, width, heads, HEAD_WIDTH.get(family))
     inner, vocabulary = size(config, "intermediate_size"), size(config, "vocab_size")
-    biased = bool(config.get("attention_bias", False)) and family not in ("mistral", "mixtral")
+    biased = flag(config, "attention_bias") and family not in ("mistral", "mixtral")
     in_bias, out_bias = (True, False) if family == "qwen2" else (biased, biased)
-    mlp_bias = bool(config.get("mlp_bias", False)) and family in ("llama", "smollm3")
+    mlp_bias = flag(config, "mlp_bias") and family in ("llama", "smollm3")
     linears = (
         Linear("self_attn.q_proj", width, heads * head, "query", in_bias),
         Linear("self_attn.k_proj", width, groups * head, "key", in_bias),
@@ -52,7 +52,6 @@ def llama(family: str, config: Config) -> Architecture:
     norms = [Norm(width)] * (4 if family in ("gemma2", "gemma3_text") else 2)
     if family in ("qwen3", "gemma3_text", "qwen3_moe"):
         norms += [Norm(head, heads=heads), Norm(head, heads=groups)]  # of queries and keys, head by head
-    tied = config.get("tie_word_embeddings")
     return Architecture(
         family=family,
         vocabulary=vocabulary,
@@ -69,7 +68,7 @@ def llama(family: str, config: Config) -> Architecture:
         norms=tuple(norms),
         first_norm=None,
         final_norm=Norm(width),
-        tied=family in TIED_UNLESS_SAID if tied is None else bool(tied),
+        tied=flag(config, "tie_word_embeddings", family in TIED_UNLESS_SAID),
         dropout=Dropout(attention=share(config, "attention_dropout") > 0),
         capped=config.get("final_logit_softcapping", CAPPED.get(family)) is not None,
         written_out=_written_out(config) if family == "gemma2" else None,
@@ -116,7 +115,7 @@ def mixture(family: str, config: Config) -> Architecture:
         experts = tuple(Stacked(*shape) for shape in shapes)
         return replace(model, linears=attention, experts=experts, inner=met * each, placeless=("ia3", "houlsby"))
     shared = size(config, "shared_expert_intermediate_size", SHARED_WIDTH)
-    biased = bool(config.get("qkv_bias", True))
+    biased = flag(config, "qkv_bias", True)
     attention = tuple(replace(layer, bias=biased and layer.role != "attention_output") for layer in attention)
     own = (*gated("mlp.shared_expert", width, shared), Linear("mlp.shared_expert_gate", width, 1, "gate"))
     experts = tuple(Stacked(*shape[:4]) for shape in shapes)  # which PEFT leaves alone here
@@ -160,7 +159,7 @@ def gpt2(family: str, config: Config) -> Architecture:
         norms=(Norm(width, bias=True),) * 2,
         first_norm=None,
         final_norm=Norm(width, bias=True),
-        tied=bool(config.get("tie_word_embeddings", True)),
+        tied=flag(config, "tie_word_embeddings", True),
         blocks_path="transformer.h",
         transposed=True,
         dropout=Dropout(*(share(config, name, 0.1) > 0 for name in ("embd_pdrop", "attn_pdrop", "resid_pdrop"))),

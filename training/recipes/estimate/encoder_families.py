@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from training.recipes.errors import RecipeError
 from training.recipes.estimate.layout import Architecture, Linear, Norm, WrittenOut
-from training.recipes.estimate.sizes import Config, head_width, size, size_or_none
+from training.recipes.estimate.sizes import Config, flag, head_width, size, size_or_none
 from training.recipes.words import gettext_noop
 
 # These number positions from behind that of the padding, and so have room for fewer.
@@ -115,11 +115,11 @@ def deberta(family: str, config: Config) -> Architecture:
     linears = {layer.name: layer for layer in model.linears}
     attention = [replace(linears.pop(f"attention.self.{n}"), name=f"attention.self.{n}_proj") for n in PROJECTED]
     written_out = WrittenOut(keeps_mask=True)
-    if config.get("relative_attention"):
+    if flag(config, "relative_attention"):
         far = size_or_none(config, "max_relative_positions") or positions
         reach, kinds = 2 * (size_or_none(config, "position_buckets") or far), _kinds_of_distances(config)
         embeddings += reach * width
-        attention += [] if config.get("share_att_key") else _of_distances(kinds, width)
+        attention += [] if flag(config, "share_att_key") else _of_distances(kinds, width)
         written_out = replace(written_out, reach=reach, c2p="c2p" in kinds, p2c="p2c" in kinds)
     wider = (Linear("encoder.embeddings.embed_proj", words, width, "other"),) if words != width else ()
     return replace(
@@ -174,8 +174,8 @@ def modernbert(family: str, config: Config) -> Architecture:
     opens."""
     activation = str(config.get("hidden_activation", "gelu"))
     model = bert(family, {**config, "hidden_act": activation, "type_vocab_size": 0})
-    width, inner, norm = model.width, model.inner, Norm(model.width, bias=bool(config.get("norm_bias", False)))
-    attention, feed_forward = bool(config.get("attention_bias", False)), bool(config.get("mlp_bias", False))
+    width, inner, norm = model.width, model.inner, Norm(model.width, bias=flag(config, "norm_bias"))
+    attention, feed_forward = flag(config, "attention_bias"), flag(config, "mlp_bias")
     return replace(
         model,
         context=size(config, "max_position_embeddings", 8192),

@@ -79,6 +79,7 @@ def whole(question: Question, chosen: Estimate, table: list[Estimate], advice: A
     return {
         "architecture": question.model.family,
         "known_architecture": question.model.known,
+        "not_counted": list(question.model.left_out),
         "recipe": question.recipe,
         "device": question.machine.device,
         "device_memory_bytes": question.machine.memory,

@@ -38,6 +38,17 @@ def size_or_none(config: Config, name: str, default: int = 0) -> int:
     return 0 if isinstance(value, int) and value < 1 else size(config, name)
 
 
+def flag(config: Config, name: str, default: bool = False) -> bool:
+    """Raises RecipeError for what is neither true nor false: any string would count as true."""
+    value = config.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, bool):
+        said = gettext_noop("The config.json does not give “%(name)s” as true or false, but %(value)s.")
+        raise RecipeError("config", said, name=name, value=repr(value)[:40])
+    return value
+
+
 def share(config: Config, name: str, default: float = 0.0) -> float:
     """Of a dropout. Raises RecipeError for what is no number from 0 to 1."""
     value = default if config.get(name) is None else config[name]
