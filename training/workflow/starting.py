@@ -12,6 +12,7 @@ from training.models import Artifact, DeviceWish, Priority, Run, Task
 from training.recipes import RECIPES, UNTRAINED, load
 from training.recipes.encoders import ON_ENCODERS
 from training.recipes.estimate import parameters
+from training.recipes.estimate.checkpointing import require_twice
 from training.recipes.titles import ADAPTERS, STAYING
 from training.workflow import naming, runs
 from training.workflow.artifacts import STARTS, blocking_adapter
@@ -153,7 +154,9 @@ def check_place(recipe: str, model: Artifact, config: dict[str, Any]) -> None:
     if not architecture.known:
         return
     with refused_in_words(recipe, _("Correct the setting and start again.")):
-        parameters(architecture, load(recipe, config), "reward" if recipe == "reward" else "policy")
+        settings = load(recipe, config)
+        parameters(architecture, settings, "reward" if recipe == "reward" else "policy")
+        require_twice([architecture], settings)
 
 
 def enough_labels(snapshot: Snapshot) -> None:

@@ -129,7 +129,13 @@ def test_what_a_recipe_would_not_look_at_is_refused_instead_of_ignored(
     assert not Run.objects.exists()
 
 
-@pytest.mark.parametrize(("asked", "field"), [({"targets": "foo_proj"}, "targets"), ({"adapter": "bias"}, "adapter")])
+TWICE = {"adapter": "prefix", "gradient_checkpointing": "on"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [({"targets": "foo_proj"}, "targets"), ({"adapter": "bias"}, "adapter"), (TWICE, "gradient_checkpointing")],
+)
 def test_what_has_no_place_in_the_model_is_refused_before_the_start(
     project: Project, snapshot: Snapshot, policy: Artifact, tmp_path: Path, asked: dict[str, Any], field: str
 ) -> None:

@@ -21,28 +21,37 @@ def is_checkpointed(config: Any) -> bool:
     return getattr(config, "gradient_checkpointing", "off") == "on"
 
 
+def require_twice(models: Sequence[Architecture], config: Any) -> None:
+    """Raises RecipeError where it is asked for and an adapter or a model cannot be computed twice."""
+    if getattr(config, "gradient_checkpointing", "off") != "on":
+        return
+    if config.adapter in KEYS_BEFORE_THE_TEXT:
+        said = gettext_noop("This adapter puts keys and values before the text, and gradient checkpointing loses them.")
+        raise RecipeError("gradient_checkpointing", said)
+    if lacking := next((model.family for model in models if model.family in NEVER_TWICE), None):
+        said = gettext_noop("Gradient checkpointing: transformers does not offer it for this model (%(model)s).")
+        raise RecipeError("gradient_checkpointing", said, model=lacking)
+    if separate(config) > 1:
+        said = gettext_noop("An ensemble of adapters cannot compute its layers twice: another member is at work then.")
+        raise RecipeError("gradient_checkpointing", said)
+
+
 def settled(
     models: Sequence[Architecture], config: Any, work: Workload, trainable: int, *, free: int | None, itemsize: int
 ) -> Any:
     """The settings with "auto" decided; `models` learn in turns, and have so many `trainable` numbers together; `free`
     bytes are left on the GPU once everything is loaded, None on a CPU or where they are not known. Raises RecipeError
-    for an adapter or a model that cannot be computed twice."""
-    asked, loses = getattr(config, "gradient_checkpointing", "off"), config.adapter in KEYS_BEFORE_THE_TEXT
-    if asked == "on" and loses:
-        said = gettext_noop("This adapter puts keys and values before the text, and gradient checkpointing loses them.")
-        raise RecipeError("gradient_checkpointing", said)
-    lacking = next((model.family for model in models if model.family in NEVER_TWICE), None)
-    if asked == "on" and lacking:
-        said = gettext_noop("Gradient checkpointing: transformers does not offer it for this model (%(model)s).")
-        raise RecipeError("gradient_checkpointing", said, model=lacking)
-    apart = separate(config) > 1
-    if asked == "on" and apart:
-        said = gettext_noop("An ensemble of adapters cannot compute its layers twice: another member is at work then.")
-        raise RecipeError("gradient_checkpointing", said)
-    if asked != "auto":
+    as `require_twice` does."""
+    require_twice(models, config)
+    if getattr(config, "gradient_checkpointing", "off") != "auto":
         return config
     wanted = max(_kept(model, work, itemsize) for model in models) + OPTIMIZER_BYTES * trainable
-    full = free is not None and not loses and not lacking and not apart and wanted > ROOM * free
+    full = free is not None and wanted > ROOM * free
+    try:
+        twice = replace(config, gradient_checkpointing="on")
+        require_twice(models, twice)
+    except RecipeError:
+        full = False
     return replace(config, gradient_checkpointing="on" if full else "off")
 
 
