@@ -255,8 +255,12 @@ def test_keys_before_the_text_are_refused_before_anything_is_drawn_and_auto_leav
     with pytest.raises(ModelError, match="gradient checkpointing loses them"):
         MODULES[recipe].run(job)
     assert not steps(job.directory)
-    models = [torch.nn.Linear(1, 1)]
-    assert not wants_checkpointing(models, load(recipe, {"adapter": adapter}), ON_GPU, 10**9)
+    assert not wants_checkpointing([llama_of(1)], load(recipe, {"adapter": adapter}), ON_GPU, 10**9)
+
+
+def llama_of(layers: int) -> LlamaForCausalLM:
+    sizes = {"vocab_size": 100, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4}
+    return LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=layers)).requires_grad_(False)
 
 
 @pytest.mark.parametrize(("policy", "value", "expected"), [(1, 1, False), (1, 40, True), (40, 1, True)])
@@ -264,8 +268,4 @@ def test_auto_looks_at_the_larger_of_the_models_that_learn(
     policy: int, value: int, expected: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (50_000_000, 0))
-    sizes = {"vocab_size": 100, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4}
-    models = [
-        LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=n)).requires_grad_(False) for n in (policy, value)
-    ]
-    assert wants_checkpointing(models, load("ppo", {}), ON_GPU, 1024) is expected
+    assert wants_checkpointing([llama_of(policy), llama_of(value)], load("ppo", {}), ON_GPU, 1024) is expected
