@@ -135,13 +135,13 @@ def test_without_enough_pairs_for_calibration_there_is_no_plot_and_no_library_fo
 
 
 def test_the_reason_is_told_in_the_readers_language(as_lead: Client, round: Round) -> None:
-    few = undefined("Only %(n)s held-out pair(s): too few to say anything.", n=3)
+    few = undefined("Only %(n)s held-out pair(s) of similar length: at least %(enough)s are needed.", n=3, enough=10)
     metrics = {**reward_metrics(), "accuracy_length_controlled": few}
     artifact = complete(round.runs.get(stage=0), metrics)
     url = reverse("model", args=["garden", artifact.pk])
     assert few["reason"] in as_lead.get(url).content.decode()
     chinese = as_lead.get(url, headers={"Accept-Language": "zh-hans"}).content.decode()
-    assert "仅有 3 个留出偏好对" in chinese and few["reason"] not in chinese
+    assert "长度相近的留出偏好对只有 3 个" in chinese and few["reason"] not in chinese
 
 
 def test_a_model_measured_by_an_earlier_version_is_shown_with_what_it_has(as_lead: Client, round: Round) -> None:
