@@ -8,7 +8,8 @@ import pytest
 from benchmarks.memory import peak
 from benchmarks.operations import stated
 
-LOUD = "import sys; sys.stderr.write('x' * 300_000 + 'the end'); sys.exit({code})"
+# It stays a while, so that it is looked at while it is there.
+LOUD = "import sys, time; time.sleep(1); sys.stderr.write('x' * 300_000 + 'the end'); sys.exit({code})"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_it_scores_the_responses_of_a_sampling_run(fixture_model: Path, tmp_path
     [
         ("ppo", ppo, {"rollouts": 8, "epochs": 1}),
         pytest.param("rloo", rloo, {"epochs": 1}, marks=pytest.mark.slow),
-        pytest.param("grpo", grpo, {"epochs": 1}, marks=pytest.mark.slow),
+        pytest.param("grpo", grpo, {"epochs": 1, "generations": 4}, marks=pytest.mark.slow),
     ],
 )
 def test_it_rewards_a_policy(
