@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
+import torch
 
 from tests.training.fixture_model import build_fixture_model
 from tests.training.ml.architectures import build_architecture
 from tests.training.ml.judges import foreign_model, full_judge, lora_judge
 from training.ml import cancel
+
+
+@pytest.fixture
+def single_thread() -> Iterator[None]:
+    """Sums of floating point numbers depend on how many threads share them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import torch
 from tests.training.ml.playground import even_tokens, fixture_policy, play_groups, sharp_model, steps
 from training.ml.group_rollouts import OurRollouts
 from training.ml.rollout import Rollout
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 SETTINGS: dict[str, Any] = {
     "max_new_tokens": 8,
@@ -38,15 +40,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ends = {"eos_token_id": [2, *range(3, 767, 5)]}
     file.write_text(json.dumps((json.loads(file.read_text()) if file.exists() else {}) | ends))
     return path
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    # Sums of floating point numbers depend on how many threads share them.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def divergence(policy: Any, start: Any, rollout: Rollout, estimator: str) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,8 @@ from training.ml.scoring import score
 from training.recipes import RecipeError, load
 from training.recipes.rloo import RLOOConfig
 
+pytestmark = pytest.mark.usefixtures("single_thread")
+
 QUICK = {"batch_size": 4, "gradient_accumulation": 2, "max_new_tokens": 6, "learning_rate": 0.003, "generations": 4}
 MODULES = {"rloo": rloo, "grpo": grpo}
 both = pytest.mark.parametrize("recipe", ["rloo", "grpo"])
@@ -48,15 +49,6 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return write_planted(tmp_path_factory.mktemp("data"), train=12, test=6)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    # Sums of floating point numbers depend on how many threads share them.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 OTHERWISE: dict[str, dict[str, Any]] = {

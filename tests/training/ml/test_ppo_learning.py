@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoTokenizer
 
 from tests.training.ml.playground import average, even_tokens, one_arm, play, questions, sharp_model, steps
@@ -16,6 +15,8 @@ from training.ml.ppo_loop import PPO
 from training.ml.progress import Progress
 from training.ml.rollout import Rollout
 from training.recipes.ppo import PPOConfig
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 # No penalty for a missing EOS: the fixture hardly ever ends, and the task is another one.
 SETTINGS: dict[str, Any] = {
@@ -36,15 +37,6 @@ SETTINGS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sharp_model(tmp_path_factory.mktemp("sharp") / "model")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    # Sums of floating point numbers depend on how many threads share them.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def curve(model: Path, directory: Path, rewarding: Any, **settings: Any) -> list[dict[str, float]]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from transformers import AutoTokenizer
 
 from tests.training.ml.playground import average, cast, even_tokens, play, questions, sharp_model, steps
@@ -18,6 +16,8 @@ from training.ml.ppo_loop import PPO
 from training.ml.progress import Progress
 from training.recipes import RecipeError, load, load_kept
 from training.recipes.ppo import PPOConfig
+
+pytestmark = pytest.mark.usefixtures("single_thread")
 
 SETTINGS: dict[str, Any] = {
     "rollouts": 32,
@@ -39,15 +39,6 @@ OLD: dict[str, Any] = OLDER["ppo"]
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sharp_model(tmp_path_factory.mktemp("sharp") / "model")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    # Sums of floating point numbers depend on how many threads share them.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def game(model: Path, directory: Path, config: PPOConfig) -> PPO:
