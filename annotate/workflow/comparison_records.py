@@ -12,8 +12,9 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Choice, Degree
 from annotate.workflow.faults import Faults
+from annotate.workflow.foreign_forms import SIDES
 from annotate.workflow.intake import content_hash
-from annotate.workflow.preference_records import SIDES, as_comparison, is_preference
+from annotate.workflow.preference_records import as_comparison, is_preference
 from annotate.workflow.record_limits import LONGEST_RECORD
 from annotate.workflow.uploaded_lines import Problem, Record, key_of, messages_of, require_storable, tags_and_language
 

@@ -65,7 +65,8 @@ def import_demonstrations(
 
     JSONL, line by line in one of these forms, each with an optional id; other keys are not kept:
     {"prompt": text or chat, or "messages": chat, "response" or "completion": text or a chat of one turn},
-    {"messages": a chat that ends with the assistant}, {"instruction", "input"?, "output", "system"?, "history"?}.
+    {"messages": a chat that ends with the assistant}, {"instruction", "input"?, "output", "system"?, "history"?},
+    {"conversations": ShareGPT's turns, of which the last one is the assistant's, "system"?}.
     CSV: a header with `prompt` and `response` or `completion`, or with `instruction` and `output`.
 
     Raises:

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from annotate.models import Feedback, FeedbackSet, Project, Split, User
 from annotate.workflow.exceptions import NameTaken, WorkflowError
+from annotate.workflow.foreign_forms import as_trl_vote
 from annotate.workflow.intake import content_hash
 from annotate.workflow.parquet_folder import MESSAGE
 from annotate.workflow.snapshots import split_of
@@ -68,7 +69,8 @@ def import_feedback(
     """Store a JSONL or CSV text as a set, all or nothing; and whether it is new: the same content is the same set.
 
     JSONL: {"id"?, "prompt": text or chat, or "messages": chat, "completion" or "response": text or a chat of one turn
-    of the assistant, "label": true | false, also 1 | 0 and "up" | "down"}; other keys are not kept.
+    of the assistant, "label": true | false, also 1 | 0 and "up" | "down"}, or one of LLaMA-Factory's forms
+    ({"conversations" or "instruction", "input"?, "output", and "kto_tag"}); other keys are not kept.
     CSV: a header with `prompt`, `completion` or `response`, and `label`, and optionally id.
 
     Several people may vote on one response, alike or not: what tells two equal votes apart is their ids, and without
@@ -128,6 +130,7 @@ def _reader(test_share: float) -> Callable[[int, Record], Row]:
 
 def _row(record: Record, test_share: float) -> Row:
     require_storable(record)
+    record = as_trl_vote(record)
     messages, response, desirable = messages_of(record), response_of(record, RESPONSES), _label_of(record)
     prompt = content_hash(messages)
     named = hashlib.sha256(f"{prompt}\n{desirable}\n{response}".encode()).hexdigest()[:16]

@@ -2,7 +2,7 @@
 
 The forms are https://huggingface.co/docs/trl/dataset_formats#preference: texts or chats with a `prompt`, or two whole
 conversations with a common beginning, which is the prompt. As the sets of Hugging Face have it, whole conversations may
-also stand beside their `prompt`.
+also stand beside their `prompt`. LLaMA-Factory's and HH-RLHF's forms become one of these (foreign_forms.py).
 """
 
 import hashlib
@@ -12,9 +12,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from annotate.models import Choice
+from annotate.workflow.foreign_forms import SIDES, as_trl_preference
 from annotate.workflow.uploaded_lines import Problem, Record, is_given, turns_of
 
-SIDES = ("chosen", "rejected")
 # The columns by which a CSV file is known as one of preferences.
 COLUMNS = ("prompt", *SIDES)
 RESPONSES = ("response_a", "response_b")
@@ -35,6 +35,7 @@ def as_comparison(record: Record, annotator: str) -> Record:
     for field in JUDGED:
         if is_given(record, field):
             raise Problem(field, _("give “%(one)s” or “%(other)s”, not both") % {"one": "chosen", "other": field})
+    record = as_trl_preference(record)
     prompt, chosen, rejected = _pair(record)
     if is_given(record, "messages") and turns_of(record, "messages") not in (prompt, [*prompt, _answered(chosen)]):
         raise Problem("messages", _("is neither the prompt nor the conversation of “chosen”: leave it out"))

@@ -156,6 +156,10 @@ def read_jsonl(lines: Iterable[str]) -> Iterator[tuple[int, Record | Problem]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
+        if line.lstrip("\ufeff \t").startswith("["):
+            # Of a list that is laid out over many lines each would be a mistake of its own.
+            yield number, Problem("", _("begins a JSON list: JSONL has one object a line (jq -c '.[]' writes it so)"))
+            return
         try:
             record = json.loads(line.lstrip("\ufeff"))
         except (ValueError, RecursionError) as error:

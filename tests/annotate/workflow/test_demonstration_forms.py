@@ -17,6 +17,7 @@ pytestmark = pytest.mark.django_db
 ASKED = {"role": "user", "content": "Why?"}
 ANSWERED = {"role": "assistant", "content": "Because."}
 SYSTEM = {"role": "system", "content": "Be brief."}
+SHARED = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]
 Turns = list[dict[str, str]]
 
 
@@ -60,6 +61,8 @@ def _one(project: Project, record: dict[str, Any]) -> tuple[str, Turns, str]:
             "instruction",
             [SYSTEM, ASKED, ANSWERED, ASKED],
         ),
+        ({"conversations": SHARED, "system": "Be brief."}, "sharegpt", [SYSTEM, ASKED]),
+        ({"conversations": [SYSTEM, ASKED, ANSWERED]}, "sharegpt", [SYSTEM, ASKED]),
     ],
 )
 def test_each_form_becomes_the_prompt_and_the_response_it_says(
@@ -105,6 +108,13 @@ def test_the_same_content_in_another_form_is_the_same_set(project: Project) -> N
         ({"instruction": "Why?", "output": " "}, "output"),
         ({"instruction": "Why?", "input": 3, "output": "So."}, "input"),
         ({"instruction": "Why?", "output": "So.", "history": ["Why?"]}, "history"),
+        ({"conversations": SHARED[:1]}, "conversations"),
+        ({"conversations": SHARED[1:]}, "conversations"),
+        ({"conversations": "Why?"}, "conversations"),
+        ({"conversations": [*SHARED, {"from": "observation", "value": "{}"}]}, "conversations"),
+        ({"conversations": [SHARED[0], {"from": "gpt"}]}, "conversations"),
+        ({"conversations": SHARED, "messages": [ASKED, ANSWERED]}, "messages"),
+        ({"conversations": SHARED, "response": "So."}, "response"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused_by_line(
@@ -114,6 +124,15 @@ def test_fields_that_contradict_each_other_are_refused_by_line(
         import_demonstrations(project=project, name="D", lines=_jsonl({"prompt": "Hm?", "response": "Yes."}, record))
     assert [(error.line, error.field) for error in caught.value.errors] == [(2, field)]
     assert not DemonstrationSet.objects.exists()
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_list_is_named_once_with_what_makes_lines_of_it(project: Project, indent: int | None) -> None:
+    lines = json.dumps([{"prompt": "Why?", "response": "So."}] * 3, indent=indent).splitlines(keepends=True)
+    with pytest.raises(UploadRejected) as caught:
+        import_demonstrations(project=project, name="D", lines=lines)
+    ((line, message),) = [(error.line, error.message) for error in caught.value.errors]
+    assert line == 1 and "jq -c '.[]'" in message
 
 
 @pytest.mark.parametrize("header", ["prompt,completion", "instruction,output", "id,instruction,input,output"])

@@ -76,6 +76,35 @@ def test_a_label_is_yes_or_no_in_several_ways(project: Project, label: object, d
     assert stored.votes.get().desirable is desirable
 
 
+TURNS = [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]
+
+
+@pytest.mark.parametrize(
+    "vote",
+    [{"conversations": TURNS, "kto_tag": False}, {"instruction": "Why?", "output": "So.", "kto_tag": False}],
+    ids=["sharegpt", "alpaca"],
+)
+def test_a_vote_of_llama_factory_is_taken_as_it_is(project: Project, vote: dict[str, object]) -> None:
+    stored, _ = _upload(project, _jsonl(vote), test_share=0)
+    row = stored.votes.get()
+    assert (row.messages, row.response, row.desirable) == ([{"role": "user", "content": "Why?"}], "So.", False)
+
+
+@pytest.mark.parametrize(
+    ("vote", "field"),
+    [
+        ({"conversations": TURNS[:1], "kto_tag": True}, "conversations"),
+        ({"conversations": TURNS, "completion": "So.", "kto_tag": True}, "completion"),
+        ({"conversations": TURNS, "kto_tag": True, "label": False}, "label"),
+        ({"conversations": TURNS}, "label"),
+    ],
+)
+def test_a_vote_of_llama_factory_that_contradicts_itself_is_refused(
+    project: Project, vote: dict[str, object], field: str
+) -> None:
+    assert [found[:2] for found in _refused(project, _jsonl(vote))] == [(1, field)]
+
+
 @pytest.mark.parametrize("label", [None, "", "yes", 2, -1, 1.0, 0.5, [], [True], {"up": 1}])
 def test_any_other_label_is_refused_by_name(project: Project, label: object) -> None:
     ((line, field, message),) = _refused(project, _jsonl({"prompt": "How?", "completion": "So.", "label": label}))

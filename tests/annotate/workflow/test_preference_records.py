@@ -21,7 +21,13 @@ SYSTEM = {"role": "system", "content": "Be brief."}
 ASKED = {"role": "user", "content": "Why?"}
 GOOD = {"role": "assistant", "content": "Because."}
 BAD = {"role": "assistant", "content": "No."}
+HUMAN = {"from": "human", "value": "Why?"}
+SAID = {"chosen": "Because.", "rejected": "No."}
 PLAIN = {"prompt": "Why?", "chosen": "Because.", "rejected": "No."}
+
+
+def _gpt(said: str) -> dict[str, str]:
+    return {"from": "gpt", "value": said}
 
 
 @pytest.fixture
@@ -59,6 +65,24 @@ def _won(row: Comparison) -> str:
         ({"chosen": [SYSTEM, ASKED, GOOD], "rejected": [SYSTEM, ASKED, BAD]}, [SYSTEM, ASKED]),
         ({"chosen": [ASKED, BAD, ASKED, GOOD], "rejected": [ASKED, BAD, ASKED, BAD]}, [ASKED, BAD, ASKED]),
         ({"prompt": "Why?", "chosen": [ASKED, GOOD], "rejected": [ASKED, BAD], "messages": [ASKED, GOOD]}, [ASKED]),
+        ({"conversations": [HUMAN], "chosen": _gpt("Because."), "rejected": _gpt("No.")}, [ASKED]),
+        (
+            {"conversations": [HUMAN], "system": "Be brief.", "chosen": _gpt("Because."), "rejected": _gpt("No.")},
+            [SYSTEM, ASKED],
+        ),
+        ({"instruction": "Why?", "input": "", "chosen": "Because.", "rejected": "No."}, [ASKED]),
+        (
+            {"instruction": "Why?", "history": [["Why?", "No."]], "chosen": "Because.", "rejected": "No."},
+            [ASKED, BAD, ASKED],
+        ),
+        ({side: f"\n\nHuman: Why?\n\nAssistant: {said}" for side, said in SAID.items()}, [ASKED]),
+        (
+            {
+                side: f"\n\nHuman: Why?\n\nAssistant: No.\n\nHuman: Why?\n\nAssistant: {said}"
+                for side, said in SAID.items()
+            },
+            [ASKED, BAD, ASKED],
+        ),
     ],
 )
 def test_each_form_is_a_comparison_that_one_annotator_judged(
@@ -120,6 +144,12 @@ def test_scores_and_margin_go_with_the_judgment_and_a_degree_is_read(project: Pr
         ({**PLAIN, "messages": [{**ASKED, "content": "How?"}]}, "messages"),
         ({**PLAIN, "prompt": [ASKED, GOOD]}, "prompt"),
         ({**PLAIN, "chosen": "half \ud800"}, ""),
+        ({**PLAIN, "conversations": [HUMAN]}, "prompt"),
+        ({"conversations": [HUMAN], "chosen": {"from": "tool", "value": "x"}, "rejected": _gpt("No.")}, "chosen"),
+        ({"conversations": [HUMAN], "chosen": _gpt(""), "rejected": _gpt("No.")}, "chosen"),
+        ({"conversations": [], **SAID}, "conversations"),
+        ({"instruction": "Why?", "output": "x", **SAID}, "output"),
+        ({"chosen": "\n\nHuman: Why?\n\nAssistant: So.", "rejected": "\n\nHuman: Why?\n\nAssistant:"}, "rejected"),
     ],
 )
 def test_what_is_wrong_is_named_by_line(project: Project, record: dict[str, Any], field: str) -> None:
