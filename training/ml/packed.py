@@ -6,6 +6,7 @@ product, which for 4 to 32 rows takes about as long as the product itself (docs/
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 
 import torch
@@ -46,9 +47,18 @@ def pack(*models: nn.Module) -> int:
     for part in all_parts:
         if _can_be_packed(part) and id(part.weight) not in embeddings:
             by_weight.setdefault(id(part.weight), []).append(part)
+    _let_go_of_files(all_parts, by_weight.keys())
     for parts in by_weight.values():
         _pack_alike(parts)
     return sum(map(len, by_weight.values()))
+
+
+def _let_go_of_files(parts: list[nn.Module], packed: Collection[int]) -> None:
+    """Weights as they are loaded are pieces of one file in memory, which stays there whole for a single one of them:
+    what will not be laid out anew is copied out of it."""
+    for weight in {weight for part in parts for weight in part.parameters(recurse=False)}:
+        if id(weight) not in packed and weight.is_cpu:
+            weight.data = weight.data.clone()
 
 
 def _pack_alike(parts: list[nn.Module]) -> None:

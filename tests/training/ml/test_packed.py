@@ -37,6 +37,13 @@ def packed_layers(model: nn.Module) -> int:
     return sum(isinstance(part, PackedLinear | PackedConv1D) for part in model.modules())
 
 
+def lies_in_a_file(weight: torch.Tensor) -> bool:
+    """That is mapped into memory, as safetensors reads one."""
+    ranges = [line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines() if ".safetensors" in line]
+    bounds = [[int(bound, 16) for bound in one.split("-")] for one in ranges]
+    return any(start <= weight.data_ptr() < end for start, end in bounds)
+
+
 @pytest.mark.parametrize("family", sorted(FAMILIES))
 def test_logits_are_those_of_the_plain_model(family: str, worth_it: None) -> None:
     model, ids = build_family(family).eval(), torch.tensor([PROMPTS[1], PROMPTS[1][::-1]])
@@ -55,6 +62,17 @@ def test_an_output_layer_that_is_the_embedding_is_not_kept_twice(fixture_model: 
     assert pack(model) > 0
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight is embedding
     assert embedding.layout is torch.strided and sum(weight.numel() for weight in model.parameters()) == before
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of what is mapped")
+def test_the_file_of_the_weights_does_not_stay_in_memory_beside_them(fixture_model: Path, worth_it: None) -> None:
+    model = load_speaker(ModelSpec(str(fixture_model)), cache=fixture_model, device=choose_device())
+    values = {name: weight.clone() for name, weight in model.named_parameters()}
+    assert any(lies_in_a_file(weight) for weight in model.parameters())
+    assert pack(model) > 0
+    kept = {name: weight for name, weight in model.named_parameters() if weight.layout is torch.strided}
+    assert kept and not any(lies_in_a_file(weight) for weight in kept.values())
+    assert all(torch.equal(weight, values[name]) for name, weight in kept.items())
 
 
 # What is merged is a plain model again; the others stand beside the layers that are laid out anew.
