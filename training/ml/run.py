@@ -49,12 +49,6 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         print("usage: python -m training.ml.run JOB_DIR", file=sys.stderr)
         return FAILED
-    # The web process and the annotators come first.
-    os.nice(10)
-    # At low priority torch's threads wait for one another often, and spin meanwhile: on a busy machine decoding was
-    # several times slower so. The cost on an idle one has not been measured. Read when torch is loaded, which is later.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("TQDM_DISABLE", "1")
     directory = Path(arguments[0]).resolve()
     if launched.processes() == 1:  # of several, one may have written its own before another comes here
         forget(directory)
@@ -164,6 +158,12 @@ def leave(arguments: list[str]) -> None:
     one that lets go of them in an interpreter that is half gone aborts the process, which had done its work
     (github.com/pytorch/pytorch/pull/179291).
     """
+    # The web process and the annotators come first.
+    os.nice(10)
+    # At low priority torch's threads wait for one another often, and spin meanwhile: on a busy machine decoding was
+    # several times slower so. The cost on an idle one has not been measured. Read when torch is loaded, which is later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     if not sys.warnoptions:  # what the libraries' next versions will change is no word to who reads a run's log
         warnings.simplefilter("ignore", FutureWarning)
     if launched.processes() == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,10 @@ def test_a_run_that_changed_no_weight_is_a_failure(fixture_model: Path) -> None:
 
 
 def failure(directory: Path) -> dict[str, str]:
+    priority = os.getpriority(os.PRIO_PROCESS, 0)
     assert run.main([str(directory)]) == run.FAILED
+    # Only a process that is there for one job takes itself back: see `run.leave`.
+    assert os.getpriority(os.PRIO_PROCESS, 0) == priority
     assert not (directory / "artifact").exists()
     return json.loads((directory / "error.json").read_text())
 
