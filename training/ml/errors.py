@@ -8,6 +8,15 @@ from contextlib import suppress
 from pathlib import Path
 
 
+NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "STATUS_ALLOC_FAILED",
+)
+
+
 class ModelError(Exception):
     """A known failure. `code` is stable (the web side keys on it); `message` says what and where, `hint` what to do.
 
@@ -61,12 +70,10 @@ def is_disk_full(error: BaseException) -> bool:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether host or GPU memory ran out; torch says so in a RuntimeError for the one and a subclass for the other."""
+    """Whether host or GPU memory ran out; torch says so in a RuntimeError for the one and a subclass for the other. The
+    libraries of a GPU (cuBLAS, cuDNN) take memory past torch's allocator, and have words of their own for it."""
     words = str(error)
-    return isinstance(error, MemoryError) or any(
-        sign in words
-        for sign in ("out of memory", "not enough memory", "can't allocate memory", "Cannot allocate memory")
-    )
+    return isinstance(error, MemoryError) or any(sign in words for sign in NO_MEMORY)
 
 
 def is_forbidden(error: BaseException) -> bool:

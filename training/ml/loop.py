@@ -118,6 +118,8 @@ def train(
             raise cancel.Cancelled
         if launched.is_first() and not is_sharded(model):
             _look(look, number, lambda position=position: save_checkpoint(directory, model, optimizer, position))
+        if isinstance(optimizer, Zero):
+            together.meet()  # its next step waits for the first process in the middle of what a GPU computes
     model.eval()
     together.end()
     if not launched.is_first():

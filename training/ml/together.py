@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -12,11 +13,25 @@ import torch.distributed as dist
 from torch import Tensor
 
 from training.ml import launched
-from training.ml.errors import is_out_of_memory
+from training.ml.errors import ModelError, is_out_of_memory
+from training.recipes.words import gettext_noop
 
-# The others may wait while one evaluates or saves; one that has died is noticed by the launcher, long before.
+# The others may wait while one evaluates or saves; one that has died is noticed by gloo, at once.
 PATIENCE = timedelta(hours=2)
+# NCCL notices nobody's death: a process then waits on the GPU, where no signal reaches it. What is computed on the way
+# to the next tensor is of one step, and all that takes longer is waited for by gloo.
+OF_A_STEP = timedelta(minutes=30)
 Kind = TypeVar("Kind")
+
+
+@dataclass
+class _Words:
+    """The group through which the processes talk, where it is not that of their tensors."""
+
+    group: dist.ProcessGroup | None = None
+
+
+_words = _Words()
 
 
 def begin() -> None:
@@ -25,9 +40,23 @@ def begin() -> None:
         return
     gpus = torch.cuda.is_available()
     if gpus:
+        _require_gpus()
         torch.cuda.set_device(launched.place())
     with _reaching():
-        dist.init_process_group("nccl" if gpus else "gloo", timeout=PATIENCE)
+        dist.init_process_group("nccl" if gpus else "gloo", timeout=OF_A_STEP if gpus else PATIENCE)
+        _words.group = dist.new_group(backend="gloo", timeout=PATIENCE) if gpus else None
+
+
+def _require_gpus() -> None:
+    """All processes ask the same, or some would wait for those that have none. Raises ModelError("too_few_gpus")."""
+    if launched.processes() > torch.cuda.device_count():
+        raise ModelError(
+            "too_few_gpus",
+            gettext_noop("The run has %(processes)s processes, and this machine has %(gpus)s GPU(s) for them."),
+            gettext_noop("Name only GPUs that there are in PLUMBLINE_DEVICE_SLOTS, and start the worker again."),
+            processes=launched.processes(),
+            gpus=torch.cuda.device_count(),
+        )
 
 
 def end() -> None:
@@ -35,6 +64,7 @@ def end() -> None:
     if dist.is_initialized():
         meet()
         dist.destroy_process_group()
+        _words.group = None
 
 
 def count() -> int:
@@ -72,7 +102,7 @@ def gathered(value: Kind) -> list[Kind]:
         return [value]
     found: list[Any] = [None] * count()
     with _reaching():
-        dist.all_gather_object(found, value)
+        dist.all_gather_object(found, value, group=_words.group)
     return found
 
 

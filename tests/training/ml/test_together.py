@@ -18,6 +18,7 @@ from tests.training.ml import child
 from tests.training.ml.jobs import manifest
 from tests.training.ml.launching import fork, forked, in_one, job, steps, weights
 from training.ml import policy_run, reward, run, sharing, together
+from training.ml.errors import ModelError
 from training.ml.job import read_job
 from training.ml.progress import read_lines
 from training.ml.sharing import STAND_IN, shares
@@ -187,6 +188,45 @@ def test_whoever_loses_the_other_ends_by_itself_and_tells_no_reason(fixture_mode
     assert child.finish(started[0]) == run.PEER_LOST
     assert time.monotonic() - began < 10
     assert not (found / "error.json").exists()
+
+
+@pytest.fixture
+def gpus(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """This process as the second of two on a host with two GPUs, and what it asks torch for."""
+    asked: dict[str, Any] = {}
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda place: asked.update(place=place))
+    monkeypatch.setattr(torch.distributed, "init_process_group", lambda kind, timeout: asked.update({kind: timeout}))
+    monkeypatch.setattr(torch.distributed, "new_group", lambda backend, timeout: asked.update({backend: timeout}) or 7)
+    monkeypatch.setattr(together, "_words", together._Words())
+    return asked
+
+
+def test_on_gpus_the_processes_talk_by_what_notices_that_one_of_them_is_gone(
+    gpus: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NCCL would wait on the GPU for one that ran out of memory; its tensors alone go that way."""
+    together.begin()
+    assert gpus["place"] == 1
+    assert gpus["nccl"] < gpus["gloo"] == together.PATIENCE
+    monkeypatch.setattr(together, "count", lambda: 2)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", lambda found, value, group: found.__setitem__(1, group))
+    assert together.gathered("word") == [None, 7]
+
+
+def test_more_processes_than_gpus_are_refused_by_all_of_them(
+    gpus: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for place in ("0", "1"):
+        monkeypatch.setenv("LOCAL_RANK", place)
+        with pytest.raises(ModelError, match="2 processes, and this machine has 1 GPU") as told:
+            together.begin()
+        assert told.value.code == "too_few_gpus"
+    assert not gpus, "nobody waits for the others"
 
 
 @pytest.mark.parametrize("by_item", [True, False])
