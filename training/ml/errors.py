@@ -7,7 +7,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-
 NO_MEMORY = (
     "out of memory",
     "not enough memory",

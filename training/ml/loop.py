@@ -180,28 +180,39 @@ def take_step(
     counted: dict[str, float] = {}
     zero = optimizer if isinstance(optimizer, Zero) else None
     own = shares(batches, by_item, alike=is_sharded(model) or zero is not None)
+    figures: list[dict[str, Tensor]] = []
     for done, (position, batch) in enumerate(own, start=1):
         # Dropout draws from this, so that it is the same whichever process the batch falls to.
         torch.manual_seed(random.Random(f"{draw}:{position}").getrandbits(63))
         losses, metrics = computed(model, _parts_of, objective, batch)
         loss = losses.sum() / units if position != STAND_IN else 0 * losses.sum()
-        sums["loss"] += loss.item()
-        if not math.isfinite(sums["loss"]):
-            raise NotFinite("loss", sums["loss"], [item.id for item in batch])
+        figures.append({"loss": loss.detach()})
         if zero:
             zero.backward(loss, last=done == len(own))
         else:
             summed(model, loss).backward()
         if position == STAND_IN:
             continue
+        figures[-1] |= {name: values.detach().float().sum() for name, values in metrics.items()}
         for name, values in metrics.items():
-            sums[name] = sums.get(name, 0.0) + values.detach().float().sum().item()
             counted[name] = counted.get(name, 0.0) + len(values)
+    for (_, batch), found in zip(own, numbers_of(figures), strict=True):
+        for name, value in found.items():
+            sums[name] = sums.get(name, 0.0) + value
+        if not math.isfinite(sums["loss"]):
+            raise NotFinite("loss", sums["loss"], [item.id for item in batch])
     sums, counted = together.totals(sums), together.totals(counted)
     norm = _step(model, optimizer, config, rate, items)
     # A metric may leave items out: a pair that nobody won has no accuracy.
     means = {name: sums[name] / number for name, number in counted.items() if number}
     return {"loss": sums["loss"], **means, "learning_rate": rate, "grad_norm": norm}
+
+
+def numbers_of(figures: Sequence[dict[str, Tensor]]) -> list[dict[str, float]]:
+    """Of scalars by name, all at once: who asks a GPU for a number waits until it has computed everything before."""
+    flat = [value for one in figures for value in one.values()]
+    numbers = iter(torch.stack(flat).tolist() if flat else [])
+    return [{name: next(numbers) for name in one} for one in figures]
 
 
 def _step(

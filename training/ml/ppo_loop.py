@@ -22,7 +22,7 @@ from training.ml.computed_twice import computed_twice
 from training.ml.dropout import switch_off_dropout
 from training.ml.experience import Experience, Gathered, from_json, gather, to_json
 from training.ml.kl import KLControl, k3
-from training.ml.loop import fingerprint, forget_moments
+from training.ml.loop import fingerprint, forget_moments, numbers_of
 from training.ml.not_finite import NotFinite, Words, told
 from training.ml.notices import Notices
 from training.ml.optimizer import adamw, rate_factor
@@ -208,7 +208,9 @@ class PPO:
             "clip_fraction": clipped_policy(new, old, advantages, self.config.clip_range),
             "entropy": entropy,
         }
-        return {"policy_loss": loss.item(), **{name: value.sum().item() / tokens for name, value in figures.items()}}
+        sums = {"policy_loss": loss.detach(), **{name: value.sum() for name, value in figures.items()}}
+        [found] = numbers_of([sums])
+        return {"policy_loss": found.pop("policy_loss"), **{name: total / tokens for name, total in found.items()}}
 
     def value_part(self, batch: list[Experience], tokens: int) -> dict[str, float]:
         """The same of the value's loss."""
@@ -218,7 +220,8 @@ class PPO:
             loss = value_losses(new, old, returns, self.config.value_clip_range).sum() / tokens
             (self.config.value_coefficient * loss).backward()
         clipped = clipped_values(new.detach(), old, self.config.value_clip_range)
-        return {"value_loss": loss.item(), "value_clip_fraction": clipped.sum().item() / tokens}
+        [found] = numbers_of([{"loss": loss.detach(), "clipped": clipped.sum()}])
+        return {"value_loss": found["loss"], "value_clip_fraction": found["clipped"] / tokens}
 
     def tell(self, number: int, standing: Standing, rate: float) -> None:
         """A line of progress, and now and then what the policy writes. Figures of updates are their mean."""

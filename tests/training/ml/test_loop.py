@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from training.ml import cancel, loop
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.errors import ModelError
-from training.ml.loop import Objective, Outcome, plan, train
+from training.ml.loop import Objective, Outcome, plan, take_step, train
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import Progress, read_lines
 from training.recipes.optimizer import OptimizerConfig
@@ -134,6 +135,27 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path: Path) ->
     assert torch.allclose(ends[0], ends[1], atol=1e-6)
     # Loss and gradient too: neither Adam nor clipping would let the weights tell a gradient from twice as much.
     assert curves[0][0] == pytest.approx(curves[1][0], rel=1e-5)
+
+
+class Asked(TorchDispatchMode):
+    """Counts how often a number is asked of a tensor; on a GPU whoever asks waits."""
+
+    times = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.times += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **kwargs or {})
+
+
+def test_a_gpu_is_waited_for_as_often_however_many_batches_a_step_has() -> None:
+    waits = []
+    for number in (1, 5):
+        net = model()
+        batches = [rows()[4 * i : 4 * i + 4] for i in range(number)]
+        with Asked() as asked:
+            take_step(net, adamw(net, CONFIG), batches, squared_error(net), CONFIG, 0.1)
+        waits.append(asked.times)
+    assert waits[0] == waits[1] > 0
 
 
 def test_biases_do_not_decay() -> None:
