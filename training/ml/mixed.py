@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 HALF = torch.bfloat16
 
@@ -20,6 +23,27 @@ def compute_in_bf16(model: PreTrainedModel) -> None:
     for part in {model.base_model, model.get_output_embeddings()} - {None}:
         part.register_forward_pre_hook(_enter)
         part.register_forward_hook(_leave, always_call=True)
+    model.multiplies_in_bf16 = True
+
+
+@contextmanager
+def cast_once(model: nn.Module) -> Iterator[None]:
+    """Inside, the layers of a model that multiplies in bf16 hold their weights so, and do not cast them in every pass:
+    for drawing, where a pass is a token and its weights are most of what is read. Nothing may be learned inside.
+
+    autocast would keep what it has cast, but not in inference mode. The embedding stays what it is, also where the
+    output layer has the same weights."""
+    body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    asked = getattr(body, "multiplies_in_bf16", False)
+    layers = [part for part in body.modules() if asked and isinstance(part, nn.Linear | Conv1D)]
+    own = [layer.weight for layer in layers]
+    try:
+        for layer in layers:
+            layer.weight = nn.Parameter(layer.weight.detach().to(HALF), requires_grad=False)
+        yield
+    finally:
+        for layer, weight in zip(layers, own, strict=True):
+            layer.weight = weight
 
 
 def _enter(part: nn.Module, given: tuple[Any, ...]) -> None:

@@ -13,6 +13,7 @@ from training.ml.batching import sorted_batches
 from training.ml.chat import text_of
 from training.ml.decoding import Drawing, complete, stop_ids
 from training.ml.logprobs import completion_logits
+from training.ml.mixed import cast_once
 from training.ml.prompt_data import AskedPrompt
 from training.recipes.rollouts import RolloutConfig
 
@@ -53,9 +54,10 @@ def roll_out(
     stop, found = stop_ids(model, tokenizer), {}
     order = sorted(range(len(prompts)), key=lambda i: prompts[i].length)
     ids, draws, pad_id = [prompts[i].ids for i in order], [[seeds[i]] for i in order], tokenizer.pad_token_id
-    for drawn in complete(model, ids, draws, stop=stop, pad_id=pad_id, drawing=drawing, rows=ROWS):
-        asked = order[drawn.row]
-        found[asked] = Rollout(prompts[asked], drawn.ids, drawn.finished, text_of(tokenizer, drawn.ids))
+    with cast_once(model):
+        for drawn in complete(model, ids, draws, stop=stop, pad_id=pad_id, drawing=drawing, rows=ROWS):
+            asked = order[drawn.row]
+            found[asked] = Rollout(prompts[asked], drawn.ids, drawn.finished, text_of(tokenizer, drawn.ids))
     return [found[i] for i in range(len(prompts))]
 
 

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from training.ml.chat import Messages, text_of
 from training.ml.decoding import Drawing, complete, stop_ids
 from training.ml.forward import context_of
+from training.ml.mixed import cast_once
 from training.ml.samples import sample_seed
 
 PROMPTS = 3
@@ -64,8 +65,9 @@ def answers(model: nn.Module, tokenizer: PreTrainedTokenizerBase, chosen: list[A
         prompts = [chosen[row].prompt_ids for row in rows]
         seeds = [[sample_seed(seed, chosen[row].id, "held-out", 0)] for row in rows]
         drawing = replace(DRAWING, max_new_tokens=room)
-        for completion in complete(model, prompts, seeds, stop=stop, pad_id=tokenizer.pad_token_id, drawing=drawing):
-            texts[rows[completion.row]] = text_of(tokenizer, completion.ids)
+        with cast_once(model):
+            for found in complete(model, prompts, seeds, stop=stop, pad_id=tokenizer.pad_token_id, drawing=drawing):
+                texts[rows[found.row]] = text_of(tokenizer, found.ids)
     return texts
 
 

@@ -9,16 +9,20 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.training.ml.completion_logps import completion_logps
 from tests.training.ml.jobs import job_of, manifest
 from tests.training.ml.playground import steps
 from tests.training.planted import write_planted
 from training.ml import dpo, policy_run, ppo, reward, run
+from training.ml.decoding import Drawing, complete, stop_ids
 from training.ml.device import Device, choose_device
 from training.ml.job import Job, ModelSpec
-from training.ml.load import load_policy, load_reward_model
+from training.ml.load import load_policy, load_reward_model, load_tokenizer
 from training.ml.precision import Mixed, for_frozen, for_training
+from training.ml.prompt_data import AskedPrompt
+from training.ml.rollout import roll_out
 from training.recipes import load
 
 GPU = Device(torch.device("cuda"), torch.bfloat16, "a GPU")
@@ -115,6 +119,39 @@ def test_ppo_draws_and_learns_so(fixture_model: Path, judge: dict[str, Any], tmp
     assert told["precision"] == "bf16, weights fp32"
     ratios = [line["ratio"] for line in steps(job.directory)]
     assert ratios[0] == pytest.approx(1.0, abs=1e-4)
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often one of the `weights` is put into bf16."""
+
+    def __init__(self, weights: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.places, self.number = {weight.data_ptr() for weight in weights}, 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = function(*args, **kwargs or {})
+        if isinstance(found, torch.Tensor) and found.dtype == torch.bfloat16:
+            self.number += getattr(args[0], "dtype", None) == torch.float32 and args[0].data_ptr() in self.places
+        return found
+
+
+def test_while_it_draws_a_weight_is_put_into_bf16_once_and_not_for_every_token(
+    fixture_model: Path, tmp_path: Path
+) -> None:
+    model = policy(fixture_model, here(), tmp_path)
+    tokenizer = load_tokenizer(ModelSpec(str(fixture_model)), cache=tmp_path)
+    asked = [AskedPrompt("a", [], [5, 9, 30, 31]), AskedPrompt("b", [], [7, 8])]
+    weights = [part.weight for part in model.modules() if isinstance(part, torch.nn.Linear)]
+    with Casts(weights) as casts:
+        drawn = roll_out(model, tokenizer, asked, [1, 2], Drawing(1.0, 1.0, 6))
+    assert casts.number == len(weights)
+    kept = [part.weight for part in model.modules() if isinstance(part, torch.nn.Linear)]
+    assert all(one is before and one.requires_grad for one, before in zip(kept, weights, strict=True))
+    prompts = [prompt.ids for prompt in asked]
+    each = {"stop": stop_ids(model, tokenizer), "pad_id": 0, "drawing": Drawing(1.0, 1.0, 6)}
+    again = {one.row: one.ids for one in complete(model, prompts, [[1], [2]], **each)}
+    assert [one.ids for one in drawn] == [again[0], again[1]]
+    assert max(len(one.ids) for one in drawn) > 2
 
 
 def test_a_copy_of_the_device_stays_what_it_is() -> None:
