@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
 import torch
@@ -17,7 +18,20 @@ from training.recipes.words import gettext_noop
 
 def fallbacks(config: object, adapters: Sequence[str] = ()) -> list[str]:
     """`adapters` are those of the model that it begins with."""
-    return [*_of_merging(config, adapters), *_of_four_bits(config), *_of_packing(config), *_of_processes(config)]
+    of_config = [*_of_four_bits(config), *_of_packing(config), *_of_processes(config)]
+    return [*_of_device(), *_of_merging(config, adapters), *of_config]
+
+
+def _of_device() -> list[str]:
+    """A driver that broke, a torch without CUDA, a slot whose GPU is not there: torch says no word of it."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "") in ("", "-1") or torch.cuda.is_available():
+        return []
+    return [
+        gettext_noop(
+            "The run was given a GPU, and torch finds none: it computes on the CPU, which is many times slower. "
+            "`manage.py doctor` says what is lacking."
+        )
+    ]
 
 
 def _of_merging(config: object, adapters: Sequence[str]) -> list[str]:

@@ -171,6 +171,8 @@ def _environment(device: str) -> dict[str, str]:
     visible = devices_of(device).visible
     if visible is not None:
         more["CUDA_VISIBLE_DEVICES"] = visible
+        # Or CUDA would call the fastest one 0, and not the one that nvidia-smi calls so.
+        more["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
     if not settings.HUB_READ:
         more["HF_HUB_DISABLE_IMPLICIT_TOKEN"] = "1"
     return {**{name: value for name, value in os.environ.items() if name not in OF_SMALL_PROCESSES}, **more}

@@ -149,3 +149,14 @@ def test_packing_that_was_asked_for_and_cannot_be_had_is_told() -> None:
 )
 def test_the_first_process_to_fail_of_itself_says_how_the_run_ended(codes: list[int], told: int) -> None:
     assert launch.first_of(codes) == told
+
+
+@pytest.mark.parametrize(("visible", "told"), [("0", 1), ("", 0), ("-1", 0), (None, 0)])
+def test_a_run_that_was_given_a_gpu_and_finds_none_says_so(
+    visible: str | None, told: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert len(fallbacks(SFTConfig())) == told

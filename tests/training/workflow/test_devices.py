@@ -88,6 +88,7 @@ def test_several_devices_are_seen_by_all_processes_of_a_run(monkeypatch: pytest.
     assert children._environment("gpu0+3")["CUDA_VISIBLE_DEVICES"] == "0,3"
     assert children._environment("cpu*2")["CUDA_VISIBLE_DEVICES"] == ""
     assert children._environment("local")["CUDA_VISIBLE_DEVICES"] == "7"
+    assert children._environment("gpu0")["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID", "numbers are those of nvidia-smi"
     assert children._command(tmp_path, 2)[1:] == ["-m", "training.ml.launch", str(tmp_path), "2"]
     assert children._command(tmp_path, 1)[1:] == ["-m", "training.ml.run", str(tmp_path)]
 
