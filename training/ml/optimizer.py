@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from training.ml.precision import is_paged
 from training.ml.quantised import bitsandbytes
@@ -34,8 +34,16 @@ def adamw(
     for weight in weights:
         if hasattr(weight, "rate_factor"):
             groups.append({"params": [weight], "weight_decay": 0.0, "factor": weight.rate_factor})
-    kind = bitsandbytes().optim.PagedAdamW if is_paged(config) else torch.optim.AdamW
-    return kind([group for group in groups if group["params"]], lr=config.learning_rate)
+    groups = [group for group in groups if group["params"]]
+    if is_paged(config):
+        return bitsandbytes().optim.PagedAdamW(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=_can_be_fused(weights, config) or None)
+
+
+def _can_be_fused(weights: Sequence[Tensor], config: OptimizerConfig) -> bool:
+    """On a GPU torch's own choice holds temporaries as large as all that is trained, which no estimate counts, and
+    starts many kernels. DeepSpeed puts other weights in place of ours, and counts its steps on the host (zero.py)."""
+    return getattr(config, "parallel", "ddp") != "deepspeed" and all(weight.is_cuda for weight in weights)
 
 
 def _by_decay(weights: list[nn.Parameter], still: set[int], decay: float) -> list[dict[str, Any]]:

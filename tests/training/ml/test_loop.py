@@ -14,15 +14,17 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from training.ml import cancel, loop
+from training.ml import cancel, loop, optimizer
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.errors import ModelError
 from training.ml.loop import Objective, Outcome, plan, take_step, train
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import Progress, read_lines
 from training.recipes.optimizer import OptimizerConfig
+from training.recipes.sft import SFTConfig
 
 CONFIG = OptimizerConfig(epochs=2, learning_rate=0.01, batch_size=4, gradient_accumulation=1, checkpoint_every=3)
 
@@ -162,6 +164,45 @@ def test_biases_do_not_decay() -> None:
     groups = adamw(model(), replace(CONFIG, weight_decay=0.1)).param_groups
     found = [(group["weight_decay"], {weight.dim() for weight in group["params"]}) for group in groups]
     assert found == [(0.1, {2}), (0.0, {1})]
+
+
+IN_PARTS = SFTConfig(learning_rate=0.01)
+
+
+def test_on_a_gpu_the_optimizer_holds_no_second_copy_of_all_moments() -> None:
+    """As torch would do there by itself; on a CPU it does not."""
+    there = nn.Module()
+    with FakeTensorMode():
+        there.weight = nn.Parameter(torch.empty(3, 2, device="cuda"))
+    assert all(group["fused"] for group in adamw(there, CONFIG).param_groups)
+    assert not any(group["fused"] for group in adamw(model(), CONFIG).param_groups)
+    assert not any(group["fused"] for group in adamw(there, replace(IN_PARTS, parallel="deepspeed")).param_groups)
+
+
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported")
+@pytest.mark.parametrize("kind", ["_can_be_fused", "is_paged"])
+def test_the_optimizers_of_a_gpu_go_on_from_a_checkpoint_too(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both compute on a CPU as well, where nothing else asks for them."""
+    if kind == "is_paged":
+        pytest.importorskip("bitsandbytes")
+    monkeypatch.setattr(optimizer, kind, lambda *_: True)
+    whole, calls = run(tmp_path / "whole"), []
+
+    def die(objective: Objective) -> Objective:
+        def wrapped(batch: Sequence[Row]) -> Outcome:
+            calls.append(batch)
+            if len(calls) == 5:
+                raise KeyboardInterrupt
+            return objective(batch)
+
+        return wrapped
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", wrap=die)
+    resumed = run(tmp_path / "cut")
+    assert torch.equal(weights(resumed), weights(whole))
 
 
 def test_a_step_line_says_what_an_engineer_would_plot(tmp_path: Path) -> None:
