@@ -21,6 +21,7 @@ from training.ml.loop import fingerprint, forget_moments
 from training.ml.not_finite import NotFinite, Words, told
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import eta_seconds
+from training.ml.repeatable import repeatable
 from training.recipes.words import gettext_noop
 
 OF_ONE = ("loss_type", "scale_rewards", "normalize_advantages")  # settings of GRPO or of RLOO alone, by TRL's names
@@ -111,7 +112,8 @@ def train_groups(kind: type, settings: type, parts: Parts) -> Position:
     telling = Telling(trainer, optimizer, start)
     trainer.add_callback(telling)
     try:
-        trainer.train()
+        with repeatable(next(parts.policy.parameters()).device):  # its drawing too, which TRL does between its steps
+            trainer.train()
     except cancel.Cancelled:
         # In the middle of drawing: the weights are still those of the last step.
         if telling.saved != telling.position.step:

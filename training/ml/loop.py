@@ -20,6 +20,7 @@ from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.not_finite import NotFinite, Words, told
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import Progress
+from training.ml.repeatable import repeatable
 from training.ml.sharded import computed, is_sharded, length_of, shard, summed
 from training.ml.sharing import STAND_IN, shares
 from training.ml.zero import Zero, part
@@ -96,7 +97,8 @@ def train(
         rate = config.learning_rate * rate_factor(number, len(steps), config)
         batches = [[items[i] for i in batch] for batch in steps[number - 1]]
         try:
-            metrics = take_step(model, optimizer, batches, objective, config, rate, f"{seed}:{number}", by_item)
+            with repeatable(next(model.parameters()).device):
+                metrics = take_step(model, optimizer, batches, objective, config, rate, f"{seed}:{number}", by_item)
         except NotFinite as found:
             raise told(found, NOT_FINITE, model, directory, nothing_learned=number == 1) from found
         position = clock.after(number)

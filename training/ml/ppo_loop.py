@@ -29,6 +29,7 @@ from training.ml.optimizer import adamw, rate_factor
 from training.ml.ppo_losses import clipped_policy, clipped_values, policy_losses, value_losses
 from training.ml.progress import Progress, eta_seconds
 from training.ml.prompt_data import AskedPrompt
+from training.ml.repeatable import repeatable
 from training.ml.reward_scale import RewardScale
 from training.ml.rewarding import tell_of_cuts
 from training.ml.rollout import logps_and_entropy
@@ -125,7 +126,7 @@ class PPO:
             found = self.gather(number, standing)
             standing.rows, standing.scale, standing.metrics = found.rows, found.scale, found.metrics
         rate = self.config.learning_rate * rate_factor(number, self.steps, self.config)
-        with computed_twice(self.twice):
+        with computed_twice(self.twice), repeatable(self.device):
             self.learn(number, standing, rate)
         self.tell(number, standing, rate)
 

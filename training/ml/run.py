@@ -23,6 +23,9 @@ from training.recipes.words import gettext_noop
 DONE, DEFECT, FAILED, CANCELLED = 0, 1, 2, 4
 PEER_LOST = 6  # of one of several processes; the launcher looks for the one that failed first
 
+# How cuBLAS and flash attention are asked to add up in the same order every time (repeatable.py).
+IN_ONE_ORDER = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "FLASH_ATTENTION_DETERMINISTIC": "1"}
+
 # By name, because each costs seconds of imports that the others' jobs need not pay.
 MODULES = {
     "sample": "training.ml.sampling",
@@ -164,6 +167,8 @@ def leave(arguments: list[str]) -> None:
     # several times slower so. The cost on an idle one has not been measured. Read when torch is loaded, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("TQDM_DISABLE", "1")
+    for name, value in IN_ONE_ORDER.items():
+        os.environ.setdefault(name, value)
     if not sys.warnoptions:  # what the libraries' next versions will change is no word to who reads a run's log
         warnings.simplefilter("ignore", FutureWarning)
     if launched.processes() == 1:
