@@ -34,6 +34,7 @@ class EncoderForReward(PreTrainedModel):
         of_body._attn_implementation = asked
         self.encoder = without_pooler(AutoModel.from_config(of_body))
         config._attn_implementation = self.encoder.config._attn_implementation
+        self._supports_flash_attn = self.encoder._supports_flash_attn  # asked where a GPU has it (machine.py)
         self.supports_gradient_checkpointing = self.encoder.supports_gradient_checkpointing
         self.score = nn.Linear(config.hidden_size, config.num_labels, bias=False)
         self.post_init()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from tests.training.ml.encoders import CONTEXT, FAMILIES, build_encoder
 from tests.training.ml.jobs import manifest, write_job
 from tests.training.ml.trained import SMALL
 from tests.training.planted import write_planted
-from training.ml import run
+from training.ml import machine, run
 from training.ml.adapters import apply_adapter
 from training.ml.batching import pad
 from training.ml.chat import encode
@@ -39,6 +40,7 @@ TEXTS = [
     ([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Plan a day."}], "Get up early. " * 9),
     ([{"role": "user", "content": "A list"}], ""),
 ]
+Item = namedtuple("Item", "id length tokens units")
 FAST = {**SMALL, "learning_rate": 0.01, "max_length": 256}
 
 
@@ -113,6 +115,19 @@ def test_every_family_takes_a_method_or_says_why_not(family: str, tmp_path: Path
 
 def test_the_families_tried_here_are_the_families_offered() -> None:
     assert set(FAMILIES) == set(encoders.FAMILIES)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_flash_attention_is_for_those_that_are_written_for_it(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MPNet would be given the mask of it, and compute its own attention with that."""
+    model, _ = judge(build_encoder(tmp_path / "model", family))
+    asked: list[str] = []
+    monkeypatch.setattr(machine.flash, "flash_fits", lambda device: True)
+    monkeypatch.setattr(model, "set_attn_implementation", asked.append)
+    machine.settle(model, RewardConfig(learning_rate=1e-4), choose_device(), [Item("a", 8, 8, 1)], 1)
+    assert bool(asked) == (family not in ("mpnet", "deberta-v2"))
 
 
 @pytest.mark.parametrize("family", ["bert", "roberta"])
