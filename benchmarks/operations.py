@@ -65,7 +65,8 @@ def peak(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:
         name = torch.cuda.get_device_name()
         if part := stated(name):
             return STATED[part], f"stated by its maker for {part}, dense bf16"
-    return measured(device, dtype), f"a core, measured: products of {SIDE} by {SIDE}, the fastest of {TRIES}"
+    what = "this GPU" if device.type == "cuda" else "a core"
+    return measured(device, dtype), f"{what}, measured: products of {SIDE} by {SIDE}, the fastest of {TRIES}"
 
 
 def stated(name: str) -> str:
