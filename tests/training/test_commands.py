@@ -136,6 +136,14 @@ def test_train_takes_single_votes_in_place_of_a_snapshot(project: Project, polic
     assert Run.objects.first().feedback == thumbs
 
 
+def test_train_gives_the_run_the_name_that_is_asked_for(project: Project, policy: Artifact) -> None:
+    _snapshot(project)
+    call_command("train", "garden", "--recipe", "dpo", "--name", "first-dpo", stdout=StringIO())
+    first = Run.objects.get()
+    call_command("train", "garden", "--from", first.pk, "--name", "again", stdout=StringIO())
+    assert (first.name, Run.objects.first().name) == ("first-dpo", "again")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -49,7 +49,7 @@ OF_ITS_OWN = frozenset(
         *("bad_config", "empty_data", "bad_data", "bad_prompt", "bad_prompts", "prompt_too_long", "text_too_long"),
         *("nan_loss", "out_of_memory", "nothing_trained", "unsupported_model", "wrong_base", "no_biases", "no_eos"),
         *("not_causal_lm", "not_reward_model", "no_reward_model", "no_chat_template", "no_separator"),
-        *("adapter_not_mergeable", "one_process_only"),
+        *("adapter_not_mergeable", "one_process_only", "foreign_checkpoint"),
     }
 )
 

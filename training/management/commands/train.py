@@ -34,6 +34,7 @@ class Command(TellingCommand):
         parser.add_argument("--demonstrations", default="", help="Name of the set, for sft (default: the newest).")
         parser.add_argument("--feedback", default="", help="Name of the set, for kto (default: it takes a snapshot).")
         parser.add_argument("--reward-model", default="", help="Its name, for ppo, rloo, grpo (default: the newest).")
+        parser.add_argument("--name", default="", help="Of the run and its model (default: what tells it from others).")
 
     def handle(self, *args: Any, **given: Any) -> None:
         with options.clear_errors():
@@ -42,7 +43,7 @@ class Command(TellingCommand):
             if source is None and not given["recipe"]:
                 raise CommandError(_("Say what to train with --recipe, or --from RUN to begin like an earlier run."))
             inputs = self.named(source, given) if source else self.newest(project, given)
-            inputs |= {"config": options.settings_of(given["set"]), **options.waits_as(given)}
+            inputs |= {"config": options.settings_of(given["set"]), "name": given["name"], **options.waits_as(given)}
             if source:
                 run = clone(source, recipe=given["recipe"], **inputs)
             else:
