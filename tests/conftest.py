@@ -34,6 +34,7 @@ PURE_ROOMS = (
     "tests/browser/test_reward_results.py",
     "tests/browser/test_training_pages.py",
     "tests/test_docs.py",
+    "tests/test_docs_numbers.py",
     "tests/test_docs_true.py",
     "tests/test_imports.py",
     "tests/test_translations.py",

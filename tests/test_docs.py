@@ -27,20 +27,20 @@ def _text(*names: str) -> str:
     return "\n".join((DOCS / name).read_text() for name in names)
 
 
-def _addresses(patterns: list, prefix: str = "") -> list[str]:
+def addresses(patterns: list, prefix: str = "") -> list[str]:
     found = []
     for entry in patterns:
         route = prefix + str(entry.pattern)
-        found += _addresses(entry.url_patterns, route) if isinstance(entry, URLResolver) else [route]
+        found += addresses(entry.url_patterns, route) if isinstance(entry, URLResolver) else [route]
     return found
 
 
-def _plain(route: str) -> str:
+def plain(route: str) -> str:
     """Converters as the documentation writes them: <slug:slug> is <project>, numbers are numbers."""
     return re.sub(r"<(?:\w+:)?\w+>", "*", route)
 
 
-def _documented(text: str) -> set[str]:
+def addresses_in(text: str) -> set[str]:
     text = re.sub(r"<project>|<id>|<n>|<name>", "*", text)
     text = re.sub(r"/(v)?\d+(\.\.v\d+)?(?=/)", lambda m: "/v*..v*" if m[2] else f"/{m[1] or ''}*", text)
     return {match.strip("/") for match in re.findall(r"`([^`\s]+)`", text)}
@@ -86,17 +86,17 @@ def test_every_environment_variable_is_documented() -> None:
 
 
 def test_every_page_is_documented() -> None:
-    routes = [route for route in _addresses(get_resolver().url_patterns) if not route.startswith(("api/", *OTHERS))]
-    pages = {_plain(route).strip("/") for route in routes if not BEHIND_A_BUTTON.search("/" + route)}
-    known = _documented(_text("user-guide.md", "operator-guide.md"))
+    routes = [route for route in addresses(get_resolver().url_patterns) if not route.startswith(("api/", *OTHERS))]
+    pages = {plain(route).strip("/") for route in routes if not BEHIND_A_BUTTON.search("/" + route)}
+    known = addresses_in(_text("user-guide.md", "operator-guide.md"))
     assert {page for page in pages if page} - known == set()
 
 
 def test_every_api_address_is_documented() -> None:
-    routes = [route for route in _addresses(get_resolver().url_patterns) if route.startswith("api/v1/")]
+    routes = [route for route in addresses(get_resolver().url_patterns) if route.startswith("api/v1/")]
     routes = [route.removeprefix("api/v1/") for route in routes]
-    known = _documented(_text("api.md").replace("/api/v1/", ""))
-    assert {_plain(route).strip("/") for route in routes} - known == set()
+    known = addresses_in(_text("api.md").replace("/api/v1/", ""))
+    assert {plain(route).strip("/") for route in routes} - known == set()
 
 
 def test_every_required_package_has_its_reason() -> None:
@@ -119,4 +119,4 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_the_url_walk_finds_pages() -> None:
     assert any(isinstance(entry, URLPattern) for entry in get_resolver().url_patterns)
-    assert len(_addresses(get_resolver().url_patterns)) > 40
+    assert len(addresses(get_resolver().url_patterns)) > 40

@@ -15,7 +15,7 @@ from django.urls import get_resolver
 from drf_spectacular.generators import SchemaGenerator
 
 from annotate.workflow.exceptions import WorkflowError
-from tests.test_docs import DOCS, OURS, ROOMS, _addresses, _documented, _plain
+from tests.test_docs import DOCS, OURS, ROOMS, addresses, addresses_in, plain
 from training.models.run import OF_ITS_OWN
 from workbench import body_limit
 
@@ -43,8 +43,8 @@ def test_every_variable_that_is_named_is_read() -> None:
 
 
 def test_every_address_of_a_page_is_served() -> None:
-    served = {_plain(route).strip("/") for route in _addresses(get_resolver().url_patterns)}
-    named = {(page.name, one) for page in PAGES for one in _documented(page.read_text()) if one.startswith("p/")}
+    served = {plain(route).strip("/") for route in addresses(get_resolver().url_patterns)}
+    named = {(page.name, one) for page in PAGES for one in addresses_in(page.read_text()) if one.startswith("p/")}
     assert len(named) > 60
     assert {pair for pair in named if pair[1].partition("?")[0].strip("/") not in served} == set()
 
