@@ -51,6 +51,15 @@ def test_a_bench_whose_command_was_ended_goes_on(project: Project, policy: Artif
     assert begun.events.filter(detail__contains="heard of its worker nobody@nowhere").exists()
 
 
+def test_sample_compares_with_the_model_that_is_named(project: Project, policy: Artifact) -> None:
+    make_prompts(project, 2)
+    old = Artifact.objects.create(project=project, name="old", task="policy", location=policy.location)
+    call_command("sample", "garden", "--model", "fixture", "--reference", "old", stdout=StringIO())
+    assert (Run.objects.get().model, Run.objects.get().reference_model) == (policy, old)
+    with pytest.raises(CommandError, match="“fixture”"):
+        call_command("sample", "garden", "--reference", "nope")
+
+
 def test_without_wait_the_run_is_left_to_the_worker(project: Project, policy: Artifact) -> None:
     make_prompts(project, 2)
     out = StringIO()

@@ -22,6 +22,9 @@ class Command(TellingCommand):
             help="How many, fresh ones first (default: all).",
         )
         parser.add_argument(
+            "--reference", default="", help="Name of a second model: new is compared with old (default: none)."
+        )
+        parser.add_argument(
             "--reward-model", default="", help="Name of the reward model to score with (default: none)."
         )
         parser.add_argument("--samples-per-prompt", type=int, default=2, help="Responses to each prompt (default: 2).")
@@ -32,11 +35,13 @@ class Command(TellingCommand):
             config = {"samples_per_prompt": given["samples_per_prompt"], **options.settings_of(given["set"])}
             model = artifacts.policy_named(project, given["model"])
             prompts = sampling.choose_prompts(project, given["prompts"])
-            named = given["reward_model"]
-            reward_model = artifacts.reward_model_named(project, named) if named else None
-            run = sampling.start_sampling(
-                project, model, config, prompts, reward_model=reward_model, seed=given["seed"]
-            )
+            others = {
+                "reference": artifacts.policy_named(project, name) if (name := given["reference"]) else None,
+                "reward_model": artifacts.reward_model_named(project, name)
+                if (name := given["reward_model"])
+                else None,
+            }
+            run = sampling.start_sampling(project, model, config, prompts, **others, seed=given["seed"])
             options.carry_out_or_send(run, given["wait"])
         where = f"run {run.pk}, {len(run.prompt_ids)} prompts, batch “{run.batch}”"
         text = f"{run.name}: {run.get_state_display()} ({where})"
