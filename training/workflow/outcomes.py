@@ -43,6 +43,19 @@ def has_product(folder: Path, recipe: str) -> bool:
     return (folder / ("result.json" if recipe in WITHOUT_ARTIFACT else "artifact/manifest.json")).is_file()
 
 
+def is_complete(run: Run) -> bool:
+    """Nothing is left to do for a process: a cell of a bench is timed after its product is whole."""
+    folder = folder_of(run)
+    return has_product(folder, run.recipe) and (run.bench_id is None or _is_timed(folder))
+
+
+def _is_timed(folder: Path) -> bool:
+    try:
+        return "latency" in json.loads((folder / "artifact/manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return True  # whoever takes it in says what is wrong with it
+
+
 def result_of(run: Run) -> dict[str, Any]:
     """What the process of a run without a model says of its work; {} if it has said nothing."""
     path = folder_of(run) / "result.json"
