@@ -233,6 +233,16 @@ def test_an_adapter_of_ours_on_a_base_it_was_not_made_for_is_refused(
         assert refused(speaker, other, one.artifact).code == "wrong_base"
 
 
+def test_an_adapter_of_ours_is_refused_once_its_base_has_other_weights(fixture_model: Path, tmp_path: Path) -> None:
+    """The same model by its config.json, and by where it lies; however the files are cut, the weights decide."""
+    base = build_fixture_model(tmp_path / "base")
+    one = train_briefly("lora", "policy", base, tmp_path / "artifact")
+    AutoModelForCausalLM.from_pretrained(base).save_pretrained(base, max_shard_size="50KB")
+    (base / "model.safetensors").unlink()
+    assert torch.allclose(one.outcome(one.reloaded()), one.outcome(one.model), atol=1e-5)
+    assert refused(speaker, build_fixture_model(base, seed=1), one.artifact).code == "wrong_base"
+
+
 @pytest.mark.parametrize("variant", ["lora", "ia3", "prompt_tuning", "prefix"])
 def test_an_adapter_from_elsewhere_that_does_not_fit_is_refused(
     fixture_model: Path, variant: str, tmp_path: Path
