@@ -1,4 +1,4 @@
-"""Names the weights in a model's folder without reading them all, so that it shows when others have taken their place."""
+"""Names the weights in a folder without reading them all, so that it shows when others have taken their place."""
 
 from __future__ import annotations
 

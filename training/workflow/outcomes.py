@@ -16,6 +16,7 @@ from training.workflow.folders import folder_of
 from training.workflow.storable import storable
 
 DONE, KNOWN_FAILURE, STOPPED = 0, 2, 4
+DISK_FULL = "disk_full"
 # What error.json says beside its message and hint, and a translator needs.
 TOLD = ("code", "template", "hint_template", "values")
 
@@ -112,8 +113,21 @@ def _killed(number: int) -> Outcome:
     )
 
 
+def _disk_full(folder: Path) -> Outcome:
+    """Told by the log alone: there was no room for error.json either. In the words of training/ml/run.py."""
+    full = failed(
+        gettext_noop("The disk that holds %(directory)s or the model cache is full."),
+        gettext_noop("Make room on it and resume the run."),
+        directory=str(folder),
+    )
+    full.failure["code"] = DISK_FULL
+    return full
+
+
 def _crashed(folder: Path, code: int) -> Outcome:
     lines = [line for line in tails.text_tail(folder / "run.log").splitlines() if line.strip()]
+    if code == KNOWN_FAILURE and (lines[-1:] or [""])[0].startswith(f"{DISK_FULL}: "):
+        return _disk_full(folder)
     hint = gettext_noop("The log below says more. Resume it once the cause is mended.")
     if lines and not lines[-1].startswith("---"):
         reason = gettext_noop(
