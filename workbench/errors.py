@@ -1,11 +1,14 @@
 """The one place where a named error becomes an HTTP status."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import ValidationError
@@ -16,10 +19,29 @@ from rest_framework.views import exception_handler
 from annotate.workflow.error_body import body_of
 from annotate.workflow.exceptions import WorkflowError
 
+DATABASE_AWAY = (OperationalError, InterfaceError)
+RETRY_AFTER = {"Retry-After": "5"}  # seconds
+
+logger = logging.getLogger(__name__)
+
+
+class DatabaseAway(WorkflowError):
+    status = 503
+
+    def __init__(self) -> None:
+        super().__init__(
+            _("The database does not answer just now: it is being restarted, busy, or out of reach."),
+            _("Nothing half-done was stored. Try again in a moment; the server’s log has the reason."),
+        )
+
 
 def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Every error of the API in one form: `code`, `detail`, `hint`, and `field` where one input is at fault. Where
     there may be several, `errors` lists them."""
+    if isinstance(error, DATABASE_AWAY):
+        logger.error("The database does not answer.", exc_info=error)
+        away = DatabaseAway()
+        return Response(body_of(away), status=away.status, headers=RETRY_AFTER)
     if isinstance(error, WorkflowError):
         return Response(body_of(error), status=error.status)
     response = exception_handler(error, context)
@@ -63,6 +85,14 @@ def problem_response(request: HttpRequest, error: WorkflowError) -> HttpResponse
         messages.error(request, f"{error.message} {error.hint}".strip())
         return redirect(before)
     return render(request, "problem.html", context, status=error.status)
+
+
+def database_away_response(request: HttpRequest, error: Exception) -> HttpResponse:
+    """Of a template that asks the database nothing; to HTMX as a fragment."""
+    logger.error("The database does not answer: %s", request.path, exc_info=error)
+    name = "components/problem.html" if request.headers.get("HX-Request") else "503.html"
+    away = DatabaseAway()
+    return HttpResponse(render_to_string(name, {"problem": away}), status=away.status, headers=RETRY_AFTER)
 
 
 def _is_ours(request: HttpRequest, address: str) -> bool:

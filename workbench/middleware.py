@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse
 
 from annotate.workflow.exceptions import WorkflowError
-from workbench.errors import problem_response
+from workbench.errors import DATABASE_AWAY, database_away_response, problem_response
 
 # Inline styles are allowed for the chart library, which injects a style element; scripts never are inline.
 POLICY = (
@@ -27,7 +27,8 @@ class ContentSecurityPolicyMiddleware:
 
 
 class WorkflowErrorMiddleware:
-    """A `WorkflowError` that no view has caught: as a fragment, a message or a page."""
+    """A `WorkflowError` that no view has caught: as a fragment, a message or a page. A database that does not answer is
+    none of the server's mistakes either."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -36,4 +37,6 @@ class WorkflowErrorMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
+        if isinstance(error, DATABASE_AWAY):
+            return database_away_response(request, error)
         return problem_response(request, error) if isinstance(error, WorkflowError) else None

@@ -96,6 +96,17 @@ class NothingToInferFrom(WorkflowError):
     """An aggregation that learns how far people can be relied on needs comparisons that two of them judged."""
 
 
+class SnapshotFilesGone(WorkflowError):
+    """They were removed or spoilt beside the database."""
+
+    def __init__(self, number: int, path: object) -> None:
+        super().__init__(
+            _("Snapshot %(number)s cannot be read: %(path)s is not there or broken.")
+            % {"number": number, "path": path},
+            _("Freeze the same state with the same choices again, which writes its files anew, or put them back."),
+        )
+
+
 class EmptySnapshot(WorkflowError):
     """No comparison has a majority: there is nothing to freeze."""
 

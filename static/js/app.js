@@ -128,11 +128,22 @@
     }
   });
 
-  // A form that must not be sent twice, or only after a question.
+  // A form that must not be sent twice, or only after a question. A server that is busy answers late, and whoever
+  // presses again would start a second round; after PATIENCE the first is taken for lost.
+  const PATIENCE = 30000;
+  const sent = new Map();
   document.addEventListener("submit", (event) => {
-    const question = event.submitter?.dataset.confirm || event.target.dataset.confirm;
+    const form = event.target, before = sent.get(form);
+    if (before?.button === event.submitter && performance.now() - before?.at < PATIENCE) return event.preventDefault();
+    const question = event.submitter?.dataset.confirm || form.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();
+    // Scripts that send it themselves, and stay on the page, have said so by then.
+    setTimeout(() => {
+      if (event.defaultPrevented || form.method !== "post") return;
+      sent.set(form, { button: event.submitter, at: performance.now() });
+    });
   });
+  window.addEventListener("pageshow", () => sent.clear());
 
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { xhr } = event.detail;

@@ -35,6 +35,25 @@ def _first_choice(page: Page, name: str) -> None:
     page.select_option(f"[name={name}]", index=1)
 
 
+def test_an_impatient_second_click_sends_nothing(open_as: Open) -> None:
+    """As long as the answer to the first has not come: the page is still there."""
+    sent = open_as("lead", "/p/garden/rounds/new/").evaluate(
+        """async () => {
+            const form = "<form method=post action=/nowhere/ target=there><button>Start</button><button>Other</button>";
+            document.body.insertAdjacentHTML("beforeend", form);
+            const sent = [];
+            addEventListener("submit", (e) => e.defaultPrevented || sent.push(e.submitter.textContent));
+            const [start, other] = document.querySelectorAll("[target=there] button");
+            for (const button of [start, start, other]) {
+                button.click();
+                await new Promise((done) => setTimeout(done, 20));
+            }
+            return sent;
+        }"""
+    )
+    assert sent == ["Start", "Other"]
+
+
 def test_only_the_chosen_method_and_adapter_are_asked_for(open_as: Open) -> None:
     page = open_as("lead", "/p/garden/rounds/new/")
     expect(page.locator("#stage-dpo")).to_be_visible()

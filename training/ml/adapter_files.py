@@ -29,6 +29,7 @@ from training.ml.origin import MADE_FOR, WEIGHTS, made_for, method_of
 from training.ml.quantised import dequantise, is_quantised, quantise
 from training.ml.scoring import members_of
 from training.ml.selective import Selection, put_back
+from training.ml.weights_mark import weights_mark
 from training.recipes.adapters import OWN_WEIGHTS
 from training.recipes.words import gettext_noop
 
@@ -39,7 +40,9 @@ def base_facts(model: PreTrainedModel, method: str) -> dict[str, Any]:
     """What a model must share with the one that an adapter was made for."""
     config = model.config.get_text_config()
     facts = {"model_type": model.config.model_type, "vocabulary": config.vocab_size}
-    return {"format": 1, "method": method, **facts, "width": config.hidden_size, "layers": config.num_hidden_layers}
+    facts |= {"width": config.hidden_size, "layers": config.num_hidden_layers}
+    mark = weights_mark(model.config)
+    return {"format": 1, "method": method, **facts, **({"weights": mark} if mark else {})}
 
 
 def save_adapter(model: nn.Module, directory: Path) -> None:
@@ -141,7 +144,10 @@ def _attach_selected(model: PreTrainedModel, directory: Path) -> PreTrainedModel
 
 def _require_same(directory: Path, wanted: dict[str, Any], found: dict[str, Any]) -> None:
     for name, value in wanted.items():
-        if found.get(name) != value:
+        if name == "weights":  # not known of every place
+            if found.get(name, value) != value:
+                raise _other_weights(directory)
+        elif found.get(name) != value:
             raise _wrong_base(directory, f"{name}: {value}, {found.get(name)}")
 
 
@@ -161,6 +167,15 @@ def _require_whole(model: PeftModel, directory: Path) -> None:
     odd = sorted(saved ^ set(get_peft_model_state_dict(model, save_embedding_layers=False)))
     if odd:
         raise _wrong_base(directory, odd[0])
+
+
+def _other_weights(directory: Path) -> ModelError:
+    return ModelError(
+        "wrong_base",
+        gettext_noop("The model on which the adapter %(directory)s was trained has other weights now."),
+        gettext_noop("Put the weights back as they were, or register the changed model anew and train on it."),
+        directory=directory,
+    )
 
 
 def _wrong_base(directory: Path, why: str) -> ModelError:

@@ -21,13 +21,21 @@ from transformers.pytorch_utils import Conv1D
 from training.ml.blocks import ATTENTION_OUTPUT, FEED_FORWARD_OUTPUT, KEYS_AND_VALUES, place
 from training.ml.encoder import EncoderForReward
 from training.ml.errors import ModelError
-from training.ml.forward import context_of
+from training.ml.forward import context_of, reach_of
 from training.ml.houlsby import HoulsbyConfig
 from training.recipes.adapters import VIRTUAL_TOKENS, AdapterConfig
 from training.recipes.encoders import ON_ENCODERS
 from training.recipes.words import gettext_noop
 
 TASK_TYPES = {"policy": "CAUSAL_LM", "reward": "SEQ_CLS"}  # SEQ_CLS also trains and saves the score head
+TOO_LONG = gettext_noop(
+    "virtual_tokens: %(virtual)s virtual tokens and examples of up to %(longest)s tokens do not fit into the model's "
+    "context of %(context)s."
+)
+BEYOND_THE_WINDOW = gettext_noop(
+    "virtual_tokens: %(virtual)s virtual tokens and examples of up to %(longest)s tokens do not fit into the model's "
+    "window of attention, %(context)s tokens: what lies beyond it is not seen."
+)
 
 
 def peft_settings(model: PreTrainedModel, config: AdapterConfig, task: str) -> PeftConfig:
@@ -115,20 +123,17 @@ def _virtual_tokens(model: PreTrainedModel, config: AdapterConfig, kind: str) ->
 
 
 def _require_room(model: PreTrainedModel, config: AdapterConfig) -> None:
-    context = context_of(model)
+    reach = reach_of(model)
     longest = getattr(config, "max_length", 0)
-    if context and config.virtual_tokens + longest > context:
+    if reach and config.virtual_tokens + longest > reach:
         raise ModelError(
             "bad_config",
-            gettext_noop(
-                "virtual_tokens: %(virtual)s virtual tokens and examples of up to %(longest)s tokens do not fit into "
-                "the model's context of %(context)s."
-            ),
+            TOO_LONG if reach == context_of(model) else BEYOND_THE_WINDOW,
             gettext_noop("Lower the longest example to %(room)s tokens, or use fewer virtual tokens."),
             virtual=config.virtual_tokens,
             longest=longest,
-            context=context,
-            room=max(context - config.virtual_tokens, 0),
+            context=reach,
+            room=max(reach - config.virtual_tokens, 0),
         )
 
 

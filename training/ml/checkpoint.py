@@ -44,26 +44,36 @@ def save_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, pos
     # A file of Python's own says what went wrong with it; torch's would only say that something did.
     with (temporary / "optimizer.pt").open("wb") as file:
         torch.save({"optimizer": state, "random": _random_state()}, file)
-    (temporary / "position.json").write_text(json.dumps(asdict(position)), encoding="utf-8")
+    facts = {**asdict(position), "base": _base_of(model)}
+    (temporary / "position.json").write_text(json.dumps(facts), encoding="utf-8")
     swap_in(temporary, target)
 
 
 def load_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, fingerprint: str) -> Position:
     """Restore model, optimizer and random numbers in place; the start if there is no checkpoint.
 
-    Raises ModelError("foreign_checkpoint") if it was written with other settings or data.
+    Raises ModelError("foreign_checkpoint") if it was written with other settings or data, or on other weights.
     """
     target = directory / "checkpoint"
     with together.first_goes_first():
         found = settle(target)
     if not found:
         return Position(fingerprint)
-    position = Position(**json.loads((target / "position.json").read_text(encoding="utf-8")))
+    facts = json.loads((target / "position.json").read_text(encoding="utf-8"))
+    base, here = facts.pop("base", ""), _base_of(model)
+    position = Position(**facts)
     if position.fingerprint != fingerprint:
         raise ModelError(
             "foreign_checkpoint",
             gettext_noop("The checkpoint in %(path)s was written with other settings, another seed or other data."),
             gettext_noop("Start a new run instead of resuming this one, or restore the run's job.json."),
+            path=target,
+        )
+    if base and here and base != here:
+        raise ModelError(
+            "foreign_checkpoint",
+            gettext_noop("The model has other weights now than when the checkpoint in %(path)s was written."),
+            gettext_noop("Put the weights back as they were and resume the run, or start a new one."),
             path=target,
         )
     _restore_weights(model, load_file(target / "weights.safetensors"))
@@ -76,6 +86,11 @@ def load_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, fin
     optimizer.load_state_dict(state["optimizer"])
     _set_random_state(state["random"])
     return position
+
+
+def _base_of(model: nn.Module) -> str:
+    """What names the weights it was loaded with; "" where that is not known."""
+    return (getattr(model, "made_for", None) or {}).get("weights", "")
 
 
 def trainable_tensors(model: nn.Module) -> dict[str, torch.Tensor]:

@@ -17,8 +17,10 @@ from training.ml.not_finite import require_numbers
 from training.ml.row_attention import can_read_rows
 from training.ml.slots import Kept, Slots, read_prompts
 
-# The tokens that together make up top_p mostly stand among the first few hundred; where not, all are sorted.
+# The tokens that together make up top_p mostly stand among the first few hundred. Where not, the one that is drawn
+# mostly still does; all are sorted for the rest.
 HEAD = 256
+SLACK = 1e-5  # by more than sums of probabilities are rounded
 # New prompts enter when this part of the slots is free, an eighth: a free slot costs its share of every step, and each
 # reading of prompts about one step more.
 REFILL = 8
@@ -252,8 +254,11 @@ def draw(logits: torch.Tensor, generators: Sequence[torch.Generator], drawing: D
     if head.shape[-1] < probabilities.shape[-1]:
         wide = (head.sum(dim=-1) < drawing.top_p).nonzero().squeeze(1)
         if len(wide):
-            whole = probabilities[wide].sort(dim=-1, descending=True)
-            found[wide] = _from_nucleus(*whole, uniform[wide], drawing.top_p)
+            found[wide], known = _known_from(head[wide], tokens[wide], uniform[wide], drawing.top_p)
+            unknown = wide[~known]
+            if len(unknown):
+                whole = probabilities[unknown].sort(dim=-1, descending=True)
+                found[unknown] = _from_nucleus(*whole, uniform[unknown], drawing.top_p)
     return found
 
 
@@ -264,6 +269,18 @@ def _from_nucleus(head: torch.Tensor, tokens: torch.Tensor, uniform: torch.Tenso
     kept = ((cumulated - head) < top_p).sum(dim=-1, keepdim=True)
     place = torch.searchsorted(cumulated, uniform * cumulated.gather(1, kept - 1), right=True)
     return tokens.gather(1, place.minimum(kept - 1)).squeeze(1)
+
+
+def _known_from(
+    head: torch.Tensor, tokens: torch.Tensor, uniform: torch.Tensor, top_p: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """As `_from_nucleus` where the nucleus goes on beyond `head`, and whether the token is known [rows]. The nucleus
+    weighs top_p, and less than one more of the last token here: what is drawn by either bound is what is drawn."""
+    cumulated = head.double().cumsum(dim=-1)
+    bounds = torch.cat([uniform * (top_p - SLACK), uniform * (top_p + head[:, -1:].double() + SLACK)], dim=1)
+    least, most = torch.searchsorted(cumulated, bounds, right=True).unbind(dim=1)
+    place = most.clamp(max=head.shape[-1] - 1)
+    return tokens.gather(1, place[:, None]).squeeze(1), (least == most) & (most < head.shape[-1])
 
 
 def _step(body: nn.Module, cache: Cache, **arguments: torch.Tensor | None) -> torch.Tensor:

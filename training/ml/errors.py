@@ -44,8 +44,8 @@ class ModelError(Exception):
 
 
 def tell(directory: Path, error: ModelError) -> None:
-    """Write `error` into error.json, whole or not at all: several processes may fail of the same cause at once."""
-    print(f"{error.code}: {error.message} {error.hint}", file=sys.stderr)
+    """Write `error` into error.json, whole or not at all: several processes may fail of the same cause at once. The
+    last line of the log says it as well."""
     temporary = directory / f"error.{os.getpid()}.tmp"
     try:
         temporary.write_text(json.dumps(error.told(), ensure_ascii=False) + "\n", encoding="utf-8")
@@ -53,6 +53,9 @@ def tell(directory: Path, error: ModelError) -> None:
     except OSError as failure:
         # On a full disk there may be no room even for this, on a read-only one never; log and exit code still tell.
         print(f"error.json could not be written: {failure}", file=sys.stderr)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+    print(f"{error.code}: {error.message} {error.hint}", file=sys.stderr)
 
 
 def is_disk_full(error: BaseException) -> bool:

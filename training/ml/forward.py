@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from transformers import Cache
 
 from training.ml.batching import Padded
+from training.ml.encoder import EncoderForReward
 from training.ml.errors import ModelError
 from training.recipes.words import gettext_noop
 
@@ -69,9 +70,41 @@ def virtual_tokens(model: nn.Module) -> int:
 
 def context_of(model: nn.Module) -> int | None:
     """How many tokens a text may have: virtual tokens at work take room. None where the context is not written down."""
+    count = virtual_tokens(model)
+    room = reach_of(model) if count else _positions_of(model)
+    return None if room is None else room - count
+
+
+def reach_of(model: nn.Module) -> int | None:
+    """How many tokens virtual tokens and their text may have together: no more than a decoder's window of attention.
+    It counts columns, padding between the two included: a text that is longer would see fewer of the virtual tokens,
+    or more, by what shares its batch."""
+    body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    known = [size for size in (_positions_of(model), _window_of(body)) if size is not None]
+    return min(known, default=None)
+
+
+def _positions_of(model: nn.Module) -> int | None:
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
     positions = getattr(body.config.get_text_config(), "max_position_embeddings", None)
-    return positions - getattr(body, "first_position", 0) - virtual_tokens(model) if positions else None
+    return positions - getattr(body, "first_position", 0) if positions else None
+
+
+def _window_of(body: nn.Module) -> int | None:
+    """The columns that a decoder's layers with a window look back, the token's own included. An encoder is always
+    padded behind its text."""
+    if isinstance(body, EncoderForReward):
+        return None
+    config = body.config.get_text_config()
+    kinds = getattr(config, "layer_types", None)
+    # Some keep the size of a window that they do not use; where layers have kinds, these say whether they do.
+    slides = kinds is None or "sliding_attention" in kinds
+    sizes = [getattr(config, "sliding_window", None) if slides else None]
+    if "chunked_attention" in (kinds or ()):
+        sizes.append(getattr(config, "attention_chunk_size", None))
+    if config.model_type == "gpt_neo" and "local" in config.attention_layers:
+        sizes.append(config.window_size)
+    return min((size for size in sizes if size), default=None)
 
 
 def hidden_states(model: nn.Module, batch: Padded) -> Tensor:

@@ -85,7 +85,7 @@ def read_job(directory: Path) -> Job:
         return _job(directory, raw)
     except KeyError as error:
         raise _bad(gettext_noop("%(path)s lacks %(name)s."), path=path, name=repr(error.args[0])) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, recipes.RecipeError):
             raise
         said = gettext_noop("%(path)s has a value of the wrong type: %(error)s.")

@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
-from training.ml import adapter_files, cancel, durable
+from training.ml import adapter_files, durable
 from training.ml.artifact import read_manifest
 from training.ml.batching import pad
 from training.ml.decoding import Drawing, complete
@@ -40,7 +40,7 @@ TEXTS, WARM_UP, PASSES = 20, 3, 3
 NEW_TOKENS = 16
 ALL_OF_THEM = Drawing(temperature=0, top_p=1, max_new_tokens=NEW_TOKENS)
 PLAIN = gettext_noop("Nothing stands beside the model: what was trained are its own weights.")
-STOPPED = gettext_noop("The run was stopped while it was measured.")
+STOPPED = gettext_noop("The run was stopped while it was measured.")  # in manifests of before: it is measured later now
 NO_MEMORY = gettext_noop("The memory did not suffice for measuring it.")
 Timing = list[float]
 Timed = Callable[[nn.Module, Pair], None]
@@ -48,7 +48,7 @@ Timed = Callable[[nn.Module, Pair], None]
 
 def add(job: Job) -> None:
     """Writes `latency` into the manifest of the finished artifact, once; a failure is told there, and is none of the
-    run's, whose work is done."""
+    run's, whose work is done. One that is stopped writes nothing, and is measured at its next start."""
     artifact = job.directory / "artifact"
     if "latency" in read_manifest(artifact):
         return
@@ -58,8 +58,6 @@ def add(job: Job) -> None:
         found = measure(job, artifact)
     except ModelError as error:
         found = _without(error.template, **error.values)
-    except cancel.Cancelled:
-        found = _without(STOPPED)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

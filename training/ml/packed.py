@@ -6,7 +6,8 @@ product, which for 4 to 32 rows takes about as long as the product itself (docs/
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from functools import cache
 
 import torch
@@ -16,20 +17,46 @@ from transformers.pytorch_utils import Conv1D
 from training.ml.products import COLUMNS
 
 ROWS = 32  # laid out for about so many; the layout is the same for 4 to 64
+# Layers of one block that are given the same states: what they compute is one product.
+OF_THE_SAME = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
 
 class PackedLinear(nn.Linear):
     """Its weight [out, in] has its shape and type, and oneDNN's layout: nothing but this product can read it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return _product(x, self.weight, self.bias)
 
 
 class PackedConv1D(Conv1D):
     """GPT-2's layer, whose own weight is [in, out]; packed it is [out, in]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")
+        return _product(x, self.weight, self.bias)
+
+
+class PackedTogether(PackedLinear):
+    """One of several layers that are given the same states; its weight is that of all of them, [sum of out, in]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.together.part(x, self.place)
+
+
+class Together:
+    """What the first of the layers is asked for is computed for all, and kept until the last one has been asked."""
+
+    def __init__(self, weight: nn.Parameter, bias: Tensor | None, sizes: Sequence[int]) -> None:
+        self.weight, self.bias, self.sizes = weight, bias, list(sizes)
+        self._of: Tensor | None = None
+        self._parts: Sequence[Tensor] = ()
+
+    def part(self, x: Tensor, place: int) -> Tensor:
+        if self._of is not x:
+            self._of, self._parts = x, _product(x, self.weight, self.bias).split(self.sizes, dim=-1)
+        found = self._parts[place]
+        if place == len(self.sizes) - 1:
+            self._of, self._parts = None, ()
+        return found
 
 
 @torch.no_grad()
@@ -43,17 +70,32 @@ def pack(*models: nn.Module) -> int:
         return 0
     all_parts = [part for model in models for part in model.modules()]
     embeddings = {id(part.weight) for part in all_parts if isinstance(part, nn.Embedding)}
-    by_weight: dict[int, list[nn.Module]] = {}
-    for part in all_parts:
-        if _can_be_packed(part) and id(part.weight) not in embeddings:
-            by_weight.setdefault(id(part.weight), []).append(part)
-    _let_go_of_files(all_parts, by_weight.keys())
-    for parts in by_weight.values():
-        _pack_alike(parts)
-    return sum(map(len, by_weight.values()))
+    layers = [part for part in all_parts if _can_be_packed(part) and id(part.weight) not in embeddings]
+    alike: dict[tuple[int, ...], list[tuple[nn.Module, ...]]] = {}  # by their weights
+    for group in [*_groups(all_parts, layers), *((layer,) for layer in layers)]:
+        alike.setdefault(tuple(id(layer.weight) for layer in group), []).append(group)
+    used = Counter(id(layer.weight) for layer in layers)
+    packed: set[int] = set()
+    _let_go_of_files(all_parts, used)
+    # A weight that also stands alone, as under an adapter of another model, would be kept twice in a group.
+    for weights, groups in alike.items():
+        if packed.isdisjoint(weights) and all(used[weight] == len(groups) for weight in weights):
+            packed.update(weights)
+            _pack_alike(groups)
+    return len(layers)
 
 
-def _let_go_of_files(parts: list[nn.Module], packed: Collection[int]) -> None:
+def _groups(parts: Sequence[nn.Module], layers: Sequence[nn.Module]) -> list[tuple[nn.Module, ...]]:
+    known, found = set(map(id, layers)), []
+    for part in parts:
+        for names in OF_THE_SAME:
+            group = tuple(getattr(part, name, None) for name in names)
+            if all(id(layer) in known and type(layer) is nn.Linear for layer in group):
+                found.append(group)
+    return [group for group in found if len({(layer.in_features, layer.bias is None) for layer in group}) == 1]
+
+
+def _let_go_of_files(parts: Sequence[nn.Module], packed: Collection[int]) -> None:
     """Weights as they are loaded are pieces of one file in memory, which stays there whole for a single one of them:
     what will not be laid out anew is copied out of it."""
     for weight in {weight for part in parts for weight in part.parameters(recurse=False)}:
@@ -61,15 +103,32 @@ def _let_go_of_files(parts: list[nn.Module], packed: Collection[int]) -> None:
             weight.data = weight.data.clone()
 
 
-def _pack_alike(parts: list[nn.Module]) -> None:
-    """Layers with one and the same weight, which is free afterwards."""
-    transposed = type(parts[0]) is Conv1D
-    weight = parts[0].weight.t() if transposed else parts[0].weight
-    laid_out = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), ROWS)
-    packed = nn.Parameter(laid_out, requires_grad=False)
-    for part in parts:
-        part.weight = packed
-        part.__class__ = PackedConv1D if transposed else PackedLinear
+def _pack_alike(groups: Sequence[tuple[nn.Module, ...]]) -> None:
+    """Layers with one and the same weight, or groups of them; what they had is free afterwards."""
+    first = groups[0]
+    transposed = type(first[0]) is Conv1D
+    weights = [layer.weight.detach().t() if transposed else layer.weight.detach() for layer in first]
+    whole = weights[0].contiguous() if len(weights) == 1 else torch.cat(weights)
+    packed = nn.Parameter(torch.ops.mkldnn._reorder_linear_weight(whole, ROWS), requires_grad=False)
+    for group in groups:
+        if len(group) > 1:
+            _put_together(group, packed)
+            continue
+        (layer,) = group
+        layer.weight = packed
+        layer.__class__ = PackedConv1D if transposed else PackedLinear
+
+
+def _put_together(group: tuple[nn.Module, ...], packed: nn.Parameter) -> None:
+    bias = None if group[0].bias is None else torch.cat([layer.bias.detach() for layer in group])
+    together = Together(packed, bias, [layer.out_features for layer in group])
+    for place, layer in enumerate(group):
+        layer.weight, layer.together, layer.place = packed, together, place
+        layer.__class__ = PackedTogether
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
 
 
 @cache

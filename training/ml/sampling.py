@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml import cancel
@@ -17,6 +18,7 @@ from training.ml.decoding import Completion, Drawing, complete, stop_ids
 from training.ml.device import choose_device
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
+from training.ml.frozen_norm import norm_in_few_passes
 from training.ml.job import Job, ModelSpec
 from training.ml.load import load_tokenizer
 from training.ml.notices import Notices
@@ -72,7 +74,7 @@ def run(job: Job) -> None:
     models = Models(list(specs.values()), cache=job.cache, device=device, on_convert=on_convert)
     voices = [_voice(name, specs[name], prompts, job, models, skipped) for name in (NEW, OLD) if name in specs]
     judge = _judge(prompts, job, models, skipped) if job.reward_model else None
-    pack(*(voice.model for voice in voices), *([judge.model.model] if judge else []))
+    _make_ready([*(voice.model for voice in voices), *([judge.model.model] if judge else [])])
     asked = [prompt for prompt in prompts if prompt.id not in skipped]
     if not asked:
         raise ModelError(
@@ -94,6 +96,13 @@ def run(job: Job) -> None:
         for voice in voices:
             _answer(voice, [asked[index] for index in indices], job, samples, pace, judge)
     _write_result(job, samples, skipped, pace, seconds=time.monotonic() - started, **facts)
+
+
+def _make_ready(models: list[nn.Module]) -> None:
+    """They are only asked from here on: what can be laid out once for that is."""
+    for model in models:
+        norm_in_few_passes(model.requires_grad_(False))
+    pack(*models)
 
 
 def _specs(job: Job) -> dict[str, ModelSpec]:

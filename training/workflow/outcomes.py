@@ -16,6 +16,7 @@ from training.workflow.folders import folder_of
 from training.workflow.storable import storable
 
 DONE, KNOWN_FAILURE, STOPPED = 0, 2, 4
+DISK_FULL = "disk_full"
 # What error.json says beside its message and hint, and a translator needs.
 TOLD = ("code", "template", "hint_template", "values")
 
@@ -41,6 +42,19 @@ def failed(reason: str, hint: str, **values: Any) -> Outcome:
 def has_product(folder: Path, recipe: str) -> bool:
     """The process has done its work; its result appears by a rename, so it is whole if it is there."""
     return (folder / ("result.json" if recipe in WITHOUT_ARTIFACT else "artifact/manifest.json")).is_file()
+
+
+def is_complete(run: Run) -> bool:
+    """Nothing is left to do for a process: a cell of a bench is timed after its product is whole."""
+    folder = folder_of(run)
+    return has_product(folder, run.recipe) and (run.bench_id is None or _is_timed(folder))
+
+
+def _is_timed(folder: Path) -> bool:
+    try:
+        return "latency" in json.loads((folder / "artifact/manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return True  # whoever takes it in says what is wrong with it
 
 
 def result_of(run: Run) -> dict[str, Any]:
@@ -99,8 +113,21 @@ def _killed(number: int) -> Outcome:
     )
 
 
+def _disk_full(folder: Path) -> Outcome:
+    """Told by the log alone: there was no room for error.json either. In the words of training/ml/run.py."""
+    full = failed(
+        gettext_noop("The disk that holds %(directory)s or the model cache is full."),
+        gettext_noop("Make room on it and resume the run."),
+        directory=str(folder),
+    )
+    full.failure["code"] = DISK_FULL
+    return full
+
+
 def _crashed(folder: Path, code: int) -> Outcome:
     lines = [line for line in tails.text_tail(folder / "run.log").splitlines() if line.strip()]
+    if code == KNOWN_FAILURE and (lines[-1:] or [""])[0].startswith(f"{DISK_FULL}: "):
+        return _disk_full(folder)
     hint = gettext_noop("The log below says more. Resume it once the cause is mended.")
     if lines and not lines[-1].startswith("---"):
         reason = gettext_noop(

@@ -1,7 +1,9 @@
 """Prompts, comparisons, agreement and snapshots on their pages."""
 
 import json
+from collections.abc import Callable
 from io import BytesIO
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -195,6 +197,18 @@ def test_a_snapshot_is_downloaded_as_jsonl_and_parquet(manager: Client, judged: 
     assert table.num_rows == len(rows["train"])
     for wrong in ("all.parquet", "other.jsonl", "train.exe"):
         assert manager.get(GARDEN + "snapshots/1/" + wrong).status_code == 404
+
+
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_bytes(b"half of it")])
+def test_files_of_a_snapshot_that_are_gone_are_told_before_the_answer_begins(
+    manager: Client, judged: list[Comparison], spoil: Callable[[Path], object]
+) -> None:
+    manager.post(GARDEN + "snapshots/new/", {"aggregation": "majority", "test_share": "0.5", "seed": "0"})
+    spoil(Path(Snapshot.objects.get().folder) / "test.parquet")
+    for file in ("all.jsonl", "test.parquet"):
+        response = manager.get(f"{GARDEN}snapshots/1/{file}")
+        assert response.status_code == 409 and "Freeze the same state" in response.content.decode()
+    assert manager.get("/api/v1/projects/garden/snapshots/1/export/").json()["code"] == "SnapshotFilesGone"
 
 
 def test_hostile_texts_are_shown_as_text_on_every_page_that_shows_them(

@@ -96,14 +96,24 @@ def fill(*_: Any) -> None:
     raise MemoryError
 
 
-@pytest.mark.parametrize(("happens", "said"), [(stop, "was stopped"), (fill, "memory did not suffice")])
-def test_what_stops_the_measuring_does_not_cost_the_run(
-    fixture_model: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, happens: Any, said: str
+def test_too_little_memory_for_the_measuring_does_not_cost_the_run(
+    fixture_model: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(latency, "measure", happens)
+    monkeypatch.setattr(latency, "measure", fill)
     found = timed(tmp_path / "run", "reward", fixture_model, data, **SMALL)
     assert found["metrics"]["accuracy"]["n"] == 6
-    assert measured(found["latency"]) == set() and said in found["latency"]["base"]["reason"]
+    assert measured(found["latency"]) == set()
+    assert "memory did not suffice" in found["latency"]["base"]["reason"]
+
+
+def test_what_is_stopped_while_it_is_measured_can_be_measured_later(
+    fixture_model: Path, data: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "measure", stop)
+    with pytest.raises(cancel.Cancelled):
+        timed(tmp_path / "run", "reward", fixture_model, data, **SMALL)
+    found = manifest(tmp_path / "run")
+    assert found["metrics"]["accuracy"]["n"] == 6 and "latency" not in found
 
 
 def test_the_fastest_of_the_passes_counts_and_models_take_turns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -320,6 +320,23 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "foreign_checkpoint"
 
 
+@pytest.mark.parametrize(("before", "now", "fits"), [("a", "a", True), ("a", "b", False), ("", "b", True)])
+def test_a_checkpoint_goes_on_only_on_the_weights_that_it_was_made_on(
+    tmp_path: Path, before: str, now: str, fits: bool
+) -> None:
+    net = model()
+    optimizer = adamw(net, CONFIG)
+    net.made_for = {"weights": before}
+    save_checkpoint(tmp_path, net, optimizer, Position("f", 3))
+    net.made_for = {"weights": now}
+    if fits:
+        assert load_checkpoint(tmp_path, net, optimizer, "f").step == 3
+        return
+    with pytest.raises(ModelError, match="other weights") as caught:
+        load_checkpoint(tmp_path, net, optimizer, "f")
+    assert caught.value.code == "foreign_checkpoint"
+
+
 def test_a_checkpoint_that_was_being_replaced_is_found_again(tmp_path: Path) -> None:
     net = model()
     optimizer = adamw(net, CONFIG)

@@ -17,7 +17,7 @@ from training.ml.decoding import Drawing, complete
 from training.ml.device import choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_speaker
-from training.ml.packed import PackedConv1D, PackedLinear, pack
+from training.ml.packed import PackedConv1D, PackedLinear, PackedTogether, pack
 from training.recipes.shared_rows import FAMILIES
 
 pytestmark = pytest.mark.not_db
@@ -31,6 +31,11 @@ def worth_it(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         pytest.skip("torch was built without oneDNN")
     monkeypatch.setattr(packed, "_worth_it", lambda: True)
     yield
+
+
+@pytest.fixture
+def small_too(worth_it: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packed, "COLUMNS", 8)
 
 
 def packed_layers(model: nn.Module) -> int:
@@ -108,3 +113,44 @@ def test_a_weight_that_two_models_share_is_laid_out_once(worth_it: None) -> None
     assert pack(first, second) == packed_layers(first) + packed_layers(second) > 0
     pairs = zip(first.modules(), second.modules(), strict=True)
     assert all(one.weight is other.weight for one, other in pairs if isinstance(one, PackedLinear))
+
+
+def test_layers_that_are_given_the_same_states_are_one_product(
+    small_too: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build_family("qwen2").eval()  # whose queries, keys and values have a bias
+    layers, ids = model.config.num_hidden_layers, torch.tensor([PROMPTS[1]])
+    plain, made, product = model(ids).logits, [], packed._product
+    pack(model)
+    monkeypatch.setattr(packed, "_product", lambda *given: made.append(0) or product(*given))
+    with torch.inference_mode():
+        assert torch.allclose(model(ids).logits, plain, rtol=1e-5, atol=1e-5)
+    assert len(made) - isinstance(model.lm_head, PackedLinear) == 4 * layers
+    together = [part.together for part in model.modules() if isinstance(part, PackedTogether)]
+    assert len(together) == 5 * layers and all(one._of is None and not one._parts for one in together)
+
+
+def test_of_layers_together_each_can_be_asked_for_itself(small_too: None) -> None:
+    attention = build_family("qwen2").model.layers[0].self_attn
+    names, x, y = ("q_proj", "k_proj", "v_proj"), torch.randn(3, 64), torch.randn(3, 64)
+    x, y = x[:, : attention.q_proj.in_features], y[:, : attention.q_proj.in_features]
+    with torch.inference_mode():
+        plain = {(name, n): getattr(attention, name)(given) for name in names for n, given in enumerate((x, y))}
+        pack(attention)
+        for name, n in [("v_proj", 0), ("k_proj", 0), ("k_proj", 1), ("q_proj", 0), ("q_proj", 1), ("v_proj", 1)]:
+            assert torch.allclose(getattr(attention, name)((x, y)[n]), plain[name, n], rtol=1e-5, atol=1e-5)
+
+
+def test_a_weight_that_is_in_a_group_and_alone_elsewhere_is_laid_out_once_by_itself(small_too: None) -> None:
+    """As under an adapter that stands beside the queries alone."""
+    first = build_family("llama")
+    second = copy.deepcopy(first, {id(weight): weight for weight in first.parameters()})
+    for layer in second.model.layers:
+        layer.self_attn.q_proj = nn.Sequential(layer.self_attn.q_proj)
+    numbers = sum(weight.numel() for weight in first.parameters())
+    pack(first, second)
+    both = {id(weight): weight for model in (first, second) for weight in model.parameters()}
+    assert sum(weight.numel() for weight in both.values()) == numbers
+    attention, feed_forward = first.model.layers[0].self_attn, first.model.layers[0].mlp
+    assert type(attention.q_proj) is type(attention.k_proj) is PackedLinear
+    assert type(feed_forward.up_proj) is PackedTogether

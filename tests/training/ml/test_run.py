@@ -154,6 +154,15 @@ def test_a_job_that_cannot_be_read_is_told(tmp_path, content):
     assert caught.value.code == "bad_job"
 
 
+@pytest.mark.parametrize("changes", [{"data": "train"}, {"data": 1}, {"model": []}, {"run": 1e999}, {"cache": None}])
+def test_a_job_with_a_value_of_another_kind_is_told(tmp_path, changes):
+    path = write_job(tmp_path / "job", tmp_path) / "job.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    with pytest.raises(ModelError) as caught:
+        read_job(path.parent)
+    assert caught.value.code == "bad_job" and str(path) in caught.value.message
+
+
 def beneath(cause: Exception) -> RuntimeError:
     """As torch's: closing the file failed, too."""
     error = RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 704 vs 598")

@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.training.fixture_model import build_fixture_model
-from training.ml import cancel, sampling
+from training.ml import cancel, decoding, sampling
 from training.ml.chat import prompt_ids
 from training.ml.decoding import Drawing, complete, draw
 from training.ml.errors import ModelError
@@ -172,6 +172,31 @@ def test_what_a_row_draws_does_not_depend_on_how_flat_its_neighbours_are(top_p):
         for row, one in enumerate(seeds):
             alone = draw(logits[row : row + 1], [torch.Generator().manual_seed(one)], Drawing(1.0, top_p, 1))
             assert alone.item() == together[row].item()
+
+
+@pytest.mark.parametrize(
+    ("scale", "top_p"), [(1.0, 0.5), (1.0, 0.95), (2.0, 0.95), (3.0, 0.95), (1.0, 0.9999999), (3.0, 0.9999999)]
+)
+def test_a_nucleus_that_is_wider_than_what_is_sorted_gives_the_tokens_it_would_give_sorted(scale, top_p, monkeypatch):
+    torch.manual_seed(0)
+    logits = torch.randn(400, 3000) * scale
+    seeds = range(len(logits))
+    monkeypatch.setattr(decoding, "HEAD", 3000)
+    sorted_all = draw(logits, [torch.Generator().manual_seed(seed) for seed in seeds], Drawing(1.0, top_p, 1))
+    monkeypatch.setattr(decoding, "HEAD", 256)
+    sizes, from_nucleus = [], decoding._from_nucleus
+    monkeypatch.setattr(
+        decoding, "_from_nucleus", lambda head, *more: sizes.append(head.shape) or from_nucleus(head, *more)
+    )
+    drawn = draw(logits, [torch.Generator().manual_seed(seed) for seed in seeds], Drawing(1.0, top_p, 1))
+    assert torch.equal(drawn, sorted_all)
+    head = logits.softmax(-1).topk(256).values
+    weight, last = head.sum(-1), head[:, -1]
+    wide = weight < top_p
+    assert wide.any()
+    # Not known is what lies beyond, and what one token more or less in the nucleus would move across one of 256 bounds.
+    unknown = (1 - weight / top_p + 256 * last / top_p).clamp(max=1)[wide].sum()
+    assert sum(number for number, width in sizes if width == 3000) <= 1.2 * float(unknown) + 10
 
 
 def test_a_response_has_no_special_tokens_and_knows_whether_it_ended(fixture_model, tmp_path):

@@ -248,3 +248,15 @@ def test_what_a_process_keeps_of_freed_memory_counts_for_what_fits_on_a_cpu_and_
     assert not Machine("cpu", held.total + held.heap + 5, process=10).fits(held)
     assert Machine("cpu", held.total + held.heap + 10, process=10).fits(held)
     assert memory(MODEL, config, workload("dpo", config), "gpu").heap == 0
+
+
+def test_virtual_tokens_and_the_longest_example_stay_within_a_window_of_attention() -> None:
+    windowed = {**SIZES, "model_type": "mistral", "sliding_window": 300}
+    config = load("dpo", {"adapter": "prefix", "virtual_tokens": 20, "max_length": 281})
+    with pytest.raises(RecipeError, match="window of attention, 300 tokens"):
+        parameters(read_architecture(windowed), config, "policy")
+    for fits in (replace(config, max_length=280), replace(config, adapter="lora")):
+        assert parameters(read_architecture(windowed), fits, "policy").added
+    assert parameters(read_architecture({**SIZES, "sliding_window": 300}), config, "policy").added, (
+        "Qwen names a window that it does not use"
+    )

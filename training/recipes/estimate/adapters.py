@@ -15,6 +15,14 @@ from training.recipes.words import gettext_noop
 
 KEYS_AND_VALUES = ("key", "value", "qkv")
 BOTTLENECKS = ("attention_output", "inner_output")
+TOO_LONG = gettext_noop(
+    "%(virtual)s virtual tokens and examples of up to %(longest)s tokens do not fit into the model's context of "
+    "%(context)s."
+)
+BEYOND_THE_WINDOW = gettext_noop(
+    "%(virtual)s virtual tokens and examples of up to %(longest)s tokens do not fit into the model's window of "
+    "attention, %(context)s tokens: what lies beyond it is not seen."
+)
 
 
 class NotKnown(RecipeError):
@@ -198,16 +206,14 @@ def virtual_tokens(model: Architecture, config: AdapterConfig) -> int:
 
 def _require_room(model: Architecture, config: AdapterConfig) -> None:
     longest = getattr(config, "max_length", 0)
-    if model.context and config.virtual_tokens + longest > model.context:
+    known = [size for size in (model.context, model.window) if size]
+    if known and config.virtual_tokens + longest > min(known):
         raise RecipeError(
             "virtual_tokens",
-            gettext_noop(
-                "%(virtual)s virtual tokens and examples of up to %(longest)s tokens do not fit into the model's "
-                "context of %(context)s."
-            ),
+            TOO_LONG if min(known) == model.context else BEYOND_THE_WINDOW,
             virtual=config.virtual_tokens,
             longest=longest,
-            context=model.context,
+            context=min(known),
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from training.recipes.errors import RecipeError
 from training.recipes.estimate.layout import Architecture, Dropout, Linear, Norm, Stacked, WrittenOut
-from training.recipes.estimate.sizes import Config, flag, head_width, share, size
+from training.recipes.estimate.sizes import Config, flag, head_width, share, size, size_or_none
 from training.recipes.words import gettext_noop
 
 LLAMA_KIN = ("llama", "mistral", "smollm3", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text")
@@ -17,6 +17,7 @@ KEY_VALUE_HEADS = {"mistral": 8, "qwen2": 32, "qwen3": 32, "gemma": 16, "gemma2"
 KEY_VALUE_HEADS |= {"qwen2_moe": 16, "qwen3_moe": 4, "smollm3": 4}
 # There null is no silence: all heads have keys and values of their own.
 NULL_IS_ALL_HEADS = ("qwen2", "qwen3", "smollm3")
+WITH_WINDOWS = ("mistral", "gemma2", "gemma3_text")
 CAPPED = {"gemma2": 30.0}  # the limit of the logits
 HEAD_WIDTH = {"gemma": 256, "gemma2": 256, "gemma3_text": 256, "qwen3": 128}
 ACTIVATIONS = {"gemma": "gelu_pytorch_tanh", "gemma2": "gelu_pytorch_tanh", "gemma3_text": "gelu_pytorch_tanh"}
@@ -72,7 +73,13 @@ def llama(family: str, config: Config) -> Architecture:
         dropout=Dropout(attention=share(config, "attention_dropout") > 0),
         capped=config.get("final_logit_softcapping", CAPPED.get(family)) is not None,
         written_out=_written_out(config) if family == "gemma2" else None,
+        window=_window(family, config),
     )
+
+
+def _window(family: str, config: Config) -> int:
+    """Of families that use the window whose size they name; where nothing is said of it, a run itself looks."""
+    return size_or_none(config, "sliding_window") if family in WITH_WINDOWS else 0
 
 
 def _written_out(config: Config) -> WrittenOut:

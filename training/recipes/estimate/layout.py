@@ -102,6 +102,7 @@ class Architecture:
     `written_out` is its attention where no kernel computes it, `dropout` what it drops where a recipe lets it.
     `experts` of a mixture are what chooses among them, their first matrices (gate and inner in one), and their last.
     `capped`: its logits are bent to stay below a limit (Gemma 2).
+    `window`: so many tokens, itself included, a token looks back in some layers or all; 0 where all see all.
     `left_out` are entries of the config.json that speak of more than is counted (`families.NOT_COUNTED`).
     `known` is False where it is taken for a Llama for want of anything better.
     """
@@ -136,6 +137,7 @@ class Architecture:
     written_out: WrittenOut | None = None
     dropout: Dropout = Dropout()
     capped: bool = False
+    window: int = 0
     left_out: tuple[str, ...] = ()
 
     @property
