@@ -35,11 +35,10 @@ class Command(TellingCommand):
             config = {"samples_per_prompt": given["samples_per_prompt"], **options.settings_of(given["set"])}
             model = artifacts.policy_named(project, given["model"])
             prompts = sampling.choose_prompts(project, given["prompts"])
+            old, judge = given["reference"], given["reward_model"]
             others = {
-                "reference": artifacts.policy_named(project, name) if (name := given["reference"]) else None,
-                "reward_model": artifacts.reward_model_named(project, name)
-                if (name := given["reward_model"])
-                else None,
+                "reference": artifacts.policy_named(project, old) if old else None,
+                "reward_model": artifacts.reward_model_named(project, judge) if judge else None,
             }
             run = sampling.start_sampling(project, model, config, prompts, **others, seed=given["seed"])
             options.carry_out_or_send(run, given["wait"])
