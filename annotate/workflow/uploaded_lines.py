@@ -153,10 +153,12 @@ def _check_turn(field: str, turn: Any) -> None:
 
 
 def read_jsonl(lines: Iterable[str]) -> Iterator[tuple[int, Record | Problem]]:
+    begun = False
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        if line.lstrip("\ufeff \t").startswith("["):
+        is_first, begun = not begun, True
+        if is_first and line.lstrip("\ufeff \t").startswith("["):
             # Of a list that is laid out over many lines each would be a mistake of its own.
             yield number, Problem("", _("begins a JSON list: JSONL has one object a line (jq -c '.[]' writes it so)"))
             return

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from training.ml.errors import ModelError
+from training.ml.packed import named_weights
 from training.ml.sharded import is_sharded
 from training.recipes.words import gettext_noop
 
@@ -83,7 +84,7 @@ def not_finite(model: nn.Module, *, with_trained: bool) -> list[str]:
     model that lies in parts nothing is told: to look at it all processes would have to meet here."""
     if is_sharded(model):
         return []
-    kept = [(name, weight) for name, weight in model.named_parameters() if with_trained or not weight.requires_grad]
+    kept = [(name, weight) for name, weight in named_weights(model) if with_trained or not weight.requires_grad]
     return [name for name, weight in kept if not _is_finite(weight)]
 
 

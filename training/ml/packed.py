@@ -7,7 +7,7 @@ product, which for 4 to 32 rows takes about as long as the product itself (docs/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
 
 import torch
@@ -57,6 +57,18 @@ class Together:
         if place == len(self.sizes) - 1:
             self._of, self._parts = None, ()
         return found
+
+    def weight_of(self, place: int) -> Tensor:
+        """[out, in] of one layer, as torch keeps it."""
+        return self.weight.to_dense().split(self.sizes)[place]
+
+
+def named_weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """As `named_parameters`, but each of those that are one product under its own name and with its own numbers."""
+    together = {name: part for name, part in model.named_modules() if isinstance(part, PackedTogether)}
+    whole = {id(part.weight) for part in together.values()}
+    yield from ((name, weight) for name, weight in model.named_parameters() if id(weight) not in whole)
+    yield from ((f"{name}.weight", part.together.weight_of(part.place)) for name, part in together.items())
 
 
 @torch.no_grad()

@@ -305,6 +305,10 @@ def test_a_chain_is_merged_up_to_its_last_adapter(fixture_model: Path, first: st
         if (fixture_model / name).exists():
             shutil.copy(fixture_model / name, tmp_path / "merged" / name)
     top = train_briefly(last, "policy", tmp_path / "merged", tmp_path / "top")
+    made_for = json.loads((top.artifact / "made_for.json").read_text())
+    # The copy has other files than the model that was merged; a run trains on the chain itself.
+    assert made_for.pop("weights")
+    (top.artifact / "made_for.json").write_text(json.dumps(made_for))
     with torch.no_grad():
         found = top.outcome_of(speaker(fixture_model, below.artifact, top.artifact), ids)
         assert torch.allclose(found, top.outcome_of(top.model, ids), atol=1e-4)

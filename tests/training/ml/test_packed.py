@@ -130,6 +130,15 @@ def test_layers_that_are_given_the_same_states_are_one_product(
     assert len(together) == 5 * layers and all(one._of is None and not one._parts for one in together)
 
 
+def test_each_weight_is_still_named_with_its_own_numbers(small_too: None) -> None:
+    model = build_family("qwen2")
+    plain = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    pack(model)
+    named = {name: weight.to_dense() if weight.is_mkldnn else weight for name, weight in packed.named_weights(model)}
+    assert named.keys() == plain.keys()
+    assert all(torch.equal(named[name], weight) for name, weight in plain.items())
+
+
 def test_of_layers_together_each_can_be_asked_for_itself(small_too: None) -> None:
     attention = build_family("qwen2").model.layers[0].self_attn
     names, x, y = ("q_proj", "k_proj", "v_proj"), torch.randn(3, 64), torch.randn(3, 64)
