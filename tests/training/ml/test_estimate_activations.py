@@ -165,8 +165,8 @@ def _kept(model: nn.Module, *, padded: bool, length: int = LENGTH) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage.nbytes()
-            alive.append(tensor)  # or its address would be given to another
-        return tensor
+            alive.append(storage)  # or its address would be given to another
+        return tensor.detach()  # a node that kept its own result so would never be let go
 
     rows = [[5] * (length - (padded and row % 2)) for row in range(ROWS)]
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

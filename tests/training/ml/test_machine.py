@@ -102,7 +102,7 @@ def measured(model: nn.Module) -> int:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in weights:
             kept[storage.data_ptr()] = storage
-        return tensor
+        return tensor.detach()  # a node that kept its own result so would never be let go
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         logits, targets, _ = completion_logits(model, BATCH)
