@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from training.recipes.estimate import Machine
 from training.workflow import device
-from training.workflow.estimate_words import size
+from training.workflow.sizes import size
 
 GIGABYTE = 10**9
 

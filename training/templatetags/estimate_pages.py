@@ -3,12 +3,12 @@
 from django import template
 
 from training.recipes.estimate import Estimate, Question, Sampling
-from training.workflow import estimate_words
+from training.workflow import estimate_words, sizes
 from training.workflow.estimates import Answer
 from training.workflow.sampling_estimates import SamplingAnswer
 
 register = template.Library()
-register.filter("as_size", estimate_words.size)
+register.filter("as_size", sizes.size)
 register.filter("as_duration", estimate_words.duration)
 register.filter("part_name", estimate_words.part_name)
 
@@ -21,7 +21,7 @@ def as_count(number: int) -> str:
 @register.filter
 def memory_part(one: Estimate, name: str) -> str:
     size = one.memory.parts[name] if one.memory else 0
-    return estimate_words.size(size) if size else "–"
+    return sizes.size(size) if size else "–"
 
 
 @register.filter

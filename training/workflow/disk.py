@@ -14,6 +14,7 @@ from training.recipes.export import MERGED
 from training.workflow.artifacts import model_spec
 from training.workflow.exceptions import TooLittleDisk
 from training.workflow.folders import nearest_existing
+from training.workflow.sizes import size
 
 # Adapter, checkpoint, samples and log of a run.
 SMALL_RUN = 200 * 2**20
@@ -32,15 +33,17 @@ Planned = tuple[str, dict[str, Any]]
 
 
 def enough_disk(model: Artifact, planned: Sequence[Planned], where: Path | None = None) -> None:
-    """Raises TooLittleDisk with what is free and what is wanted."""
+    """Raises TooLittleDisk with what is free and what is wanted; `where`, if not with the runs, is with the models."""
     wanted = disk_wanted(model, planned)
     folder = nearest_existing(where or Path(settings.RUNS_DIR))
     free = shutil.disk_usage(folder).free
     if free < wanted:
-        sizes = {"folder": folder, "free": _gigabytes(free), "wanted": _gigabytes(wanted)}
+        sizes = {"folder": folder, "free": size(free), "wanted": size(wanted)}
+        variable = "PLUMBLINE_MODELS_DIR" if where else "PLUMBLINE_RUNS_DIR"
         raise TooLittleDisk(
-            _("%(folder)s has %(free)s GB left; this needs about %(wanted)s GB.") % sizes,
-            _("Free some under “Disk use” on the page “Models”, or move PLUMBLINE_RUNS_DIR to a larger disk."),
+            _("%(folder)s has %(free)s left; this needs about %(wanted)s.") % sizes,
+            _("Free some under “Disk use” on the page “Models”, or move %(variable)s to a larger disk.")
+            % {"variable": variable},
         )
 
 
@@ -70,7 +73,3 @@ def _layers(base: Path) -> int:
         return max(1, int(json.loads((base / "config.json").read_text(encoding="utf-8"))["num_hidden_layers"]))
     except (OSError, ValueError, KeyError, TypeError):
         return 1
-
-
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f}"

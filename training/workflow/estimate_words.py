@@ -13,6 +13,7 @@ from training.recipes.titles import ADAPTERS
 from training.workflow.device import SHARE_OF_PRODUCTS
 from training.workflow.estimates import Answer
 from training.workflow.sampling_estimates import SamplingAnswer
+from training.workflow.sizes import size
 from training.workflow.told import in_readers_language
 
 PART_NAMES = {
@@ -34,7 +35,6 @@ TIME_NAMES = {
     "scoring": gettext_noop("scoring them"),
     "evaluation": gettext_noop("evaluation"),
 }
-UNITS = (("GB", 1e9), ("MB", 1e6), ("KB", 1e3))
 
 
 def unbalanced(recipe: str, settings: dict[str, Any], feedback: FeedbackSet | None) -> str:
@@ -47,13 +47,6 @@ def unbalanced(recipe: str, settings: dict[str, Any], feedback: FeedbackSet | No
 
 def part_name(name: str) -> str:
     return _(PART_NAMES[name])
-
-
-def size(number: float) -> str:
-    """1.2 GB, 34 MB."""
-    unit, one = next(((unit, one) for unit, one in UNITS if number >= one), UNITS[-1])
-    value = number / one
-    return f"{value:.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"
 
 
 def duration(seconds: float | None) -> str:

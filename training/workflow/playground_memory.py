@@ -8,8 +8,8 @@ from training.models import Artifact, DeviceWish
 from training.recipes.estimate import Machine, Memory, loaded_memory
 from training.workflow import device
 from training.workflow.configs import architecture_of
-from training.workflow.estimate_words import size
 from training.workflow.exceptions import BadConfig, BadInput, TooLittleMemory
+from training.workflow.sizes import size
 
 
 @dataclass(frozen=True)

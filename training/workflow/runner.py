@@ -1,6 +1,7 @@
 """The supervisor of a run: claims it, starts the training process, follows it, and says how it ended."""
 
 import logging
+import math
 import subprocess
 import threading
 import time
@@ -37,6 +38,7 @@ from training.workflow.told import told
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 5.0
+AWAY_SECONDS = 30.0  # between two lines of the log that say so
 TOLD = ("status", "step")  # lines that say how far it is; others are results
 DATABASE_AWAY = (OperationalError, InterfaceError)
 TOO_LATE = gettext_noop(
@@ -81,6 +83,7 @@ class _Supervision:
         self.asked: RunState | None = None
         self.asked_at = 0.0
         self.beaten_at = time.monotonic()
+        self.away_told_at = -math.inf
         self.progress: dict[str, Any] = {}
         self.progress_tail = tails.Tail(progress_of(run))
         self.samples_tail = tails.Tail(sampling.samples_of(run))
@@ -237,7 +240,9 @@ class _Supervision:
 
     def _sits_out(self, error: Exception) -> bool:
         """True while there is time to end the process before anybody else can take the run over."""
-        logger.warning("Run %s: the database is away (%s).", self.run.pk, error)
+        if time.monotonic() - self.away_told_at > AWAY_SECONDS:
+            logger.warning("Run %s: the database is away (%s).", self.run.pk, error)
+            self.away_told_at = time.monotonic()
         connection.close()
         return self._left() > settings.HEARTBEAT_TIMEOUT / 2
 
