@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -52,6 +52,9 @@ def api_exception_handler(error: Exception, context: dict[str, Any]) -> Response
 
 def _in_one_form(error: Exception, data: Any) -> dict[str, Any]:
     """Of what DRF's handler answers: {"detail"} of one error, or messages by field."""
+    if isinstance(error, Http404):  # whose words name a class of ours
+        detail = _("There is nothing at this address: it was deleted, or is not of this project.")
+        return {"code": "not_found", "detail": detail, "hint": _("Ask for the list that it stood in.")}
     if not isinstance(error, ValidationError):
         detail = data["detail"]
         return {"code": detail.code, "detail": detail, "hint": ""}

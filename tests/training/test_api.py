@@ -280,6 +280,8 @@ def test_errors_of_every_kind_have_one_form(as_lead: Client, project: Project, r
     ]
     assert [answer.status_code for answer in answers] == [403, 403, 404, 405, 400, 400, 415]
     assert all({"code", "detail", "hint"} <= set(answer.json()) for answer in answers)
+    gone = answers[2].json()
+    assert gone["code"] == "not_found" and gone["hint"] and "matches" not in gone["detail"]
 
 
 def test_a_playground_of_an_impossible_number_is_not_there(as_lead: Client, project: Project) -> None:
