@@ -42,7 +42,7 @@ from training.recipes.estimate import (
 from training.recipes.estimate.memory import memory
 from training.recipes.estimate.sampling import memory_of
 from training.recipes.estimate.workload import DRAWN, workload
-from training.recipes.one_base import NEW, OLD, REWARD
+from training.recipes.one_base import OLD, REWARD
 
 CASES = "sft:lora,sft:full,sft:qlora,reward:lora,reward:full,reward:qlora,dpo:lora,dpo:full,dpo:qlora,ppo:lora,ppo:full"
 SEEN_EVERY = 0.05  # seconds
@@ -155,11 +155,12 @@ def put_on(case: Case, task: str) -> str:
 
 def described(case: Case, model: Architecture) -> Sampling:
     judged, compared = case.adapter == "scored", case.adapter in ("old", "scored")
-    names = (NEW, *((OLD,) if compared else ()), *((REWARD,) if judged else ()))
+    # The policy's LoRA is merged on a CPU, so it has a base of its own; the reward model stands on the old model's.
+    names = (OLD, REWARD) if judged else ()
     new, old = Answering(model, configured("lora")), Answering(model) if compared else None
     judge = Rewarder(model, load("reward", {"rank": configured("lora").rank}), on_policy=True) if judged else None
     lengths = (case.options.max_length // 2,) * case.options.rows
-    loaded = Loaded(new, old, judge, names if len(names) > 1 else ())
+    loaded = Loaded(new, old, judge, names)
     return Sampling(loaded, lengths, Machine("cpu"), Data(len(lengths), lengths[0]), Speed())
 
 

@@ -6,9 +6,12 @@ product, which for 4 to 32 rows takes about as long as the product itself (docs/
 
 from __future__ import annotations
 
+import ctypes
+import mmap
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +20,7 @@ from transformers.pytorch_utils import Conv1D
 from training.ml.products import COLUMNS
 
 ROWS = 32  # laid out for about so many; the layout is the same for 4 to 64
+Ranges = list[tuple[int, int]]  # of addresses
 # Layers of one block that are given the same states: what they compute is one product.
 OF_THE_SAME = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
@@ -88,12 +92,13 @@ def pack(*models: nn.Module) -> int:
         alike.setdefault(tuple(id(layer.weight) for layer in group), []).append(group)
     used = Counter(id(layer.weight) for layer in layers)
     packed: set[int] = set()
-    _let_go_of_files(all_parts, used)
+    mapped = _mapped_files()
+    _let_go_of_files(all_parts, used, mapped)
     # A weight that also stands alone, as under an adapter of another model, would be kept twice in a group.
     for weights, groups in alike.items():
         if packed.isdisjoint(weights) and all(used[weight] == len(groups) for weight in weights):
             packed.update(weights)
-            _pack_alike(groups)
+            _pack_alike(groups, mapped)
     return len(layers)
 
 
@@ -107,21 +112,50 @@ def _groups(parts: Sequence[nn.Module], layers: Sequence[nn.Module]) -> list[tup
     return [group for group in found if len({(layer.in_features, layer.bias is None) for layer in group}) == 1]
 
 
-def _let_go_of_files(parts: Sequence[nn.Module], packed: Collection[int]) -> None:
+def _let_go_of_files(parts: Sequence[nn.Module], packed: Collection[int], mapped: Ranges) -> None:
     """Weights as they are loaded are pieces of one file in memory, which stays there whole for a single one of them:
     what will not be laid out anew is copied out of it."""
     for weight in {weight for part in parts for weight in part.parameters(recurse=False)}:
         if id(weight) not in packed and weight.is_cpu:
-            weight.data = weight.data.clone()
+            own = weight.detach().clone()
+            _give_back(weight, mapped)
+            weight.data = own
 
 
-def _pack_alike(groups: Sequence[tuple[nn.Module, ...]]) -> None:
+def _mapped_files() -> Ranges:
+    """Where files are mapped into this process for itself alone; known on Linux."""
+    try:
+        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    fields = [line.split(maxsplit=5) for line in lines]
+    files = [one for one in fields if len(one) == 6 and one[5].startswith("/") and one[1].endswith("p")]
+    return [(int(low, 16), int(high, 16)) for low, high in (one[0].split("-") for one in files)]
+
+
+def _give_back(weight: Tensor, mapped: Ranges) -> None:
+    """The pages of a file that nobody will read again, while others of it are still needed: without this a model was
+    there twice until its last weight was laid out. What lies elsewhere is given back as it is freed."""
+    low = -(-weight.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    high = (weight.data_ptr() + weight.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if weight.is_contiguous() and low < high and any(start <= low and high <= end for start, end in mapped):
+        _madvise()(ctypes.c_void_p(low), ctypes.c_size_t(high - low), mmap.MADV_DONTNEED)
+
+
+@cache
+def _madvise() -> Callable[..., int]:
+    return ctypes.CDLL(None, use_errno=True).madvise
+
+
+def _pack_alike(groups: Sequence[tuple[nn.Module, ...]], mapped: Ranges) -> None:
     """Layers with one and the same weight, or groups of them; what they had is free afterwards."""
     first = groups[0]
     transposed = type(first[0]) is Conv1D
     weights = [layer.weight.detach().t() if transposed else layer.weight.detach() for layer in first]
     whole = weights[0].contiguous() if len(weights) == 1 else torch.cat(weights)
     packed = nn.Parameter(torch.ops.mkldnn._reorder_linear_weight(whole, ROWS), requires_grad=False)
+    for layer in first:
+        _give_back(layer.weight, mapped)
     for group in groups:
         if len(group) > 1:
             _put_together(group, packed)
