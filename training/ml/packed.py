@@ -20,7 +20,6 @@ from transformers.pytorch_utils import Conv1D
 from training.ml.products import COLUMNS
 
 ROWS = 32  # laid out for about so many; the layout is the same for 4 to 64
-Ranges = list[tuple[int, int]]  # of addresses
 # Layers of one block that are given the same states: what they compute is one product.
 OF_THE_SAME = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))
 
@@ -92,13 +91,12 @@ def pack(*models: nn.Module) -> int:
         alike.setdefault(tuple(id(layer.weight) for layer in group), []).append(group)
     used = Counter(id(layer.weight) for layer in layers)
     packed: set[int] = set()
-    mapped = _mapped_files()
-    _let_go_of_files(all_parts, used, mapped)
+    files = _let_go_of_files(all_parts, used)
     # A weight that also stands alone, as under an adapter of another model, would be kept twice in a group.
-    for weights, groups in alike.items():
-        if packed.isdisjoint(weights) and all(used[weight] == len(groups) for weight in weights):
-            packed.update(weights)
-            _pack_alike(groups, mapped)
+    for names, groups in alike.items():
+        if packed.isdisjoint(names) and all(used[name] == len(groups) for name in names):
+            packed.update(names)
+            _pack_alike(groups, files)
     return len(layers)
 
 
@@ -112,18 +110,40 @@ def _groups(parts: Sequence[nn.Module], layers: Sequence[nn.Module]) -> list[tup
     return [group for group in found if len({(layer.in_features, layer.bias is None) for layer in group}) == 1]
 
 
-def _let_go_of_files(parts: Sequence[nn.Module], packed: Collection[int], mapped: Ranges) -> None:
+def _let_go_of_files(parts: Sequence[nn.Module], packed: Collection[int]) -> _Files:
     """Weights as they are loaded are pieces of one file in memory, which stays there whole for a single one of them:
     what will not be laid out anew is copied out of it."""
-    for weight in {weight for part in parts for weight in part.parameters(recurse=False)}:
+    weights = {weight for part in parts for weight in part.parameters(recurse=False)}
+    files = _Files(weights)
+    for weight in weights:
         if id(weight) not in packed and weight.is_cpu:
             own = weight.detach().clone()
-            _give_back(weight, mapped)
+            files.give_back(weight)
             weight.data = own
+    return files
 
 
-def _mapped_files() -> Ranges:
-    """Where files are mapped into this process for itself alone; known on Linux."""
+class _Files:
+    """What is mapped into this process of the files that `weights` were read from."""
+
+    def __init__(self, weights: Collection[Tensor]) -> None:
+        self.ranges = _mapped_ranges()
+        # Of two weights in one place each needs it, whichever is laid out first.
+        self.shared = {place for place, n in Counter(weight.data_ptr() for weight in weights).items() if n > 1}
+
+    def give_back(self, weight: Tensor) -> None:
+        """The pages that nobody will read again, while others of the file are still needed: without this a model was
+        there twice until its last weight was laid out. What lies elsewhere is given back as it is freed."""
+        low = -(-weight.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+        high = (weight.data_ptr() + weight.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        if low >= high or weight.data_ptr() in self.shared or not weight.is_contiguous():
+            return
+        if any(start <= low and high <= end for start, end in self.ranges):
+            _madvise()(ctypes.c_void_p(low), ctypes.c_size_t(high - low), mmap.MADV_DONTNEED)
+
+
+def _mapped_ranges() -> list[tuple[int, int]]:
+    """Addresses of the files that are mapped for this process alone; known on Linux."""
     try:
         lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -133,21 +153,12 @@ def _mapped_files() -> Ranges:
     return [(int(low, 16), int(high, 16)) for low, high in (one[0].split("-") for one in files)]
 
 
-def _give_back(weight: Tensor, mapped: Ranges) -> None:
-    """The pages of a file that nobody will read again, while others of it are still needed: without this a model was
-    there twice until its last weight was laid out. What lies elsewhere is given back as it is freed."""
-    low = -(-weight.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-    high = (weight.data_ptr() + weight.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-    if weight.is_contiguous() and low < high and any(start <= low and high <= end for start, end in mapped):
-        _madvise()(ctypes.c_void_p(low), ctypes.c_size_t(high - low), mmap.MADV_DONTNEED)
-
-
 @cache
 def _madvise() -> Callable[..., int]:
     return ctypes.CDLL(None, use_errno=True).madvise
 
 
-def _pack_alike(groups: Sequence[tuple[nn.Module, ...]], mapped: Ranges) -> None:
+def _pack_alike(groups: Sequence[tuple[nn.Module, ...]], files: _Files) -> None:
     """Layers with one and the same weight, or groups of them; what they had is free afterwards."""
     first = groups[0]
     transposed = type(first[0]) is Conv1D
@@ -155,7 +166,7 @@ def _pack_alike(groups: Sequence[tuple[nn.Module, ...]], mapped: Ranges) -> None
     whole = weights[0].contiguous() if len(weights) == 1 else torch.cat(weights)
     packed = nn.Parameter(torch.ops.mkldnn._reorder_linear_weight(whole, ROWS), requires_grad=False)
     for layer in first:
-        _give_back(layer.weight, mapped)
+        files.give_back(layer.weight)
     for group in groups:
         if len(group) > 1:
             _put_together(group, packed)

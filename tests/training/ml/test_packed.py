@@ -80,6 +80,20 @@ def test_the_file_of_the_weights_does_not_stay_in_memory_beside_them(fixture_mod
     assert all(torch.equal(weight, values[name]) for name, weight in kept.items())
 
 
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of what is mapped")
+def test_two_weights_in_one_place_of_a_file_both_keep_their_numbers(fixture_model: Path, worth_it: None) -> None:
+    model = load_speaker(ModelSpec(str(fixture_model)), cache=fixture_model, device=choose_device())
+    layer = model.model.layers[0].mlp.down_proj
+    with torch.no_grad():
+        layer.weight.add_(1)  # the file says otherwise
+    model.beside = nn.Linear(layer.in_features, layer.out_features, bias=False)
+    model.beside.weight = nn.Parameter(layer.weight.detach(), requires_grad=False)
+    assert model.beside.weight.data_ptr() == layer.weight.data_ptr() and lies_in_a_file(layer.weight)
+    wanted = layer.weight.clone()
+    pack(model)
+    assert torch.equal(layer.weight.to_dense(), wanted) and torch.equal(model.beside.weight.to_dense(), wanted)
+
+
 # What is merged is a plain model again; the others stand beside the layers that are laid out anew.
 @pytest.mark.parametrize("variant", ["lora", "houlsby", "prefix", "p_tuning-mlp", "prompt_tuning"])
 def test_whoever_speaks_with_an_adapter_says_the_same(
