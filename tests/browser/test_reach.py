@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from annotate.models import Project
 from annotate.workflow.intake import import_prompts
 from tests.browser.conftest import Open
+from tests.workbench.server import until
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 PHONE = {"width": 390, "height": 640}
@@ -55,7 +56,7 @@ def test_a_table_wider_than_its_box_is_a_region_of_the_keyboard(open_as: Open, g
     expect(region).to_have_attribute("tabindex", "0")
     region.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('.table-box').scrollLeft > 0")
+    until(lambda: page.locator(".table-box").evaluate("box => box.scrollLeft") > 0, 10, "scrolled by a key")
     page.set_viewport_size({"width": 1400, "height": 900})
     expect(page.locator(".table-box")).not_to_have_attribute("tabindex", "0")
 
