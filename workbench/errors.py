@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import messages
-from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
@@ -17,9 +16,8 @@ from rest_framework.settings import api_settings
 from rest_framework.views import exception_handler
 
 from annotate.workflow.error_body import body_of
-from annotate.workflow.exceptions import WorkflowError
+from annotate.workflow.exceptions import DATABASE_AWAY, WorkflowError
 
-DATABASE_AWAY = (OperationalError, InterfaceError)
 RETRY_AFTER = {"Retry-After": "5"}  # seconds
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
 
-from annotate.workflow.exceptions import WorkflowError
-from workbench.errors import DATABASE_AWAY, database_away_response, problem_response
+from annotate.workflow.exceptions import DATABASE_AWAY, WorkflowError
+from workbench.errors import database_away_response, problem_response
 
 # Inline styles are allowed for the chart library, which injects a style element; scripts never are inline.
 POLICY = (

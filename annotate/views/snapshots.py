@@ -14,7 +14,7 @@ from annotate.access import in_project, require_role
 from annotate.forms import FreezeForm
 from annotate.models import Aggregation, Project, Role, Snapshot, Split
 from annotate.workflow.exceptions import EmptySnapshot, NobodyHeldOut, NothingToInferFrom
-from annotate.workflow.export import export_lines, opened
+from annotate.workflow.export import export_lines, require_readable
 from annotate.workflow.snapshots import freeze, parquet_path, select
 
 ROWS_SHOWN = 10
@@ -77,6 +77,6 @@ def download_snapshot(request: HttpRequest, project: Project, number: int, split
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
         return StreamingHttpResponse(lines, content_type="application/x-ndjson; charset=utf-8", headers=headers)
     if fmt == "parquet" and split in Split.values:
-        opened(snapshot, split).close()
+        require_readable(snapshot, split)
         return FileResponse(parquet_path(snapshot, split).open("rb"), as_attachment=True, filename=name)
     raise Http404

@@ -5,7 +5,7 @@ from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from annotate.workflow.foreign_forms import ends_otherwise, instruction_of, text_of, with_messages
+from annotate.workflow.foreign_forms import instruction_of, require_alone, require_answered, text_of, with_messages
 from annotate.workflow.uploaded_lines import (
     Problem,
     Record,
@@ -57,14 +57,10 @@ def _conversation(record: Record, turns: Turns, named: str = "messages") -> tupl
 
 
 def _sharegpt(record: Record) -> tuple[Turns, str]:
-    if record["messages"][-1]["role"] != "assistant":
-        raise Problem("conversations", ends_otherwise())
+    require_answered(record["messages"][-1])
     return _conversation(record, record["messages"], "conversations")
 
 
 def _instruction(record: Record) -> tuple[Turns, str]:
-    for field in ("prompt", "messages", *RESPONSES):
-        if is_given(record, field):
-            said = _("give “%(one)s” or “%(other)s”, not both")
-            raise Problem(field, said % {"one": "instruction", "other": field})
+    require_alone(record, "instruction", ("prompt", "messages", "conversations", *RESPONSES))
     return instruction_of(record), text_of(record, "output")

@@ -4,8 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from django.db import InterfaceError, OperationalError
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+
+# What Django raises where the database does not answer: none of ours, and nobody's mistake.
+DATABASE_AWAY = (OperationalError, InterfaceError)
 
 
 class WorkflowError(Exception):

@@ -18,11 +18,15 @@ def export_lines(*, snapshot: Snapshot, split: str | None = None) -> Iterator[st
 
     `split`: "train" or "test"; None for both, train first. Raises SnapshotFilesGone at once, not when it is read.
     """
-    return _lines([opened(snapshot, name) for name in ([Split(split)] if split else list(Split))])
+    return _lines([_opened(snapshot, name) for name in ([Split(split)] if split else list(Split))])
 
 
-def opened(snapshot: Snapshot, split: str) -> pq.ParquetFile:
-    """Raises SnapshotFilesGone."""
+def require_readable(snapshot: Snapshot, split: str) -> None:
+    """Before its file is handed out as it is. Raises SnapshotFilesGone."""
+    _opened(snapshot, split).close()
+
+
+def _opened(snapshot: Snapshot, split: str) -> pq.ParquetFile:
     path = parquet_path(snapshot, split)
     try:
         return pq.ParquetFile(path)

@@ -5,6 +5,7 @@ transcripts those of https://huggingface.co/datasets/Anthropic/hh-rlhf. What com
 """
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -21,11 +22,14 @@ def with_messages(record: Record) -> Record:
     """ShareGPT's `conversations`, with a `system` before them, as `messages`. Raises Problem."""
     if not is_given(record, "conversations"):
         return record
-    _require_alone(record, "conversations", ("messages", "prompt", "instruction"))
+    require_alone(record, "conversations", ("messages", "prompt", "instruction"))
     said = record["conversations"]
     if not isinstance(said, list) or not said:
         raise Problem("conversations", _("must be a list of turns"))
-    turns = _system(record) + [_turn("conversations", turn) for turn in said]
+    turns = [_turn("conversations", turn) for turn in said]
+    if turns[0]["role"] == "system":
+        require_alone(record, "conversations", ("system",))
+    turns = [*_system(record), *turns]
     rest = {name: value for name, value in record.items() if name not in ("conversations", "system")}
     return {**rest, "messages": turns_of({"conversations": turns}, "conversations")}
 
@@ -37,7 +41,7 @@ def as_trl_preference(record: Record) -> Record:
         record = with_messages(record)
         record["prompt"] = record.pop("messages")
     elif is_given(record, "instruction"):
-        _require_alone(record, "instruction", ("prompt", "messages", "output"))
+        require_alone(record, "instruction", ("prompt", "messages", "output"))
         record = {
             **{
                 name: value
@@ -55,22 +59,23 @@ def as_trl_vote(record: Record) -> Record:
     """The record with `label` for LLaMA-Factory's `kto_tag`, and with the prompt and the response that the vote is on
     each by itself. Raises Problem."""
     if is_given(record, "kto_tag"):
-        _require_alone(record, "kto_tag", ("label",))
+        require_alone(record, "kto_tag", ("label",))
         record = {**record, "label": record["kto_tag"]}
     if is_given(record, "conversations"):
-        _require_alone(record, "conversations", ("completion", "response"))
+        require_alone(record, "conversations", ("completion", "response"))
         *prompt, last = with_messages(record)["messages"]
-        if last["role"] != "assistant":
-            raise Problem("conversations", ends_otherwise())
+        require_answered(last)
         return {**record, "messages": prompt, "completion": last["content"]}
     if is_given(record, "instruction"):
-        _require_alone(record, "instruction", ("prompt", "messages", "completion", "response"))
+        require_alone(record, "instruction", ("prompt", "messages", "completion", "response"))
         return {**record, "prompt": instruction_of(record), "completion": text_of(record, "output")}
     return record
 
 
-def ends_otherwise() -> str:
-    return _("must end with a turn of the assistant (“gpt”), the response")
+def require_answered(last: dict[str, str]) -> None:
+    """Raises Problem unless the last turn of the conversations is the response."""
+    if last["role"] != "assistant":
+        raise Problem("conversations", _("must end with a turn of the assistant (“gpt”), the response"))
 
 
 def instruction_of(record: Record) -> Turns:
@@ -90,7 +95,8 @@ def text_of(record: Record, field: str) -> str:
     return value
 
 
-def _require_alone(record: Record, field: str, others: tuple[str, ...]) -> None:
+def require_alone(record: Record, field: str, others: Sequence[str]) -> None:
+    """Raises Problem for the first of the `others` that is given beside `field`: none is dropped in silence."""
     for other in others:
         if is_given(record, other):
             raise Problem(other, _("give “%(one)s” or “%(other)s”, not both") % {"one": field, "other": other})

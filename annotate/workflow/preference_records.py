@@ -12,7 +12,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from annotate.models import Choice
-from annotate.workflow.foreign_forms import SIDES, as_trl_preference
+from annotate.workflow.foreign_forms import SIDES, as_trl_preference, require_alone
 from annotate.workflow.uploaded_lines import Problem, Record, is_given, turns_of
 
 # The columns by which a CSV file is known as one of preferences.
@@ -32,9 +32,7 @@ def is_preference(record: Record) -> bool:
 def as_comparison(record: Record, annotator: str) -> Record:
     """The record with one judgment in the form of ours. What else it says (scores, a margin) goes with the judgment:
     it would tell who won. Without an id, its content names it. Raises Problem."""
-    for field in JUDGED:
-        if is_given(record, field):
-            raise Problem(field, _("give “%(one)s” or “%(other)s”, not both") % {"one": "chosen", "other": field})
+    require_alone(record, "chosen", JUDGED)
     record = as_trl_preference(record)
     prompt, chosen, rejected = _pair(record)
     if is_given(record, "messages") and turns_of(record, "messages") not in (prompt, [*prompt, _answered(chosen)]):

@@ -6,17 +6,15 @@ product, which for 4 to 32 rows takes about as long as the product itself (docs/
 
 from __future__ import annotations
 
-import ctypes
-import mmap
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from training.ml.mapped_files import MappedFiles
 from training.ml.products import COLUMNS
 
 ROWS = 32  # laid out for about so many; the layout is the same for 4 to 64
@@ -110,11 +108,11 @@ def _groups(parts: Sequence[nn.Module], layers: Sequence[nn.Module]) -> list[tup
     return [group for group in found if len({(layer.in_features, layer.bias is None) for layer in group}) == 1]
 
 
-def _let_go_of_files(parts: Sequence[nn.Module], packed: Collection[int]) -> _Files:
+def _let_go_of_files(parts: Sequence[nn.Module], packed: Collection[int]) -> MappedFiles:
     """Weights as they are loaded are pieces of one file in memory, which stays there whole for a single one of them:
     what will not be laid out anew is copied out of it."""
     weights = {weight for part in parts for weight in part.parameters(recurse=False)}
-    files = _Files(weights)
+    files = MappedFiles(weights)
     for weight in weights:
         if id(weight) not in packed and weight.is_cpu:
             own = weight.detach().clone()
@@ -123,42 +121,7 @@ def _let_go_of_files(parts: Sequence[nn.Module], packed: Collection[int]) -> _Fi
     return files
 
 
-class _Files:
-    """What is mapped into this process of the files that `weights` were read from."""
-
-    def __init__(self, weights: Collection[Tensor]) -> None:
-        self.ranges = _mapped_ranges()
-        # Of two weights in one place each needs it, whichever is laid out first.
-        self.shared = {place for place, n in Counter(weight.data_ptr() for weight in weights).items() if n > 1}
-
-    def give_back(self, weight: Tensor) -> None:
-        """The pages that nobody will read again, while others of the file are still needed: without this a model was
-        there twice until its last weight was laid out. What lies elsewhere is given back as it is freed."""
-        low = -(-weight.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-        high = (weight.data_ptr() + weight.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
-        if low >= high or weight.data_ptr() in self.shared or not weight.is_contiguous():
-            return
-        if any(start <= low and high <= end for start, end in self.ranges):
-            _madvise()(ctypes.c_void_p(low), ctypes.c_size_t(high - low), mmap.MADV_DONTNEED)
-
-
-def _mapped_ranges() -> list[tuple[int, int]]:
-    """Addresses of the files that are mapped for this process alone; known on Linux."""
-    try:
-        lines = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    fields = [line.split(maxsplit=5) for line in lines]
-    files = [one for one in fields if len(one) == 6 and one[5].startswith("/") and one[1].endswith("p")]
-    return [(int(low, 16), int(high, 16)) for low, high in (one[0].split("-") for one in files)]
-
-
-@cache
-def _madvise() -> Callable[..., int]:
-    return ctypes.CDLL(None, use_errno=True).madvise
-
-
-def _pack_alike(groups: Sequence[tuple[nn.Module, ...]], files: _Files) -> None:
+def _pack_alike(groups: Sequence[tuple[nn.Module, ...]], files: MappedFiles) -> None:
     """Layers with one and the same weight, or groups of them; what they had is free afterwards."""
     first = groups[0]
     transposed = type(first[0]) is Conv1D

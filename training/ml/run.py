@@ -18,6 +18,7 @@ from training.ml.job import Job, read_job
 from training.ml.progress import Progress
 from training.ml.tracking import tracked
 from training.recipes.errors import RecipeError
+from training.recipes.failures import DISK_FULL, DISK_IS_FULL, MAKE_ROOM
 from training.recipes.words import gettext_noop
 
 DONE, DEFECT, FAILED, CANCELLED = 0, 1, 2, 4
@@ -130,12 +131,7 @@ def explain(error: Exception, directory: Path) -> ModelError | None:
             error=_first_line(error),
         )
     if is_disk_full(error):
-        return ModelError(
-            "disk_full",
-            gettext_noop("The disk that holds %(directory)s or the model cache is full."),
-            gettext_noop("Make room on it and resume the run."),
-            directory=directory,
-        )
+        return ModelError(DISK_FULL, DISK_IS_FULL, MAKE_ROOM, directory=directory)
     if is_forbidden(error):
         return ModelError(
             "no_access",

@@ -11,12 +11,12 @@ from django.utils.translation import gettext_noop
 
 from training.models import Run, RunState
 from training.recipes import WITHOUT_ARTIFACT
+from training.recipes.failures import DISK_FULL, DISK_IS_FULL, MAKE_ROOM
 from training.workflow import tails
 from training.workflow.folders import folder_of
 from training.workflow.storable import storable
 
 DONE, KNOWN_FAILURE, STOPPED = 0, 2, 4
-DISK_FULL = "disk_full"
 # What error.json says beside its message and hint, and a translator needs.
 TOLD = ("code", "template", "hint_template", "values")
 
@@ -114,12 +114,8 @@ def _killed(number: int) -> Outcome:
 
 
 def _disk_full(folder: Path) -> Outcome:
-    """Told by the log alone: there was no room for error.json either. In the words of training/ml/run.py."""
-    full = failed(
-        gettext_noop("The disk that holds %(directory)s or the model cache is full."),
-        gettext_noop("Make room on it and resume the run."),
-        directory=str(folder),
-    )
+    """Told by the log alone: there was no room for error.json either."""
+    full = failed(DISK_IS_FULL, MAKE_ROOM, directory=str(folder))
     full.failure["code"] = DISK_FULL
     return full
 

@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import connection, transaction
 from django.utils.translation import gettext_noop
 
+from annotate.workflow.exceptions import DATABASE_AWAY
 from training.models import Run, RunState
 from training.recipes import WITHOUT_ARTIFACT, can_be_shared
 from training.workflow import (
@@ -40,7 +41,6 @@ POLL_SECONDS = 0.5
 BEAT_SECONDS = 5.0
 AWAY_SECONDS = 30.0  # between two lines of the log that say so
 TOLD = ("status", "step")  # lines that say how far it is; others are results
-DATABASE_AWAY = (OperationalError, InterfaceError)
 TOO_LATE = gettext_noop(
     "It had done its work before it could stop: its result is kept, and the stages behind it are cancelled."
 )

@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 
 from annotate.management.project_command import ProjectCommand
 from annotate.models import Project, Snapshot, Split
-from annotate.workflow.export import export_lines, opened
+from annotate.workflow.export import export_lines, require_readable
 from annotate.workflow.snapshots import freeze, parquet_path
 
 
@@ -63,7 +63,7 @@ def _snapshot(project: Project, number: int | None) -> Snapshot:
 def _write(snapshot: Snapshot, path: Path, format: str, split: str) -> int:
     """The number of pairs written."""
     if format == "parquet":
-        opened(snapshot, split).close()
+        require_readable(snapshot, split)
         shutil.copyfile(parquet_path(snapshot, split), path)
         return int(snapshot.counts[split])
     pairs = 0

@@ -115,6 +115,8 @@ def test_the_same_content_in_another_form_is_the_same_set(project: Project) -> N
         ({"conversations": [SHARED[0], {"from": "gpt"}]}, "conversations"),
         ({"conversations": SHARED, "messages": [ASKED, ANSWERED]}, "messages"),
         ({"conversations": SHARED, "response": "So."}, "response"),
+        ({"conversations": SHARED, "instruction": "Why?", "output": "So."}, "conversations"),
+        ({"conversations": [SYSTEM, *SHARED], "system": "Be brief."}, "system"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused_by_line(

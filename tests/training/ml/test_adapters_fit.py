@@ -18,7 +18,6 @@ from transformers import DistilBertForSequenceClassification as DistilBert
 
 from tests.training.fixture_model import build_fixture_model
 from tests.training.ml.architectures import build_architecture
-from tests.training.ml.families import build_family
 from tests.training.ml.judges import foreign_model
 from tests.training.ml.trained import MERGEABLE, VARIANTS, configured, train_briefly, untrained
 from training.ml.adapters import apply_adapter, parameter_counts
@@ -32,7 +31,6 @@ from training.ml.forward import context_of, hidden_states
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_model, load_speaker
 from training.ml.scorer import Scorer
-from training.ml.token_logps import token_logps
 from training.recipes import RecipeError, load
 from training.recipes.adapters import METHODS
 
@@ -163,30 +161,6 @@ def test_virtual_tokens_that_leave_too_little_of_the_context_are_refused(gpt2_mo
     assert error.code == "bad_config" and "1019" in error.hint
     fits = load("reward", {"adapter": "prompt_tuning", "max_length": 1019, "virtual_tokens": 5})
     assert parameter_counts(untrained(fits, "reward", gpt2_model))["trainable"] == 5 * 64 + 64
-
-
-WINDOWED = [
-    ("mistral", "prefix"),
-    ("gemma3_text", "p_tuning_v2"),
-    ("gemma3_text", "p_tuning"),
-    ("mistral", "prompt_tuning"),
-]
-
-
-@pytest.mark.parametrize(("family", "adapter"), WINDOWED)
-def test_virtual_tokens_are_seen_alike_in_any_batch_as_far_as_a_window_reaches(family: str, adapter: str) -> None:
-    """A window counts columns: with one token more, a short text beside a long one would not see all of them."""
-    model = build_family(family, sliding_window=32)
-    settings = {"adapter": adapter, "virtual_tokens": 5, "encoder_hidden": 16}
-    error = refused(apply_adapter, model, load("dpo", {**settings, "max_length": 28}), "policy")
-    assert error.code == "bad_config" and "window" in error.message and "27" in error.hint
-    policy = apply_adapter(model, load("dpo", {**settings, "max_length": 27}), "policy").eval()
-    assert context_of(policy) == 27
-    texts = [([3, 4], [5, 6, 7]), (list(range(3, 18)), list(range(18, 30)))]
-    with torch.no_grad():
-        alone = [token_logps(policy, [text])[0] for text in texts]
-        together = token_logps(policy, texts)
-    assert all(torch.allclose(found, expected, atol=1e-4) for found, expected in zip(together, alone, strict=True))
 
 
 def test_a_loaded_model_tells_the_context_that_its_virtual_tokens_leave(gpt2_model: Path, tmp_path: Path) -> None:

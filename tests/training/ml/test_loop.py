@@ -14,17 +14,14 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from training.ml import cancel, loop, optimizer
+from training.ml import cancel, loop
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
 from training.ml.errors import ModelError
-from training.ml.loop import Objective, Outcome, plan, take_step, train
+from training.ml.loop import Objective, Outcome, plan, train
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import Progress, read_lines
 from training.recipes.optimizer import OptimizerConfig
-from training.recipes.sft import SFTConfig
 
 CONFIG = OptimizerConfig(epochs=2, learning_rate=0.01, batch_size=4, gradient_accumulation=1, checkpoint_every=3)
 
@@ -71,6 +68,22 @@ def run(directory: Path, config: OptimizerConfig = CONFIG, wrap: Wrap = lambda o
     net = model()
     train(net, rows(), wrap(squared_error(net)), config, seed=5, directory=directory, progress=Progress(directory))
     return net
+
+
+def dies_at(number: int) -> Wrap:
+    """While this batch, counted from 1, is computed."""
+    calls = []
+
+    def die(objective: Objective) -> Objective:
+        def wrapped(batch: Sequence[Row]) -> Outcome:
+            calls.append(batch)
+            if len(calls) == number:
+                raise KeyboardInterrupt
+            return objective(batch)
+
+        return wrapped
+
+    return die
 
 
 def curve(directory: Path) -> list[tuple[int, float, float]]:
@@ -139,72 +152,6 @@ def test_accumulated_batches_make_the_step_of_one_large_batch(tmp_path: Path) ->
     assert curves[0][0] == pytest.approx(curves[1][0], rel=1e-5)
 
 
-class Asked(TorchDispatchMode):
-    """Counts how often a number is asked of a tensor; on a GPU whoever asks waits."""
-
-    times = 0
-
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.times += function is torch.ops.aten._local_scalar_dense.default
-        return function(*args, **kwargs or {})
-
-
-def test_a_gpu_is_waited_for_as_often_however_many_batches_a_step_has() -> None:
-    waits = []
-    for number in (1, 5):
-        net = model()
-        batches = [rows()[4 * i : 4 * i + 4] for i in range(number)]
-        with Asked() as asked:
-            take_step(net, adamw(net, CONFIG), batches, squared_error(net), CONFIG, 0.1)
-        waits.append(asked.times)
-    assert waits[0] == waits[1] > 0
-
-
-def test_biases_do_not_decay() -> None:
-    groups = adamw(model(), replace(CONFIG, weight_decay=0.1)).param_groups
-    found = [(group["weight_decay"], {weight.dim() for weight in group["params"]}) for group in groups]
-    assert found == [(0.1, {2}), (0.0, {1})]
-
-
-IN_PARTS = SFTConfig(learning_rate=0.01)
-
-
-def test_on_a_gpu_the_optimizer_holds_no_second_copy_of_all_moments() -> None:
-    """As torch would do there by itself; on a CPU it does not."""
-    there = nn.Module()
-    with FakeTensorMode():
-        there.weight = nn.Parameter(torch.empty(3, 2, device="cuda"))
-    assert all(group["fused"] for group in adamw(there, CONFIG).param_groups)
-    assert not any(group["fused"] for group in adamw(model(), CONFIG).param_groups)
-    assert not any(group["fused"] for group in adamw(there, replace(IN_PARTS, parallel="deepspeed")).param_groups)
-
-
-@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported")
-@pytest.mark.parametrize("kind", ["_can_be_fused", "is_paged"])
-def test_the_optimizers_of_a_gpu_go_on_from_a_checkpoint_too(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both compute on a CPU as well, where nothing else asks for them."""
-    if kind == "is_paged":
-        pytest.importorskip("bitsandbytes")
-    monkeypatch.setattr(optimizer, kind, lambda *_: True)
-    whole, calls = run(tmp_path / "whole"), []
-
-    def die(objective: Objective) -> Objective:
-        def wrapped(batch: Sequence[Row]) -> Outcome:
-            calls.append(batch)
-            if len(calls) == 5:
-                raise KeyboardInterrupt
-            return objective(batch)
-
-        return wrapped
-
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", wrap=die)
-    resumed = run(tmp_path / "cut")
-    assert torch.equal(weights(resumed), weights(whole))
-
-
 def test_a_step_line_says_what_an_engineer_would_plot(tmp_path: Path) -> None:
     run(tmp_path / "run")
     lines = [line for line in read_lines(tmp_path / "run" / "progress.jsonl") if line["kind"] == "step"]
@@ -243,19 +190,8 @@ def test_a_cancelled_run_saves_a_checkpoint_and_resumes_to_the_same_end(tmp_path
 @pytest.mark.parametrize("death", [2, 4, 11])
 def test_a_run_that_died_resumes_from_its_last_checkpoint_without_double_steps(tmp_path: Path, death: int) -> None:
     whole = run(tmp_path / "whole")
-    calls = []
-
-    def die(objective: Objective) -> Objective:
-        def wrapped(batch: Sequence[Row]) -> Outcome:
-            calls.append(batch)
-            if len(calls) == death:
-                raise KeyboardInterrupt
-            return objective(batch)
-
-        return wrapped
-
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", wrap=die)
+        run(tmp_path / "cut", wrap=dies_at(death))
     resumed = run(tmp_path / "cut")
     assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
     assert torch.equal(weights(resumed), weights(whole))
