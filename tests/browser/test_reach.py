@@ -28,6 +28,16 @@ def test_a_prompt_that_is_opened_is_shown_whole(open_as: Open, garden: Project) 
     assert row.evaluate("(opened) => opened.scrollHeight <= opened.clientHeight + 1")
 
 
+def test_a_long_line_of_code_scrolls_in_its_box_on_a_phone(open_as: Open, garden: Project) -> None:
+    code = {"role": "user", "content": f"What is this?\n\n```python\nx = {' + '.join(['1'] * 60)}\n```"}
+    garden.prompts.update(messages=[code])
+    number = garden.comparisons.order_by("id").values_list("pk", flat=True)[0]
+    page = open_as("lead", f"/p/garden/comparisons/{number}/", viewport=PHONE)
+    expect(page.locator(".turn pre")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+    assert page.locator(".turn pre").evaluate("box => box.scrollWidth > box.clientWidth")
+
+
 def test_the_whole_menu_can_be_reached_on_a_phone(open_as: Open, garden: Project) -> None:
     page = open_as("lead", "/p/garden/", viewport=PHONE)
     page.locator("summary", has_text="Menu").click()
