@@ -16,8 +16,8 @@ from training.ml.decoding import Drawing, complete, stop_ids
 from training.ml.device import choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
-from training.ml.packed import pack
 from training.ml.products import as_torch_comes
+from training.ml.sampling import make_ready
 
 DRAWING = {"temperature": 0.7, "top_p": 0.9}
 REPEATED = (1, 1, 3, 1, 6, 2, 1, 4)  # how often a prompt says its question: lengths differ as users' do
@@ -64,8 +64,8 @@ def mixed(count: int) -> list[list[dict[str, str]]]:
 def ours(
     model: PreTrainedModel, prompts: list[list[int]], stop: frozenset[int], pad_id: int, asked: dict[str, Any]
 ) -> Iterator[tuple[int, int]]:
-    """Sorted by length, as a sampling run puts them, and with its layout of the weights."""
-    pack(model)
+    """Sorted by length, as a sampling run puts them, by a model that it has made ready."""
+    make_ready([model])
     [order] = sorted_batches([len(prompt) for prompt in prompts], len(prompts))
     prompts = [prompts[place] for place in order]
     drawing = Drawing(**DRAWING, max_new_tokens=asked["max_new_tokens"])

@@ -30,6 +30,7 @@ from training.ml.device import Device, choose_device
 from training.ml.dpo import direct_preference
 from training.ml.frozen_norm import FrozenNorm
 from training.ml.job import ModelSpec
+from training.ml.lean_attention import LeanAttention
 from training.ml.load import load_policy, load_reward_base, load_tokenizer
 from training.ml.loop import plan, train
 from training.ml.low_rank import AddingLinear
@@ -159,7 +160,7 @@ def as_peft_computes(model: nn.Module) -> nn.Module:
     for part in model.modules():
         if type(part) is AddingLinear:
             part.__class__ = LoraLinear
-        elif isinstance(part, FrozenNorm):
+        elif isinstance(part, FrozenNorm | LeanAttention):
             part.__class__ = type(part).__bases__[1]
     return model
 

@@ -20,6 +20,7 @@ from training.ml.checkpoint import trainable_tensors
 from training.ml.errors import ModelError
 from training.ml.first_prefix import begin_as_words
 from training.ml.frozen_norm import norm_in_few_passes
+from training.ml.lean_attention import attend_lean
 from training.ml.low_rank import add_as_computed
 from training.ml.quantised import is_quantised, numel, quantise
 from training.ml.selective import select
@@ -50,6 +51,7 @@ def apply_adapter(model: PreTrainedModel, config: AdapterConfig, task: str) -> n
         if config.adapter == "p_tuning_v2":
             begin_as_words(model)
     norm_in_few_passes(model, getattr(config, "parallel", "ddp"))
+    attend_lean(model)
     model.made_for = facts
     if parameter_counts(model)["trainable"] == 0:
         raise ModelError(

@@ -2,19 +2,19 @@
 
 torch makes such products with MKL, which gets no more out of these processors than AVX2 gives. oneDNN, which torch
 brings along for other precisions, does: on a Zen 5 it was 2.3 times as fast, in fp32, from some rows on
-(docs/performance.md). The processor decides and no measurement, so that a run that is resumed on the same machine
-computes as it began.
+(docs/performance.md).
 """
 
 from __future__ import annotations
 
 import warnings
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from training.ml.processor import AMD, maker
 
 # Smaller products are as fast by MKL, or faster; of those with fewer rows than ROWS all but an output layer's.
 ROWS, COLUMNS, MULTIPLICATIONS, OF_FEW_ROWS = 4, 32, 1 << 21, 1 << 24
@@ -47,16 +47,7 @@ def as_torch_comes() -> bool:
 @cache
 def _worth_it() -> bool:
     there = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
-    return there and torch.backends.cpu.get_cpu_capability() == "AVX512" and _vendor() == "AuthenticAMD"
-
-
-def _vendor() -> str:
-    """As Linux tells it; "" elsewhere."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return ""
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+    return there and torch.backends.cpu.get_cpu_capability() == "AVX512" and maker() == AMD
 
 
 def _mm(keys: Any, left: Tensor, right: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from training.ml.errors import ModelError
 from training.ml.forward import context_of
 from training.ml.frozen_norm import norm_in_few_passes
 from training.ml.job import Job, ModelSpec
+from training.ml.lean_attention import attend_lean
 from training.ml.load import load_tokenizer
 from training.ml.notices import Notices
 from training.ml.one_base import Models
@@ -74,7 +75,7 @@ def run(job: Job) -> None:
     models = Models(list(specs.values()), cache=job.cache, device=device, on_convert=on_convert)
     voices = [_voice(name, specs[name], prompts, job, models, skipped) for name in (NEW, OLD) if name in specs]
     judge = _judge(prompts, job, models, skipped) if job.reward_model else None
-    _make_ready([*(voice.model for voice in voices), *([judge.model.model] if judge else [])])
+    make_ready([*(voice.model for voice in voices), *([judge.model.model] if judge else [])])
     asked = [prompt for prompt in prompts if prompt.id not in skipped]
     if not asked:
         raise ModelError(
@@ -98,10 +99,11 @@ def run(job: Job) -> None:
     _write_result(job, samples, skipped, pace, seconds=time.monotonic() - started, **facts)
 
 
-def _make_ready(models: list[nn.Module]) -> None:
+def make_ready(models: list[nn.Module]) -> None:
     """They are only asked from here on: what can be laid out once for that is."""
     for model in models:
         norm_in_few_passes(model.requires_grad_(False))
+        attend_lean(model)
     pack(*models)
 
 

@@ -1,8 +1,7 @@
 """Attention of one new token of each text to what that text has so far, on a CPU.
 
 torch's kernel is made for many queries a text. With one, the products are of a few rows, and what decides is how keys
-and values lie: keys token by token, values feature by feature, so that both are read along the memory
-(training/ml/slots.py keeps them so).
+and values lie in memory, which training/ml/slots.py asks here.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
+
+from training.ml.processor import INTEL, maker
 
 ONE_TOKEN = "one_token"
 
@@ -32,15 +33,26 @@ def one_token(
     texts, heads, _, width = query.shape
     of_keys, tokens = key.shape[1:3]
     rows, group = texts * of_keys, heads // of_keys  # neighbouring heads look at the same keys
-    added = attention_mask.expand(texts, of_keys, 1, tokens).reshape(rows, 1, tokens)
-    asked = query.reshape(rows, group, width)
-    scale = width**-0.5 if scaling is None else scaling
-    weights = torch.baddbmm(added, asked, key.flatten(0, 1).transpose(1, 2), alpha=scale).softmax(dim=-1)
-    found = torch.bmm(value.flatten(0, 1).transpose(1, 2), weights.transpose(1, 2))  # [rows, width, group]
-    return found.transpose(1, 2).reshape(texts, 1, heads, width), None
+    asked = query.reshape(rows, group, width) * (width**-0.5 if scaling is None else scaling)
+    weights = torch.bmm(asked, key.flatten(0, 1).transpose(1, 2)).view(texts, of_keys, group, tokens)
+    weights = weights.add_(attention_mask).softmax(dim=-1).view(rows, group, tokens)
+    if value.stride(3) == 1:
+        found = torch.bmm(weights, value.flatten(0, 1))
+    else:
+        found = torch.bmm(value.flatten(0, 1).transpose(1, 2), weights.transpose(1, 2)).transpose(1, 2)
+    return found.reshape(texts, 1, heads, width), None
 
 
 AttentionInterface.register(ONE_TOKEN, one_token)
+
+
+def kept_by_feature(device: torch.device) -> tuple[bool, bool]:
+    """Of keys and of values, whether they lie feature by feature, each feature's tokens side by side, and not token by
+    token. MKL makes products of few rows fastest where neither side is turned on Intel's processors, and where both
+    are read along the memory on AMD's (docs/performance.md)."""
+    if device.type != "cpu":
+        return False, False
+    return (True, False) if maker() == INTEL else (False, True)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from training.ml.prompt_rows import lay_out
 from training.ml.row_attention import row_inputs
-from training.ml.slot_attention import one_token_each
+from training.ml.slot_attention import kept_by_feature, one_token_each
 
 Kept = list[tuple[Tensor, Tensor]]  # for each layer the keys and the values of one text, [heads, tokens, head width]
 
@@ -36,8 +36,8 @@ class Slots:
     """`number` slots. The texts at work stand in the first ones, so that they are a batch as they are; `lengths`
     [slots] says how many tokens each has. As a cache it takes one new token for each of them.
 
-    On a CPU values lie feature by feature, as `slot_attention` reads them; whoever asks sees [slots, heads, tokens,
-    head width] all the same."""
+    On a CPU keys or values lie feature by feature, as `slot_attention` reads them; whoever asks sees [slots, heads,
+    tokens, head width] all the same."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -73,11 +73,14 @@ class Slots:
             self._layers[place] = made
 
     def _layer(self, parts: tuple[Tensor, Tensor], room: int) -> tuple[Tensor, Tensor]:
-        keys, values = ((self.number, len(part), room, part.shape[2]) for part in parts)
-        if not parts[0].is_cpu:
-            return parts[0].new_zeros(keys), parts[1].new_zeros(values)
-        turned = (*values[:2], values[3], values[2])
-        return parts[0].new_zeros(keys), parts[1].new_zeros(turned).transpose(2, 3)
+        made = []
+        for part, by_feature in zip(parts, kept_by_feature(parts[0].device), strict=True):
+            heads, _, width = part.shape
+            if by_feature:
+                made.append(part.new_zeros(self.number, heads, width, room).transpose(2, 3))
+            else:
+                made.append(part.new_zeros(self.number, heads, room, width))
+        return made[0], made[1]
 
     def drop(self, slot: int) -> int:
         """The text has ended: the last one at work moves into its slot. Returns where that one stood."""

@@ -108,7 +108,8 @@ def test_beside_a_base_in_16_bits_the_adapters_keep_32(name: str, variant: str) 
 
 
 def test_with_checkpointing_only_what_goes_into_each_block_is_kept() -> None:
-    """And one block at a time, whole, which the hooks do not see: it is computed again in the backward pass."""
+    """And one block at a time, whole, and the mask that is repeated for all, which the hooks do not see: they are made
+    again in the backward pass."""
     config = AdapterConfig(adapter="full")
     model = _built(MODELS["llama"], config, torch.float32)
     model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
@@ -118,7 +119,8 @@ def test_with_checkpointing_only_what_goes_into_each_block_is_kept() -> None:
         block_bytes(whole, config, batch)
         == (saved_bytes(whole, config, batch) - saved_bytes(_with_layers(4), config, batch)) / 4
     )
-    found = saved_bytes(whole, config, batch, checkpointing=True)
+    mask = 2 * ROWS * LENGTH**2 * batch.width
+    found = saved_bytes(whole, config, batch, checkpointing=True) - mask
     assert _kept(model, padded=True) == pytest.approx(found, rel=0.05)
 
 

@@ -119,7 +119,7 @@ def test_it_is_really_made_there_and_torch_has_its_own_again_afterwards() -> Non
 )
 def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, vendor: str, capability: str, expected: bool) -> None:
     monkeypatch.undo()  # what the fixture has set
-    monkeypatch.setattr(products, "_vendor", lambda: vendor)
+    monkeypatch.setattr(products, "maker", lambda: vendor)
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert products._worth_it.__wrapped__() is expected

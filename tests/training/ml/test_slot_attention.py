@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tests.training.ml.families import build_family
+from training.ml import slot_attention
+from training.ml.lean_attention import attend_lean
+from training.ml.processor import AMD, INTEL
 from training.ml.slot_attention import ONE_TOKEN, one_token, one_token_each
 from training.ml.slots import Slots, read_prompts
 from training.recipes.shared_rows import FAMILIES
@@ -26,13 +29,25 @@ PROMPTS = [[3, 4, 5], [3, 4, 6, 7, 8, 9, 10], [11]]
     room=st.integers(0, 9),
     width=st.sampled_from([8, 20, 64]),
     scaling=st.sampled_from([None, 1.0, 0.3]),
+    by_feature=st.sampled_from([(False, True), (True, False), (False, False)]),
 )
 def test_it_is_softmax_of_what_each_text_has(
-    texts: int, key_heads: int, group: int, tokens: int, room: int, width: int, scaling: float | None
+    texts: int,
+    key_heads: int,
+    group: int,
+    tokens: int,
+    room: int,
+    width: int,
+    scaling: float | None,
+    by_feature: tuple[bool, bool],
 ) -> None:
     query = torch.randn(texts, key_heads * group, 1, width)
-    key = torch.randn(texts, key_heads, tokens + room, width)[:, :, :tokens]
-    value = torch.randn(texts, key_heads, width, tokens + room).transpose(2, 3)[:, :, :tokens]
+    key, value = (
+        torch.randn(texts, key_heads, width, tokens + room).transpose(2, 3)[:, :, :tokens]
+        if turned
+        else torch.randn(texts, key_heads, tokens + room, width)[:, :, :tokens]
+        for turned in by_feature
+    )
     lengths = torch.randint(1, tokens + 1, (texts,))
     hidden = torch.arange(tokens) >= lengths[:, None]
     mask = torch.zeros(texts, tokens).masked_fill_(hidden, torch.finfo(torch.float32).min)[:, None, None]
@@ -46,9 +61,12 @@ def test_it_is_softmax_of_what_each_text_has(
             assert torch.allclose(found[text, 0, head].double(), weights @ values, atol=1e-5)
 
 
+@pytest.mark.parametrize("maker", [AMD, INTEL])
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_a_step_gives_the_logits_of_the_whole_text(family: str) -> None:
+def test_a_step_gives_the_logits_of_the_whole_text(family: str, maker: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slot_attention, "maker", lambda: maker)
     model = build_family(family).eval()
+    attend_lean(model)  # as a sampling run has it
     own = model.config._attn_implementation
     with torch.inference_mode():
         _, kept = read_prompts(model, PROMPTS)

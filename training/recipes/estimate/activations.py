@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from training.recipes.adapters import HEAD, LOW_RANK, VIRTUAL_TOKENS, AdapterConfig
 from training.recipes.estimate.adapters import BOTTLENECKS, KEYS_AND_VALUES, targeted
 from training.recipes.estimate.layout import Architecture, Linear, Norm, WrittenOut
+from training.recipes.shared_rows import UNREPEATED
 
 SINGLE, HALF = 4, 2  # bytes of a number of fp32 and bf16
 PLACE = 8  # of an index
@@ -55,6 +56,7 @@ def saved_bytes(model: Architecture, config: AdapterConfig, batch: Batch, *, che
     tokens = batch.rows * length
     blocks = config.layers if config.adapter == "last_layers" else model.layers
     around = tokens * (_around(model, config, batch.width) + _dropped_words(model, config, batch))
+    around += _mask_for_all(model, config, batch)
     if checkpointing:
         return around + blocks * tokens * model.width * batch.width
     left = _before_the_first(model, config, batch) if config.adapter == "houlsby" else 0
@@ -110,19 +112,37 @@ def _dropped_words(model: Architecture, config: AdapterConfig, batch: Batch) -> 
 
 def _attention(model: Architecture, config: AdapterConfig, batch: Batch, keys: int, length: int) -> int:
     """Queries, keys, values, what comes of them, the logarithm of each head's sum, and, where rows are padded, the
-    mask, which the kernel copies for every layer. With a mask, grouped keys and values are repeated for every query."""
+    mask, which the kernel copies for every layer. With a mask, grouped keys and values are repeated for every query,
+    but where `is_unrepeated`."""
     if model.written_out:
         return _written_out(model, model.written_out, config, batch, keys)
     if batch.in_plain_steps(model):
         # Probabilities, what decides which of them are dropped, and what is left.
         states = 3 + _learns_from_attention(model, config)
         return batch.width * (states * model.queries + 3 * model.heads * keys)
+    longer = keys / length  # keys and values before the text
+    if is_unrepeated(model, batch):
+        again = _learns_from_attention(model, config)  # what comes of it, in the order that the next layer is given
+        return int(batch.width * ((2 + again) * model.queries + 2 * model.keys * longer)) + SINGLE * model.heads
     repeated = model.queries if batch.padded else model.keys
     if not batch.padded:
         return batch.width * (2 * model.queries + 2 * repeated) + SINGLE * model.heads
     mask = 0 if batch.one_mask else keys
-    longer = keys / length  # keys and values before the text
     return int(batch.width * (2 * model.queries + 2 * repeated * longer + mask)) + SINGLE * model.heads
+
+
+def is_unrepeated(model: Architecture, batch: Batch) -> bool:
+    """Heads that share keys are one long query (training/ml/lean_attention.py), for which the mask is repeated."""
+    grouped = model.heads > model.key_value_heads and model.family in UNREPEATED
+    return grouped and batch.padded and not batch.gpu and not batch.in_plain_steps(model)
+
+
+def _mask_for_all(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
+    """The one mask of all layers where it is repeated; others are counted by whoever makes them."""
+    if not is_unrepeated(model, batch):
+        return 0
+    keys, length = _lengths(config, batch)
+    return batch.rows * length * keys * (model.heads // model.key_value_heads) * batch.width
 
 
 def _written_out(model: Architecture, written: WrittenOut, config: AdapterConfig, batch: Batch, keys: int) -> int:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from training.recipes.adapters import HEAD, SELECTIVE
-from training.recipes.estimate.activations import HALF, SINGLE, Batch, block_bytes, saved_bytes, working_bytes
+from training.recipes.estimate.activations import (
+    HALF,
+    SINGLE,
+    Batch,
+    block_bytes,
+    is_unrepeated,
+    saved_bytes,
+    working_bytes,
+)
 from training.recipes.estimate.adapters import Parameters, head_of, parameters, separate, targeted
 from training.recipes.estimate.checkpointing import is_checkpointed
 from training.recipes.estimate.four_bits import saved_by_packing
@@ -176,7 +184,8 @@ def _while_learning(model: Architecture, config: Any, work: Workload, precision:
     batch = _batch(model, work, precision)
     config = still(config) if work.recipe in DRAWN else config
     kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config)) * separate(config)
-    kept += batch.tokens * batch.length * precision.base if batch.one_mask else 0
+    if batch.one_mask and not is_unrepeated(model, batch):
+        kept += batch.tokens * batch.length * precision.base
     logits = (work.copies + model.capped) * work.kept * model.vocabulary * SINGLE
     if config.adapter in ("full", "last_layers") and work.kept:
         kept += work.rows * (work.response + 1) * model.width * precision.base
@@ -202,7 +211,7 @@ def _batch(model: Architecture, work: Workload, precision: Precision) -> Batch:
         return Batch(work.rows, work.length, work.response, precision.base, **how)
     pairs, each = work.rows // work.together, work.length + (work.together - 1) * work.response
     rows = max(deal([each] * pairs)) + 1
-    return Batch(rows, -(-pairs // rows) * each, work.response, precision.base, one_mask=True)
+    return Batch(rows, -(-pairs // rows) * each, work.response, precision.base, one_mask=True, gpu=precision.gpu)
 
 
 def _unpacked(model: Architecture, config: Any, precision: Precision) -> int:
