@@ -181,6 +181,16 @@ def test_without_a_source_the_api_needs_recipe_and_model(as_lead: Client, source
     assert answer.status_code == 400 and {one["field"] for one in answer.json()["errors"]} == {"recipe", "model"}
 
 
+def test_the_api_renames_a_run_and_not_to_nothing(as_lead: Client, source: Run) -> None:
+    address = f"{RUNS}{source.pk}/name/"
+    told = as_lead.post(address, {"name": " a  better\tname "}, content_type="application/json")
+    assert told.json()["name"] == Run.objects.get(pk=source.pk).name == "a better name"
+    for name in ("", "  ", "x" * 121):
+        answer = as_lead.post(address, {"name": name}, content_type="application/json")
+        assert (answer.status_code, answer.json()["field"]) == (400, "name")
+    assert Run.objects.get(pk=source.pk).name == "a better name"
+
+
 def test_the_api_finds_pins_and_changes_the_turn(as_lead: Client, source: Run) -> None:
     one = f"{RUNS}{source.pk}/"
     pinned = as_lead.post(f"{one}pin/", {"pinned": True}, content_type="application/json")

@@ -14,6 +14,7 @@ from annotate.api.door import page_of, project_api
 from annotate.models import DemonstrationSet, FeedbackSet, Project, Role, Snapshot, User
 from training.api.serializers import (
     ArtifactSerializer,
+    NameSerializer,
     PinSerializer,
     PrioritySerializer,
     RegisterSerializer,
@@ -25,7 +26,7 @@ from training.api.serializers import (
 from training.forms import FindRunsForm
 from training.models import Artifact, Round, Run
 from training.tasks import dispatch_queued
-from training.workflow import rounds, runs
+from training.workflow import naming, rounds, runs
 from training.workflow.artifacts import register_base
 from training.workflow.cloning import clone
 from training.workflow.finding import find, set_pinned
@@ -86,6 +87,15 @@ def pin(request: Request, project: Project, run_id: int) -> Response:
     form = PinSerializer(data=request.data)
     form.is_valid(raise_exception=True)
     run = set_pinned(in_project(Run, project, pk=run_id), form.validated_data["pinned"])
+    return Response(RunSerializer(run).data)
+
+
+@extend_schema(request=NameSerializer, responses=RunSerializer)
+@project_api({"POST": Role.MANAGER})
+def rename(request: Request, project: Project, run_id: int) -> Response:
+    form = NameSerializer(data=request.data)
+    form.is_valid(raise_exception=True)
+    run = naming.rename(in_project(Run, project, pk=run_id), form.validated_data["name"])
     return Response(RunSerializer(run).data)
 
 

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from annotate.api.asked import Asked
 from training.models import LARGEST_SEED, Artifact, Bench, DeviceWish, Priority, ProbeSet, Round, Run
+from training.workflow import naming
 from training.workflow.bench_table import cells_of, rows_of, told_of
 from training.workflow.benches import BENCHED, state_of
 from training.workflow.disk_use import FREEABLE
@@ -149,7 +150,7 @@ class StartRunSerializer(Asked):
     seed = serializers.IntegerField(
         default=None, allow_null=True, min_value=0, max_value=LARGEST_SEED, help_text="0 if none is given"
     )
-    name = serializers.CharField(default="", allow_blank=True, max_length=120)
+    name = serializers.CharField(default="", allow_blank=True, max_length=naming.LONGEST)
     priority = PriorityField(default=None, allow_null=True, help_text="high, normal (the default) or low")
     device = serializers.ChoiceField(DeviceWish.values, default=None, allow_null=True)
 
@@ -174,6 +175,10 @@ class StartRunSerializer(Asked):
 
 class PinSerializer(Asked):
     pinned = serializers.BooleanField()
+
+
+class NameSerializer(Asked):
+    name = serializers.CharField(max_length=naming.LONGEST)
 
 
 class PrioritySerializer(Asked):

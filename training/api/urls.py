@@ -11,6 +11,7 @@ urlpatterns = [
     path(PROJECT + "runs/", runs.run_list, name="api_runs"),
     path(PROJECT + "runs/<int:run_id>/", runs.run_detail, name="api_run"),
     path(PROJECT + "runs/<int:run_id>/pin/", runs.pin, name="api_run_pin"),
+    path(PROJECT + "runs/<int:run_id>/name/", runs.rename, name="api_run_name"),
     path(PROJECT + "runs/<int:run_id>/priority/", runs.change_priority, name="api_run_priority"),
     path(PROJECT + "runs/<int:run_id>/cancel/", runs.cancel, name="api_run_cancel"),
     path(PROJECT + "runs/<int:run_id>/resume/", runs.resume, name="api_run_resume"),
