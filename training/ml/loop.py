@@ -80,7 +80,8 @@ def train(
 
     Several processes do each step together (`sharing.py`); `by_item` says that an item's loss does not look at the rest
     of its batch. When training ends, only rank 0 returns; the others raise NotNeeded. `look` is called with the number
-    of every finished step, by the first of them and where the model is whole.
+    of every finished step, by the first of them and where the model is whole; first with that of the step that a run
+    goes on from, which may have been stopped before it had looked.
     Raises Cancelled after SIGTERM, with a checkpoint written, ModelError("nan_loss"), the last checkpoint kept if there
     is one, and NotNeeded in the other processes.
     """
@@ -93,6 +94,8 @@ def train(
     progress.truncate_after(position.step)
     clock = Clock(items, steps, position)
     model.train()
+    if position.step and launched.is_first() and not is_sharded(model):
+        look(position.step)
     for number in range(position.step + 1, len(steps) + 1):
         rate = config.learning_rate * rate_factor(number, len(steps), config)
         batches = [[items[i] for i in batch] for batch in steps[number - 1]]

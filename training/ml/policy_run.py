@@ -65,7 +65,7 @@ class PolicyRun:
         chosen = asked_of(self.model, held_out) if every else []
 
         def look(number: int) -> None:
-            if not chosen or number % every:
+            if not chosen or number % every or self.progress.has_samples(number):
                 return
             self.model.eval()
             texts = answers(self.model, self.tokenizer, chosen, self.job.seed)

@@ -42,6 +42,11 @@ class Progress:
         """A line of kind "samples": what the policy writes by now; rows of {"prompt": messages, "text", "reward"}."""
         self._write("samples", stage, {"step": step, "samples": rows})
 
+    def has_samples(self, step: int, stage: str = "training") -> bool:
+        """Whether `samples` has been told of this step, in this run or before it was resumed."""
+        lines = read_lines(self.path)
+        return any((line["kind"], line["stage"], line.get("step")) == ("samples", stage, step) for line in lines)
+
     def left_out(self, rows: list[dict[str, Any]]) -> None:
         """Every example that is not used and why, in a file of its own: told before training, whatever comes of it."""
         if self.tells:
