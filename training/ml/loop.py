@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import random
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from training.ml import cancel, launched, together
 from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
+from training.ml.clock import Clock
 from training.ml.not_finite import NotFinite, Words, told
 from training.ml.optimizer import adamw, rate_factor
 from training.ml.progress import Progress
@@ -92,10 +92,14 @@ def train(
     position = load_checkpoint(directory, model, optimizer, fingerprint(items, config, seed))
     optimizer = part(model, optimizer, config)
     progress.truncate_after(position.step)
-    clock = Clock(items, steps, position)
+    clock = Clock([sum(items[i].tokens for batch in step for i in batch) for step in steps], config.epochs, position)
     model.train()
-    if position.step and launched.is_first() and not is_sharded(model):
-        look(position.step)
+
+    def save() -> None:
+        save_checkpoint(directory, model, optimizer, position)
+
+    if position.step:
+        _show(look, position.step, model, optimizer, save)
     for number in range(position.step + 1, len(steps) + 1):
         rate = config.learning_rate * rate_factor(number, len(steps), config)
         batches = [[items[i] for i in batch] for batch in steps[number - 1]]
@@ -105,26 +109,40 @@ def train(
         except NotFinite as found:
             raise told(found, NOT_FINITE, model, directory, nothing_learned=number == 1) from found
         position = clock.after(number)
-        progress.step(
-            "training",
-            step=number,
-            steps=len(steps),
-            epoch=round(number * config.epochs / len(steps), 4),
-            metrics=metrics,
-            tokens_per_second=clock.tokens_per_second(),
-            eta_seconds=clock.eta_seconds(),
-        )
+        clock.tell(progress, metrics)
         regular = config.checkpoint_every and number % config.checkpoint_every == 0
         asked = together.any_of(cancel.requested())
         if regular or asked or number == len(steps):
-            save_checkpoint(directory, model, optimizer, position)
+            save()
             together.meet()  # whoever ended before all is saved would have the launcher stop the others
         if asked:
             raise cancel.Cancelled
-        if launched.is_first() and not is_sharded(model):
-            _look(look, number, lambda position=position: save_checkpoint(directory, model, optimizer, position))
-        if isinstance(optimizer, Zero):
-            together.meet()  # its next step waits for the first process in the middle of what a GPU computes
+        _show(look, number, model, optimizer, save)
+    _end(model, optimizer)
+    return position
+
+
+def _show(
+    look: Callable[[int], None],
+    number: int,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | Zero,
+    save: Callable[[], None],
+) -> None:
+    """A look takes longer than a step: what was learned before it is not lost when the run is to stop meanwhile."""
+    if launched.is_first() and not is_sharded(model):
+        try:
+            look(number)
+        except cancel.Cancelled:
+            if launched.processes() == 1:
+                save()
+                raise  # several stop together after the next step
+    if isinstance(optimizer, Zero):
+        together.meet()  # its next step waits for the first process in the middle of what a GPU computes
+
+
+def _end(model: nn.Module, optimizer: torch.optim.Optimizer | Zero) -> None:
+    """Raises NotNeeded in all processes but the first, and there TrainedInParts where no process has the whole."""
     model.eval()
     together.end()
     if not launched.is_first():
@@ -132,18 +150,6 @@ def train(
     if is_sharded(model) or isinstance(optimizer, Zero):
         raise launched.TrainedInParts
     forget_moments(optimizer)
-    return position
-
-
-def _look(look: Callable[[int], None], number: int, save: Callable[[], None]) -> None:
-    """A look takes longer than a step: what was learned before it is not lost when the run is to stop meanwhile."""
-    try:
-        look(number)
-    except cancel.Cancelled:
-        if launched.processes() > 1:
-            return  # all stop together after the next step
-        save()
-        raise
 
 
 def forget_moments(optimizer: torch.optim.Optimizer) -> None:
@@ -258,30 +264,6 @@ def fingerprint(items: Sequence[Item], config: OptimizerConfig, seed: int) -> st
     }
     facts = [settings, seed, [[item.id, item.length, item.tokens] for item in items]]
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-class Clock:
-    """Counts real tokens and seconds, and tells the time left from the tokens still to come."""
-
-    def __init__(self, items: Sequence[Item], steps: list[Step], start: Position) -> None:
-        self.tokens = [sum(items[i].tokens for batch in step for i in batch) for step in steps]
-        self.start = start
-        self.number = start.step
-        self.began = time.monotonic()
-
-    def after(self, number: int) -> Position:
-        """The position once step `number` is done; its seconds include those before an interruption."""
-        self.number = number
-        return Position(self.start.fingerprint, number, round(self.start.seconds + self._seconds(), 3))
-
-    def tokens_per_second(self) -> float:
-        return round(sum(self.tokens[self.start.step : self.number]) / self._seconds(), 1)
-
-    def eta_seconds(self) -> float:
-        return round(sum(self.tokens[self.number :]) / max(self.tokens_per_second(), 0.1), 1)
-
-    def _seconds(self) -> float:
-        return max(time.monotonic() - self.began, 1e-6)
 
 
 def _chunks(values: list[Any], size: int) -> list[list[Any]]:
