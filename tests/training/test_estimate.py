@@ -83,6 +83,7 @@ def test_the_table_names_every_method_and_says_where_the_time_comes_from(config:
     for name in ("lora", "full", "qlora", "prompt_tuning"):
         assert name in told
     assert "90 GFLOP/s: 45 % of what a matrix product did here" in told
+    assert "The time is for 1,000 examples (--examples)." in told
     assert "This does not fit" in told
 
 

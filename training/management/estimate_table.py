@@ -38,7 +38,7 @@ def sampling_lines(found: SamplingAnswer) -> str:
         facts = {"memory": size(one.memory.total), "disk": size(one.disk["total"]), "time": duration(one.seconds)}
         lines.append(_("Memory %(memory)s, disk %(disk)s, time: %(time)s.") % facts)
         lines.append(", ".join(f"{name} {size(part)}" for name, part in one.memory.parts.items() if part))
-    lines += [sampling_assumptions(found), speed_words(found.question), *filter(None, [unsaid(found.question)])]
+    lines += [sampling_assumptions(found), *_time_of(found), *filter(None, [unsaid(found.question)])]
     return "\n".join(lines if one.fits else [*lines, advice_words(found)])
 
 
@@ -65,7 +65,13 @@ def _about(found: Answer) -> list[str]:
     if memory:
         shown = ", ".join(f"{name} {size(part)}" for name, part in memory.parts.items() if part)
         lines.append(_("Memory of %(adapter)s: %(parts)s") % {"adapter": found.chosen.adapter, "parts": shown})
-    lines += [assumptions(found), speed_words(found.question), *filter(None, [unsaid(found.question)])]
+    lines += [assumptions(found), *_time_of(found), *filter(None, [unsaid(found.question)])]
     if not found.chosen.fits:
         lines.append(advice_words(found))
     return lines
+
+
+def _time_of(found: Answer | SamplingAnswer) -> list[str]:
+    """Of how much data the time is, which nobody has named here as a form does; and what it rests on."""
+    said = _("The time is for %(examples)s examples (--examples).") % {"examples": f"{found.question.data.examples:,}"}
+    return [*([said] if found.chosen.durations else []), speed_words(found.question)]

@@ -7,13 +7,15 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
+from annotate.lists import labelled
 from annotate.workflow.exceptions import WorkflowError
 from training.forms import DeviceForm, RecipeForm
 from training.models import Artifact
 from training.recipes.estimate import Machine
 from training.views.problems import words
-from training.workflow.estimate_words import unbalanced
+from training.workflow.estimate_words import refusal, unbalanced
 from training.workflow.estimates import Answer, asked_of
+from training.workflow.exceptions import BadConfig
 from training.workflow.sampling_estimates import SamplingAnswer
 from training.workflow.starting import REWARDED
 
@@ -22,8 +24,8 @@ ASKED = "estimate"  # the name of the button
 
 @dataclass(frozen=True)
 class Panel:
-    """Of one recipe: an answer, or why there is none, and what is to be said of the data with these settings. `parts`
-    are those of the memory that any method needs."""
+    """Of one recipe: an answer, and why there is none or none of the chosen method; and what is to be said of the data
+    with these settings. `parts` are those of the memory that any method needs."""
 
     recipe: str
     answer: Answer | None = None
@@ -73,20 +75,37 @@ def estimate_context(
 def sampling_panel(settings: RecipeForm, ask: Callable[[dict[str, Any]], SamplingAnswer]) -> SamplingPanel:
     """`ask` is given the settings."""
     if not settings.is_valid():
-        return SamplingPanel(problem=_("A setting cannot be used; it is marked when you start."))
+        return SamplingPanel(problem=_unusable(settings))
     try:
         return SamplingPanel(ask(settings.config))
     except WorkflowError as error:
-        return SamplingPanel(problem=words(error))
+        return SamplingPanel(problem=_refused(settings, error))
 
 
 def panel(model: Artifact | None, stage: RecipeForm, machine: Machine, **data: Any) -> Panel:
     if model is None:
         return Panel(stage.recipe, problem=_("Choose a model."))
     if not stage.is_valid():
-        return Panel(stage.recipe, problem=_("A setting cannot be used; it is marked when you start."))
+        return Panel(stage.recipe, problem=_unusable(stage))
     try:
-        answer = asked_of(stage.recipe, model, stage.config, machine=machine, **data)
-        return Panel(stage.recipe, answer, unbalanced=unbalanced(stage.recipe, stage.config, data.get("feedback")))
+        answer = asked_of(stage.recipe, model, stage.config, machine=machine, tabled=True, **data)
     except WorkflowError as error:
-        return Panel(stage.recipe, problem=words(error))
+        return Panel(stage.recipe, problem=_refused(stage, error))
+    problem = _named(stage, answer.chosen.refused.field, refusal(answer.chosen)) if answer.chosen.refused else ""
+    return Panel(stage.recipe, answer, problem, unbalanced(stage.recipe, stage.config, data.get("feedback")))
+
+
+def _unusable(stage: RecipeForm) -> str:
+    """Every setting that cannot be used, with the reason."""
+    return " ".join(_named(stage, name, " ".join(said)) for name, said in stage.errors.items())
+
+
+def _refused(stage: RecipeForm, error: WorkflowError) -> str:
+    if isinstance(error, BadConfig) and error.recipe == stage.recipe:
+        return f"{_named(stage, error.field, error.said)} {error.hint}".strip()
+    return words(error)
+
+
+def _named(stage: RecipeForm, name: str, said: str) -> str:
+    """By the label that the setting has in the form."""
+    return labelled(stage.fields[name].label, said) if name in stage.fields else said

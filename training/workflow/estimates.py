@@ -8,7 +8,7 @@ from typing import Any
 
 from annotate.models import DemonstrationSet, FeedbackSet, Snapshot
 from training.models import Artifact
-from training.recipes import load
+from training.recipes import RecipeError, load
 from training.recipes.estimate import (
     Advice,
     Data,
@@ -37,12 +37,21 @@ class Answer:
     advice: Advice | None
 
 
-def answer(question: Question, settings: dict[str, Any]) -> Answer:
-    """Raises BadConfig for a setting that the recipe or the model refuses."""
+def answer(question: Question, settings: dict[str, Any], *, tabled: bool = False) -> Answer:
+    """Raises BadConfig for a setting that the recipe or the model refuses. With `tabled` a chosen method that has no
+    place in the model is told in the table, beside those that have one."""
     with refused_in_words(question.recipe):
         config = load(question.recipe, settings)
-        chosen = estimate(question, config)
-    return Answer(question, chosen, every_method(question, config), nearest_that_fits(question, config))
+        methods = every_method(question, config)
+        try:
+            chosen = estimate(question, config)
+        except RecipeError as error:
+            others = [one for one in methods if one.memory]
+            if not tabled or not others:
+                raise
+            chosen = Estimate(question.recipe, config.adapter, config, refused=error, base=others[0].base)
+            return Answer(question, chosen, methods, None)
+    return Answer(question, chosen, methods, nearest_that_fits(question, config))
 
 
 def question(
@@ -68,6 +77,7 @@ def asked_of(
     feedback: FeedbackSet | None = None,
     reward: Artifact | Mapping[str, Any] | None = None,
     machine: Machine | None = None,
+    tabled: bool = False,
 ) -> Answer:
     """For a run in the model's project; `reward` is its reward model, or the settings of one that will be trained on
     the same policy. Raises BadInput where the config.json is not here yet or the recipe uses no reward model, and as
@@ -86,7 +96,7 @@ def asked_of(
         speed_for(recipe, settings, machine, earlier),
         reward=_rewarder(reward, model),
     )
-    return answer(asked, settings)
+    return answer(asked, settings, tabled=tabled)
 
 
 def _rewarder(reward: Artifact | Mapping[str, Any] | None, policy: Artifact) -> Rewarder | None:

@@ -212,4 +212,25 @@ def test_an_unknown_architecture_is_said_and_counted_as_a_llama(
 
 def test_a_setting_out_of_range_is_said(as_lead: Client, snapshot: Snapshot, model: Artifact) -> None:
     told = ask(as_lead, model, snapshot, **{"dpo-rank": "0"})
-    assert "A setting cannot be used" in told.content.decode()
+    [panel] = told.context["panels"]
+    assert panel.problem == "Rank: Ensure this value is greater than or equal to 1."
+    assert panel.problem in told.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"dpo-adapter": "bias"}, "Adapter: This model (llama) has no biases"),
+        ({"dpo-targets": "nope_proj"}, "Target layers: The model has no linear layer named nope_proj"),
+        ({"dpo-adapter": "last_layers", "dpo-layers": "31"}, "Last layers: The model has 30 layers"),
+    ],
+)
+def test_a_chosen_method_without_a_place_in_the_model_leaves_the_others_in_the_table(
+    as_lead: Client, snapshot: Snapshot, model: Artifact, changed: dict[str, str], named: str
+) -> None:
+    told = ask(as_lead, model, snapshot, **changed)
+    [panel] = told.context["panels"]
+    page = told.content.decode()
+    assert panel.problem.startswith(named) and "dpo." not in page
+    assert page.count('aria-current="true"') == 1 and "134,515,008" in page
+    assert [one.adapter for one in panel.answer.methods if one.memory]
