@@ -187,6 +187,11 @@ def test_what_is_no_config_is_refused_by_name(tmp_path: Path, content: str, said
         command(path, "--recipe", "dpo")
 
 
+def test_a_config_that_is_not_there_is_not_called_broken(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"nowhere.json cannot be read: No such file or directory\. Give"):
+        command(tmp_path / "nowhere.json", "--recipe", "dpo")
+
+
 def test_a_setting_that_the_model_refuses_is_said(config: Path) -> None:
     with pytest.raises(CommandError, match="no linear layer named nose"):
         command(config, "--recipe", "dpo", "--targets", "nose")

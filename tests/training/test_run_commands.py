@@ -68,6 +68,15 @@ def test_runs_are_listed_with_their_figure_or_what_they_wait_for(trained: Artifa
     assert facts["runs"][0]["waits_for"] and facts["runs"][0]["ended_at"] is None
 
 
+def test_a_run_without_a_figure_is_listed_with_what_came_of_it(trained: Artifact, queued: Run) -> None:
+    few = {"value": None, "low": None, "high": None, "n": 2, "reason": "Only 2 held-out pairs: too few."}
+    trained.manifest["metrics"] = {"accuracy": few}
+    trained.save()
+    Run.objects.filter(pk=queued.pk).update(recipe="sample", state="succeeded", result={"comparisons": 18})
+    first, second = printed("runs", "garden").splitlines()
+    assert first.endswith("Next one: 18 comparisons") and "Judge: Only 2 held-out pairs" in second
+
+
 @pytest.mark.parametrize(
     ("asked", "names"),
     [

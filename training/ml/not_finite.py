@@ -15,6 +15,7 @@ from training.ml.sharded import is_sharded
 from training.recipes.words import gettext_noop
 
 MOST_NAMED = 8
+PREFIX = "base_model.model."  # of all names, once PEFT has put an adapter around a model
 BROKEN = gettext_noop(
     "The model that it starts from is broken: %(number)s of its tensors hold NaN or infinity, the first is %(tensor)s. "
     "The %(what)s is %(value)s with %(names)s."
@@ -85,7 +86,12 @@ def not_finite(model: nn.Module, *, with_trained: bool) -> list[str]:
     if is_sharded(model):
         return []
     kept = [(name, weight) for name, weight in named_weights(model) if with_trained or not weight.requires_grad]
-    return [name for name, weight in kept if not _is_finite(weight)]
+    return [_in_its_files(name) for name, weight in kept if not _is_finite(weight)]
+
+
+def _in_its_files(name: str) -> str:
+    """A weight by the name that the model's own files give it, whatever adapter was put around its layer."""
+    return name.removeprefix(PREFIX).replace(".base_layer.", ".")
 
 
 def _is_finite(weight: torch.Tensor) -> bool:

@@ -58,7 +58,10 @@ def read_config(path: Path) -> dict[str, Any]:
     path = path / "config.json" if path.is_dir() else path
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))  # editors on Windows put a mark before it
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        said = _("%(path)s cannot be read: %(error)s.") % {"path": path, "error": error.strerror}
+        raise BadInput(said, _("Give the config.json of a model."), where="config") from error
+    except (ValueError, RecursionError) as error:
         said = _("%(path)s cannot be read as JSON: %(error)s.") % {"path": path, "error": error}
         raise BadInput(said, _("Give the config.json of a model."), where="config") from error
     if isinstance(content, dict):

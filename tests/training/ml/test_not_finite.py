@@ -49,7 +49,7 @@ def test_a_policy_that_is_to_be_drawn_from_is_refused(
     job = write_job(tmp_path / "run", recipe, broken, data, reward_model=judge, **short)
     assert run.main([str(job)]) == run.FAILED
     told = json.loads((job / "error.json").read_text())
-    assert told["code"] == "nan_loss" and "up_proj" in told["message"]
+    assert told["code"] == "nan_loss" and "is model.layers.0.mlp.up_proj.weight." in told["message"]
 
 
 def test_a_vocabulary_padded_with_minus_infinity_is_drawn_from() -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import ngettext
 
 from annotate.management.project_command import project_named
 from annotate.management.telling import TellingCommand
@@ -77,7 +78,10 @@ def _facts(run: Run, waits_for: str) -> dict[str, Any]:
 def _line(run: Run, waits_for: str) -> str:
     artifact = getattr(run, "artifact", None)
     figure = headline_of(artifact) if artifact else None
-    said = waits_for or reason_of(run)
+    said = waits_for or reason_of(run) or (figure.note if figure else "")
+    if "comparisons" in run.result:
+        made = run.result["comparisons"]
+        said = said or ngettext("%(n)s comparison", "%(n)s comparisons", made) % {"n": made}
     if figure is not None and figure.value is not None:
         said = f"{figure.name} {figure.value:.3f}"
         if figure.low is not None and figure.high is not None:
