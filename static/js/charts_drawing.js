@@ -16,6 +16,10 @@ window.plumblineDrawing = (() => {
     });
   }
 
+  // No step lies between two steps: with few of them Plotly would name some.
+  const FEW = 6;
+  const whole = (last) => (last < FEW ? { dtick: 1 } : {});
+
   // One metric against another: the line goes the way of the steps, and the colour says how far along each is.
   function frontier(curve, look) {
     if (!curve.train.x.length) return [];
@@ -24,7 +28,7 @@ window.plumblineDrawing = (() => {
     const marker = several
       ? { size: 7, color: look.colour }
       : { size: 8, color: curve.steps, colorscale: "Viridis", line: { color: colours.text, width: 0.5 },
-          colorbar: { title: { text: words.step }, thickness: 10, outlinewidth: 0 } };
+          colorbar: { title: { text: words.step }, thickness: 10, outlinewidth: 0, ...whole(Math.max(...curve.steps.slice(-FEW))) } };
     return [{
       ...curve.train, mode: "lines+markers", text: curve.steps, name: look.name, showlegend: several,
       hovertemplate: `${words.step} %{text}: %{x:.4g}, %{y:.4g}<extra>${several ? look.short : ""}</extra>`,
@@ -61,7 +65,8 @@ window.plumblineDrawing = (() => {
     }
     if (curve.second.x.length && !several) {
       found.push({
-        ...curve.second, name: figure.dataset.secondTitle, mode: "lines", yaxis: "y2", line: { color: colours.test, width: 2, dash: "dash" },
+        ...curve.second, name: figure.dataset.secondTitle, mode: curve.second.x.length >= 10 ? "lines" : "lines+markers", yaxis: "y2", line: { color: colours.test, width: 2, dash: "dash" },
+        marker: { size: 6 },
       });
     }
     return found;
@@ -90,12 +95,13 @@ window.plumblineDrawing = (() => {
     const axis = axisOf(colours);
     const ground = groundOf(figure, colours);
     const several = lines > 1;
+    const last = found.reduce((most, { x }) => Math.max(most, x[x.length - 1]), 0);
     const fromZero = metric === "tokens_per_second" || metric.endsWith("_bytes");
     return {
       height: 260 + (several ? 22 * lines : 0), margin: { l: 52, r: second && !several ? 48 : 12, t: 8, b: 40 }, ...ground,
       hovermode: against ? "closest" : "x unified", hoverlabel: { namelength: -1, ...ground.hoverlabel },
       showlegend: several || !against, legend: { orientation: several ? "v" : "h", y: -0.22, yanchor: "top", x: 0 },
-      xaxis: { ...axis, title: { text: againstTitle || words.step, standoff: 4 }, rangemode: against ? "normal" : "tozero", unifiedhovertitle: { text: `${words.step} %{x}` } },
+      xaxis: { ...axis, title: { text: againstTitle || words.step, standoff: 4 }, rangemode: against ? "normal" : "tozero", ...(against ? {} : whole(last)), unifiedhovertitle: { text: `${words.step} %{x}` } },
       yaxis: { ...axis, automargin: true, rangemode: fromZero ? "tozero" : "normal", hoverformat: ".4g", ...(fromZero ? {} : rangeOf(found, share)) },
       yaxis2: { ...axis, hoverformat: ".4g", overlaying: "y", side: "right", rangemode: "tozero", showgrid: false, automargin: true, visible: Boolean(second) && !several },
     };
