@@ -94,7 +94,8 @@ def _of_queued(run: Run, scene: Scene) -> Wait:
         if run.device == DeviceWish.GPU:
             return Wait(_("Wants a GPU, and no worker with one is there."))
         return Wait(_("Wants the CPU, and no worker that gives it is there."))
-    free = [slot for slot in fitting if slot not in scene.taken]
+    # One that has been given a device since it was read does not wait for itself.
+    free = [slot for slot in fitting if slot not in scene.taken or scene.taken[slot].pk == run.pk]
     said = _("A device is free: a worker takes it in a moment.") if free else _taken(run, fitting, scene)
     holders = [] if free else [scene.taken[slot] for slot in fitting[:SHOWN]]
     named = [holder.pk for holder in holders if holder.project_id == run.project_id]

@@ -86,6 +86,14 @@ def test_with_a_free_device_it_is_a_matter_of_a_moment(project: Project) -> None
     assert said(queued(project)) == "A device is free: a worker takes it in a moment."
 
 
+def test_a_run_that_begins_while_its_page_is_made_does_not_wait_for_itself(project: Project) -> None:
+    worker(gpu0="gpu")
+    run = queued(project)
+    assert runs.claim(Run.objects.get(pk=run.pk), "h:gpu0", "h:1")
+    assert run.state == RunState.QUEUED, "as the page has read it"
+    assert said(run) == "A device is free: a worker takes it in a moment."
+
+
 def test_devices_of_several_hosts_are_told_with_the_host(project: Project) -> None:
     worker(gpu0="gpu")
     Worker.objects.create(name="k:1", slots=[{"slot": "k:gpu0", "serves": ["any", "gpu"]}], seen_at=timezone.now())
