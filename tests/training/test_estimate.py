@@ -87,6 +87,13 @@ def test_the_table_names_every_method_and_says_where_the_time_comes_from(config:
     assert "This does not fit" in told
 
 
+def test_a_share_of_few_weights_is_not_told_as_none(config: Path) -> None:
+    lines = command(config, "--recipe", "reward", "--adapter", "head", "--device", "cpu", as_json=False).splitlines()
+    [chosen] = (line for line in lines if line.startswith("*"))
+    assert "4,096" in chosen and "< 0.001" in chosen
+    assert " 100.000 " in next(line for line in lines if " full " in line)
+
+
 def test_the_reward_model_is_taken_for_a_lora_beside_the_policy_unless_it_is_described(
     config: Path, tmp_path: Path
 ) -> None:

@@ -35,6 +35,11 @@ def speed_from(question: Question | Sampling) -> str:
 
 
 @register.filter
+def as_share(percent: float) -> str:
+    return estimate_words.share(percent)
+
+
+@register.filter
 def rests_on(answer: Answer) -> str:
     return estimate_words.assumptions(answer)
 

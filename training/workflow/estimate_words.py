@@ -49,6 +49,11 @@ def part_name(name: str) -> str:
     return _(PART_NAMES[name])
 
 
+def share(percent: float) -> str:
+    """Of few weights, too, it is more than none."""
+    return "< 0.001" if 0 < percent < 0.0005 else f"{percent:.3f}"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None:
         return _("not known")
