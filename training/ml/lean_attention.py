@@ -19,6 +19,9 @@ KINDS = frozenset(
     f"{family}Attention" for family in ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "SmolLM3", "Starcoder2")
 )
 
+# What the kernel of transformers knows besides: a bias of positions, and the cache of `generate_batch`, which it fills.
+UNKNOWN = ("position_bias", "cache")
+
 
 def attend_lean(model: nn.Module) -> None:
     """Every layer of attention that is known here."""
@@ -65,8 +68,11 @@ def _unrepeated(own: Any) -> Any:
         (rows, heads, tokens, width), of_keys = query.shape, key.shape[1]
         masked = attention_mask is not None and attention_mask.shape[1:3] == (1, tokens)
         group = heads // of_keys
-        plain = query.is_cpu and not more.get("dropout") and more.get("position_bias") is None
-        if not (masked and plain and group > 1 and tokens > 1):
+        plain = query.is_cpu and not more.get("dropout") and all(more.get(name) is None for name in UNKNOWN)
+        if not (masked and plain and group > 1 and tokens > 1) or attention_mask.requires_grad:
+            return own(module, query, key, value, attention_mask, **more)
+        # Of keys and values repeated there are only one layer's at a time then: a larger mask would not be worth it.
+        if not torch.is_grad_enabled() and group * tokens > 2 * (heads - of_keys) * width:
             return own(module, query, key, value, attention_mask, **more)
         found = nn.functional.scaled_dot_product_attention(
             query.reshape(rows, of_keys, group * tokens, width),  # one long query of all heads that share keys
@@ -82,11 +88,15 @@ def _unrepeated(own: Any) -> Any:
 
 
 def _for_groups(mask: Tensor, group: int, dtype: torch.dtype) -> Tensor:
-    """[rows, 1, group * tokens, seen], to be added; made once for all layers, which are given the same mask."""
+    """[rows, 1, group * tokens, seen], to be added; made once for all layers, which are given the same mask. It is made
+    anew for another group or precision, for a mask that has been changed since, and for one that autograd may keep."""
+    # Of tensors of inference mode torch does not count the changes; nor does anything change a mask there.
+    changes = None if mask.is_inference() else mask._version
+    made_for = (group, dtype if mask.dtype == torch.bool else mask.dtype, changes, torch.is_inference_mode_enabled())
     known = getattr(mask, "for_groups", None)
-    if known is None or known.shape[2] != group * mask.shape[2]:
+    if known is None or known[0] != made_for:
         added = mask
         if mask.dtype == torch.bool:
             added = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, -torch.inf)
-        known = mask.for_groups = added.repeat(1, 1, group, 1)
-    return known
+        known = mask.for_groups = made_for, added.repeat(1, 1, group, 1)
+    return known[1]

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.ml.adapters import adapter_off
 from training.ml.batching import grouped_batches
+from training.ml.lean_attention import attend_lean
 from training.ml.logprobs import Sequences
 from training.ml.predictions import logps, predictions
 from training.ml.progress import Progress
@@ -84,6 +85,7 @@ def frozen_start(model: nn.Module, config: AdapterConfig, load: Callable[[], nn.
     if config.artifact_kind == "adapter":
         return lambda: adapter_off(model)
     start = load()
+    attend_lean(start)  # as the policy does: until the first step it thinks the same, to the last bit
     return lambda: nullcontext(start)
 
 

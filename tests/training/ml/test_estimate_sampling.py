@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from torch import nn
 
 from tests.training.fixture_model import build_fixture_model
+from tests.training.ml.families import build_family
 from tests.training.ml.jobs import job_of
 from tests.training.ml.tensor_bytes import peak_bytes
 from tests.training.ml.test_estimate_players import scales
@@ -20,11 +22,14 @@ from tests.training.planted import write_planted
 from training.ml import reward
 from training.ml.decoding import Drawing, complete
 from training.ml.device import choose_device
+from training.ml.frozen_norm import norm_in_few_passes
 from training.ml.job import ModelSpec
+from training.ml.lean_attention import attend_lean
 from training.ml.load import load_tokenizer
 from training.ml.one_base import Models
 from training.ml.prompts import Prompt
 from training.ml.rewarding import RewardModel
+from training.ml.slots import read_prompts
 from training.recipes import load
 from training.recipes.estimate import (
     Answering,
@@ -38,6 +43,7 @@ from training.recipes.estimate import (
     estimate_sampling,
     read_architecture,
 )
+from training.recipes.estimate.sampling import _reading
 from training.recipes.one_base import NEW, OLD, REWARD
 from training.recipes.sample import SampleConfig
 
@@ -126,6 +132,20 @@ def test_the_peak_of_drawing_is_estimated(
     found = estimate_sampling(asked(Loaded(Answering(sizes(deep), trained.config)), *lengths), config).memory
     whole = held([model]) + peak_bytes(drawing(model, lengths, config))
     assert found.total == pytest.approx(whole, rel=0.1)
+
+
+@pytest.mark.parametrize(("number", "length"), [(16, 25), (8, 60), (4, 200)])
+def test_the_peak_of_reading_prompts_with_heads_that_share_keys_is_estimated(number: int, length: int) -> None:
+    """Seven of them do: of long prompts no mask is repeated for each."""
+    grouped = {"num_attention_heads": 14, "num_key_value_heads": 2, "hidden_size": 112, "intermediate_size": 300}
+    model = build_family("qwen2", **grouped, num_hidden_layers=12, max_position_embeddings=256).requires_grad_(False)
+    norm_in_few_passes(model)
+    attend_lean(model)
+    prompts = [[3 + (7 * row + place) % 90 for place in range(length)] for row in range(number)]
+    with torch.inference_mode():
+        measured = peak_bytes(lambda: read_prompts(model, prompts))
+    voice = Answering(read_architecture(model.config.to_dict()))
+    assert _reading(voice, [length] * number, 4) == pytest.approx(measured, rel=0.1)
 
 
 def test_scores_are_made_while_others_are_drawn(deep: Path, tmp_path: Path) -> None:

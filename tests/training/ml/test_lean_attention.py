@@ -8,14 +8,18 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from tests.training.ml.families import build_family
+from training.ml import lean_attention
 from training.ml.batching import pad
 from training.ml.forward import hidden_states
-from training.ml.lean_attention import KINDS, LeanAttention, attend_lean
+from training.ml.lean_attention import KINDS, LeanAttention, _for_groups, _unrepeated, attend_lean
 from training.ml.prompt_rows import lay_out
+from training.ml.reference import frozen_logps, frozen_start
 from training.ml.rotation import Turned, in_few_passes
 from training.ml.row_attention import row_inputs
+from training.recipes.adapters import AdapterConfig
 from training.recipes.shared_rows import FAMILIES, UNREPEATED
 
 pytestmark = pytest.mark.not_db
@@ -92,6 +96,54 @@ def test_where_every_head_has_its_own_keys_and_where_something_is_dropped_torch_
             torch.manual_seed(1)
             found.append(in_rows(one.train(training)))
         assert torch.allclose(*found, atol=1e-5)
+
+
+def test_a_mask_is_made_anew_when_it_is_another_one() -> None:
+    """It may be changed in place, be given to models of other precisions, and be seen in inference mode first."""
+    mask = torch.ones(1, 1, 3, 3, dtype=torch.bool).tril()
+    with torch.inference_mode():
+        _for_groups(mask, 2, torch.float32)
+    query, key = torch.randn(1, 4, 3, 8, requires_grad=True), torch.randn(1, 2, 3, 8)
+    attend = _unrepeated(sdpa_attention_forward)
+    layer = build_family("llama").model.layers[0].self_attn
+    attend(layer, query, key, key, mask)[0].sum().backward()  # no tensor of inference mode can be kept for it
+    for precision in (torch.bfloat16, torch.float32):
+        known = _for_groups(mask, 2, precision)
+        assert known.dtype == precision and _for_groups(mask, 2, precision) is known
+    mask.fill_(True)
+    assert not _for_groups(mask, 2, torch.float32).any()
+
+
+def test_where_nothing_is_learned_no_mask_is_made_that_is_larger_than_what_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two heads share keys of 8 features: 16 tokens are where the two are alike."""
+    model, made = lean(build_family("llama")), []
+    own = lean_attention._for_groups
+    monkeypatch.setattr(lean_attention, "_for_groups", lambda *given: made.append(given) or own(*given))
+    for length, learning, expected in ((16, False, 2), (17, False, 0), (17, True, 2)):
+        made.clear()
+        with torch.set_grad_enabled(learning):
+            hidden_states(model, pad([[*range(3, 3 + length)], [3]], 0))
+        assert len(made) == expected, length
+
+
+def test_the_cache_that_a_kernel_fills_itself_is_left_to_transformers() -> None:
+    """As `generate_batch` passes it: whoever overlooked it would see the new tokens alone."""
+    asked: list[Any] = []
+    attend = _unrepeated(lambda *given, **more: asked.append(more) or (given[1], None))
+    query, key = torch.randn(1, 4, 3, 8), torch.randn(1, 2, 3, 8)
+    attend(nn.Module(), query, key, key, torch.zeros(1, 1, 3, 9), cache=object())
+    assert "cache" in asked[0]
+
+
+def test_the_frozen_start_of_a_model_that_is_trained_whole_thinks_the_same_to_the_last_bit() -> None:
+    built = build_family("llama", hidden_size=128, head_dim=32)
+    model, config = lean(built), AdapterConfig(adapter="full")
+    texts = [([*range(3, 9)], [*range(20, 20 + length)]) for length in range(5, 50)]
+    with frozen_start(model, config, lambda: built)() as start:
+        found, expected = (torch.cat(frozen_logps(one, texts)) for one in (start, model))
+    assert torch.equal(found, expected)
 
 
 def test_in_half_precision_positions_are_turned_as_transformers_turns_them() -> None:

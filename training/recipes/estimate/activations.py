@@ -14,6 +14,7 @@ from training.recipes.shared_rows import UNREPEATED
 
 SINGLE, HALF = 4, 2  # bytes of a number of fp32 and bf16
 PLACE = 8  # of an index
+BEFORE_THE_TEXT = ("prefix", "p_tuning_v2")  # virtual tokens that are keys and values alone
 # How many tensors of the inner width an activation function, written out in Python, keeps; a fused one keeps its input.
 WRITTEN_OUT = {"gelu_new": 4, "gelu_fast": 4}
 
@@ -77,7 +78,7 @@ def block_bytes(model: Architecture, config: AdapterConfig, batch: Batch) -> int
 def _lengths(config: AdapterConfig, batch: Batch) -> tuple[int, int]:
     """Of a row: keys, and tokens. What is before the text as keys and values takes no part in the rest."""
     keys = batch.length + (config.virtual_tokens if config.adapter in VIRTUAL_TOKENS else 0)
-    return keys, batch.length if config.adapter in ("prefix", "p_tuning_v2") else keys
+    return keys, batch.length if config.adapter in BEFORE_THE_TEXT else keys
 
 
 def working_bytes(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
@@ -135,6 +136,14 @@ def is_unrepeated(model: Architecture, batch: Batch) -> bool:
     """Heads that share keys are one long query (training/ml/lean_attention.py), for which the mask is repeated."""
     grouped = model.heads > model.key_value_heads and model.family in UNREPEATED
     return grouped and batch.padded and not batch.gpu and not batch.in_plain_steps(model)
+
+
+def repeated_for_reading(model: Architecture, tokens: int) -> int:
+    """How often the mask of texts of so many `tokens` is repeated on a CPU where nothing is learned: not at all where
+    that is more than one layer's keys and values repeated would be."""
+    group = model.heads // max(model.key_value_heads, 1)
+    worth = group * tokens <= 2 * (model.queries - model.keys)
+    return group if model.family in UNREPEATED and group > 1 and worth else 0
 
 
 def _mask_for_all(model: Architecture, config: AdapterConfig, batch: Batch) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from training.recipes import load
-from training.recipes.estimate.activations import HALF, SINGLE
+from training.recipes.estimate.activations import HALF, SINGLE, repeated_for_reading
 from training.recipes.estimate.advice import Advice
 from training.recipes.estimate.answering import Answering, Loaded
 from training.recipes.estimate.layout import Architecture
@@ -149,7 +149,8 @@ def _reading(voice: Answering, prompts: Sequence[int], itemsize: int) -> int:
     number, longest = _rows_of(lengths) if voice.in_slots else (len(lengths), max(lengths))
     tokens, kept = number * longest, 2 * model.layers * model.keys * itemsize
     masked = voice.in_slots or len(set(lengths)) > 1
-    mask = number * longest**2 * (itemsize + 2) if masked else 0
+    repeated = repeated_for_reading(model, longest) if itemsize == SINGLE else 0  # on a CPU
+    mask = number * longest**2 * ((1 + repeated) * itemsize + 2) if masked else 0
     block = tokens * (5 * model.width + 3 * model.inner) * itemsize + mask
     logits = len(lengths) * model.vocabulary * SINGLE
     return tokens * kept + max(block, (sum(lengths) * kept if voice.in_slots else 0) + logits)
