@@ -13,6 +13,7 @@ from torch import nn
 from transformers import Gemma2Config, Gemma2ForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from tests.training.ml.encoders import build_encoder
+from tests.training.ml.families import build_family
 from tests.training.ml.tensor_bytes import peak_bytes
 from tests.training.ml.trained import VARIANTS, bare, untrained
 from training.ml.adapters import apply_adapter
@@ -128,6 +129,29 @@ def test_the_peak_of_layers_that_are_computed_twice_is_estimated(
     found = memory(read_architecture(sizes), config, workload(recipe, config), "cpu")
     measured = peak_bytes(two_steps(recipe, model, config))
     assert found.total - found.parts["weights"] - found.parts["reference"] == pytest.approx(measured, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "adapter", "batch_size", "checkpointing"),
+    [("dpo", "lora", 4, "on"), ("reward", "lora", 4, "on"), ("sft", "p_tuning_v2", 1, "off"), ("sft", "full", 4, "on")],
+)
+def test_the_masks_of_many_heads_that_share_keys_are_counted(
+    tmp_path: Path, recipe: str, adapter: str, batch_size: int, checkpointing: str
+) -> None:
+    """Of rows of pairs, of one row behind keys and values that are learned, and of layers that are computed again."""
+    grouped = {"num_attention_heads": 14, "num_key_value_heads": 2, "hidden_size": 112, "intermediate_size": 160}
+    grouped |= {"num_hidden_layers": 6, "max_position_embeddings": 2 * LENGTH}
+    built = build_family("qwen2", **grouped, vocab_size=400)
+    built.save_pretrained(tmp_path)
+    settings = {"adapter": adapter, "batch_size": batch_size, "max_length": LENGTH, "gradient_accumulation": 2}
+    config = load(recipe, {**settings, "gradient_checkpointing": checkpointing})
+    model = untrained(config, "reward" if recipe == "reward" else "policy", tmp_path).train()
+    if checkpointing == "on":
+        settle(model, config, choose_device(), [item(recipe, 0)], rows=1)
+    sizes = json.loads((tmp_path / "config.json").read_text())
+    found = memory(read_architecture(sizes), config, workload(recipe, config), "cpu")
+    measured = peak_bytes(two_steps(recipe, model, config))
+    assert 0.99 * measured < found.total - found.parts["weights"] < 1.06 * measured
 
 
 def test_the_peak_of_an_encoder_whose_layers_are_computed_twice_is_estimated(tmp_path: Path) -> None:

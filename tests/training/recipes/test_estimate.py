@@ -201,6 +201,17 @@ def test_what_stands_beside_a_policy_leaves_its_batches_less_room() -> None:
     assert estimate(beside, auto).memory == estimate(beside, on).memory != estimate(beside, off).memory
 
 
+def test_on_a_gpu_a_value_model_is_counted_as_a_gpu_computes_it() -> None:
+    """What one family's attention does without on a CPU it does nowhere else."""
+    large = read_architecture({**SIZES, "num_hidden_layers": 24, "hidden_size": 1024, "intermediate_size": 2560})
+    config = load("ppo", {"adapter": "houlsby", "max_length": 512, "gradient_checkpointing": "off"})
+    found = []
+    for family in ("qwen2", "mixtral"):
+        policy, judge = (replace(model, family=family) for model in (MODEL, large))
+        found.append(memory(policy, config, workload("ppo", config), "gpu", Rewarder(judge)).parts)
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("recipe", DRAWN)
 def test_checkpointing_is_advised_where_it_is_what_a_policy_lacks(recipe: str) -> None:
     """One response at a time, so that no smaller batch comes before it; and few to draw, which takes memory as well."""
@@ -232,10 +243,12 @@ def test_an_encoder_is_a_reward_model_with_what_is_offered_on_it_and_nothing_els
 
 
 def test_products_in_bf16_keep_a_copy_of_every_weight_they_multiply() -> None:
-    """Of a model whose own weights are trained; beside an adapter the weights are in bf16 themselves."""
+    """Of a model whose own weights are trained; beside an adapter the weights are in bf16 themselves. Where heads share
+    keys, attention keeps less on a CPU."""
     config = load("sft", {"adapter": "full", "batch_size": 16})
-    on_cpu, on_gpu = (memory(MODEL, config, workload("sft", config), device).parts for device in ("cpu", "gpu"))
-    base = parameters(MODEL, config, "policy").base
+    model = read_architecture({**SIZES, "num_key_value_heads": SIZES["num_attention_heads"]})
+    on_cpu, on_gpu = (memory(model, config, workload("sft", config), device).parts for device in ("cpu", "gpu"))
+    base = parameters(model, config, "policy").base
     assert on_gpu.pop("activations") - on_cpu.pop("activations") == 2 * base
     assert on_gpu == on_cpu
 

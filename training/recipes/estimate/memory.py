@@ -8,6 +8,7 @@ from typing import Any
 
 from training.recipes.adapters import HEAD, SELECTIVE
 from training.recipes.estimate.activations import (
+    BEFORE_THE_TEXT,
     HALF,
     SINGLE,
     Batch,
@@ -145,7 +146,7 @@ def _activations(
     if work.drawn:
         moments.append(fixed - parts["gradients"] + _while_drawing(model, work, precision))
     if reward is not None:
-        moments += _with_reward(model, config, work, precision.base, parts, reward)
+        moments += _with_reward(model, config, work, precision, parts, reward)
     if config.adapter == "qlora" and precision.base == SINGLE:  # on a CPU: the file, and what is packed of it
         moments.append(counted.base * SINGLE + parts["weights"] - counted.added * SINGLE)
     if work.task == "policy" and work.recipe not in DRAWN:
@@ -154,16 +155,16 @@ def _activations(
 
 
 def _with_reward(
-    model: Architecture, config: Any, work: Workload, itemsize: int, parts: dict[str, int], reward: Rewarder
+    model: Architecture, config: Any, work: Workload, precision: Precision, parts: dict[str, int], reward: Rewarder
 ) -> Iterator[int]:
     """Moments of a run that is rewarded: the reward model is loaded, a batch is scored, the value model learns."""
-    fixed = sum(parts.values()) - parts["kv_cache"]
+    fixed, itemsize = sum(parts.values()) - parts["kv_cache"], precision.base
     if reward.packed and itemsize == SINGLE:  # beside the policy the file, and what is packed of it
         yield (model.policy + reward.model.body) * SINGLE + reward.weights(SINGLE)
     yield fixed - parts["gradients"] + reward.scoring(config.batch_size, work.length, itemsize)
     if work.recipe == "ppo":
         value = value_model(model, config, work, reward)
-        batch = Batch(work.rows, work.length, 0, itemsize, padded=work.rows > 1)
+        batch = Batch(work.rows, work.length, 0, itemsize, padded=work.rows > 1, gpu=precision.gpu)
         kept = saved_bytes(value.host, still(value.adapter), batch, checkpointing=is_checkpointed(config))
         again = block_bytes(value.host, still(value.adapter), batch) if is_checkpointed(config) else 0
         yield fixed + kept + again + working_bytes(value.host, still(value.adapter), batch)
@@ -181,10 +182,11 @@ def _one_backward(config: Any, work: Workload) -> bool:
 def _while_learning(model: Architecture, config: Any, work: Workload, precision: Precision) -> int:
     """What is kept for the backward pass of a batch, and the deepest moment of that pass beyond it: at the logits, or
     in the last block."""
-    batch = _batch(model, work, precision)
+    batch = _batch(model, config, work, precision)
     config = still(config) if work.recipe in DRAWN else config
     kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config)) * separate(config)
-    if batch.one_mask and not is_unrepeated(model, batch):
+    # Where it is repeated, the repeated one alone is kept, but for layers that are computed again and are given it.
+    if batch.one_mask and (is_checkpointed(config) or not is_unrepeated(model, batch)):
         kept += batch.tokens * batch.length * precision.base
     logits = (work.copies + model.capped) * work.kept * model.vocabulary * SINGLE
     if config.adapter in ("full", "last_layers") and work.kept:
@@ -197,17 +199,19 @@ def _while_learning(model: Architecture, config: Any, work: Workload, precision:
 def _in_the_first_block(model: Architecture, config: Any, work: Workload, precision: Precision) -> int:
     """With checkpointing the end of the way back is a peak too: all gradients are there but those of the embedding,
     unless the logits have left it theirs, and the first block is whole."""
-    batch = _batch(model, work, precision)
+    batch = _batch(model, config, work, precision)
     shared = model.tied and work.task == "policy"
     still_to_come = model.embeddings * SINGLE if config.adapter == "full" and not shared else 0
     states = batch.tokens * model.width * precision.base
     return states + block_bytes(model, config, batch) + working_bytes(model, config, batch) - still_to_come
 
 
-def _batch(model: Architecture, work: Workload, precision: Precision) -> Batch:
-    """Where prompts are computed once, a row holds some pairs and has a mask."""
+def _batch(model: Architecture, config: Any, work: Workload, precision: Precision) -> Batch:
+    """Where prompts are computed once, a row holds some pairs and has a mask, as it has where keys and values stand
+    before the text."""
     if not work.prompts_once:
-        how = {"padded": work.rows > 1, "own_dropout": work.recipe in OWN_DROPOUT, "gpu": precision.gpu}
+        padded = work.rows > 1 or config.adapter in BEFORE_THE_TEXT
+        how = {"padded": padded, "own_dropout": work.recipe in OWN_DROPOUT, "gpu": precision.gpu}
         return Batch(work.rows, work.length, work.response, precision.base, **how)
     pairs, each = work.rows // work.together, work.length + (work.together - 1) * work.response
     rows = max(deal([each] * pairs)) + 1
