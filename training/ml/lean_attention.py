@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from training.ml.rotation import in_few_passes
+from training.recipes.shared_rows import is_worth_its_mask
 
 # Of the families of `shared_rows.UNREPEATED`. Their layers turn feature i of a head together with feature
 # i + width / 2, and take their kernel by name (tests/training/ml/test_lean_attention.py).
@@ -71,8 +72,7 @@ def _unrepeated(own: Any) -> Any:
         plain = query.is_cpu and not more.get("dropout") and all(more.get(name) is None for name in UNKNOWN)
         if not (masked and plain and group > 1 and tokens > 1) or attention_mask.requires_grad:
             return own(module, query, key, value, attention_mask, **more)
-        # Of keys and values repeated there are only one layer's at a time then: a larger mask would not be worth it.
-        if not torch.is_grad_enabled() and group * tokens > 2 * (heads - of_keys) * width:
+        if not is_worth_its_mask(tokens, heads, of_keys, width, learning=torch.is_grad_enabled()):
             return own(module, query, key, value, attention_mask, **more)
         found = nn.functional.scaled_dot_product_attention(
             query.reshape(rows, of_keys, group * tokens, width),  # one long query of all heads that share keys

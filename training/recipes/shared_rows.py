@@ -20,6 +20,16 @@ LOGITS_AT_ONCE = 1 << 23
 # 266 spend a quarter of their time on it; a wider model may have longer rows. Attention is computed between all tokens
 # of a row, those that do not see each other too.
 HALF = 900
+# Layers whose repeated keys and values the one mask that is repeated instead may outweigh where layers learn. Where
+# they are computed again it lies beside their inputs all the while, and grows with the square of the length.
+LAYERS_IN_A_MASK = 4
+
+
+def is_worth_its_mask(tokens: int, heads: int, key_heads: int, width: int, *, learning: bool) -> bool:
+    """Whether the mask of rows of so many `tokens`, repeated for the heads that share keys, is no larger than these keys
+    and values would be, repeated: of one layer where nothing is learned, as there is only one at a time."""
+    layers = LAYERS_IN_A_MASK if learning else 1
+    return heads // key_heads * tokens <= layers * 2 * (heads - key_heads) * width
 
 
 def deal(sizes: Sequence[int], shared: int = 0) -> list[int]:

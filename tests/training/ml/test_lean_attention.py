@@ -114,14 +114,12 @@ def test_a_mask_is_made_anew_when_it_is_another_one() -> None:
     assert not _for_groups(mask, 2, torch.float32).any()
 
 
-def test_where_nothing_is_learned_no_mask_is_made_that_is_larger_than_what_is_not_repeated(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Two heads share keys of 8 features: 16 tokens are where the two are alike."""
-    model, made = lean(build_family("llama")), []
+def test_no_mask_is_made_that_is_larger_than_what_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two heads share keys of 8 features: 16 tokens are where the two are alike, of one layer."""
+    model, made = lean(build_family("llama", max_position_embeddings=128)), []
     own = lean_attention._for_groups
     monkeypatch.setattr(lean_attention, "_for_groups", lambda *given: made.append(given) or own(*given))
-    for length, learning, expected in ((16, False, 2), (17, False, 0), (17, True, 2)):
+    for length, learning, expected in ((16, False, 2), (17, False, 0), (64, True, 2), (65, True, 0)):
         made.clear()
         with torch.set_grad_enabled(learning):
             hidden_states(model, pad([[*range(3, 3 + length)], [3]], 0))
