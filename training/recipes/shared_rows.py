@@ -26,8 +26,8 @@ LAYERS_IN_A_MASK = 4
 
 
 def is_worth_its_mask(tokens: int, heads: int, key_heads: int, width: int, *, learning: bool) -> bool:
-    """Whether the mask of rows of so many `tokens`, repeated for the heads that share keys, is no larger than these keys
-    and values would be, repeated: of one layer where nothing is learned, as there is only one at a time."""
+    """Whether the mask of rows of so many `tokens`, repeated for the heads that share keys, is no larger than their
+    keys and values would be, repeated: of one layer where nothing is learned, as there is only one at a time."""
     layers = LAYERS_IN_A_MASK if learning else 1
     return heads // key_heads * tokens <= layers * 2 * (heads - key_heads) * width
 
