@@ -28,7 +28,7 @@ window.plumblineDrawing = (() => {
     const marker = several
       ? { size: 7, color: look.colour }
       : { size: 8, color: curve.steps, colorscale: "Viridis", line: { color: colours.text, width: 0.5 },
-          colorbar: { title: { text: words.step }, thickness: 10, outlinewidth: 0, ...whole(Math.max(...curve.steps.slice(-FEW))) } };
+          colorbar: { title: { text: words.step }, thickness: 10, outlinewidth: 0, ...whole(curve.steps.at(-1)) } };
     return [{
       ...curve.train, mode: "lines+markers", text: curve.steps, name: look.name, showlegend: several,
       hovertemplate: `${words.step} %{text}: %{x:.4g}, %{y:.4g}<extra>${several ? look.short : ""}</extra>`,

@@ -1,5 +1,5 @@
-"""Attention of many tokens without what a CPU need not do: rotations in few passes, and no keys and values repeated for
-the heads that share them."""
+"""Attention of many tokens without what a CPU need not do: rotations in few passes, and grouped-query attention
+(Ainslie et al. 2023) without keys and values repeated for the heads that share them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from transformers import AttentionInterface
 from training.ml.rotation import in_few_passes
 from training.recipes.shared_rows import is_worth_its_mask
 
-# Of the families of `shared_rows.UNREPEATED`. Their layers turn feature i of a head together with feature
+# Of the families of `shared_rows.GROUPED_QUERY`. Their layers turn feature i of a head together with feature
 # i + width / 2, and take their kernel by name (tests/training/ml/test_lean_attention.py).
 KINDS = frozenset(
     f"{family}Attention" for family in ("Llama", "Mistral", "Qwen2", "Qwen3", "Gemma", "SmolLM3", "Starcoder2")
@@ -54,11 +54,11 @@ class _Kernels:
 
     def get_interface(self, name: str, default: Any) -> Any:
         found = self.own.get_interface(name, default)
-        return _unrepeated(found) if name == "sdpa" else found
+        return _grouped_query(found) if name == "sdpa" else found
 
 
 @cache
-def _unrepeated(own: Any) -> Any:
+def _grouped_query(own: Any) -> Any:
     """`own` stays where there is nothing to be repeated, or no mask that says who sees whom."""
 
     def attend(

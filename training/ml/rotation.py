@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 Rotate = Callable[..., tuple[Tensor, Tensor]]
 
 
-class Turned(torch.autograd.Function):
+class Rotated(torch.autograd.Function):
     """y = (x1 cos1 - x2 sin1, x2 cos2 + x1 sin2) for the two halves of x [..., width]; cos and sin, which have no
     gradient, are broadcast to it. The gradient lies in memory as x does: what is made of it is not copied again."""
 
@@ -24,7 +24,7 @@ class Turned(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
         ctx.strides = x.stride()
-        return _turned(x, cos, sin, torch.empty_like(x), 1)
+        return _rotated(x, cos, sin, torch.empty_like(x), 1)
 
     @staticmethod
     @once_differentiable
@@ -32,10 +32,10 @@ class Turned(torch.autograd.Function):
         cos, sin = ctx.saved_tensors
         as_x = torch.empty_strided(gradient.shape, ctx.strides, dtype=gradient.dtype, device=gradient.device)
         half = gradient.shape[-1] // 2
-        return _turned(gradient, cos, sin.roll(half, -1), as_x, -1), None, None
+        return _rotated(gradient, cos, sin.roll(half, -1), as_x, -1), None, None
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor, found: Tensor, sign: int) -> Tensor:
+def _rotated(x: Tensor, cos: Tensor, sin: Tensor, found: Tensor, sign: int) -> Tensor:
     half = x.shape[-1] // 2
     torch.mul(x, cos, out=found)
     found[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
@@ -53,7 +53,7 @@ def in_few_passes(own: Rotate) -> Rotate:
             return own(query, key, cos, sin, unsqueeze_dim)
         cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
         if not torch.is_grad_enabled():
-            return tuple(_turned(part, cos, sin, torch.empty_like(part), 1) for part in (query, key))
-        return Turned.apply(query, cos, sin), Turned.apply(key, cos, sin)
+            return tuple(_rotated(part, cos, sin, torch.empty_like(part), 1) for part in (query, key))
+        return Rotated.apply(query, cos, sin), Rotated.apply(key, cos, sin)
 
     return rotate

@@ -11,10 +11,9 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import PretrainedConfig
 
-ROWS = (
-    8  # of each tensor, spread over it, and of each so many numbers: what was trained further differs nearly everywhere
-)
-NUMBERS = 32
+# Of each tensor so many rows, spread over it, and of each so many numbers: what was trained further differs nearly
+# everywhere.
+ROWS, NUMBERS = 8, 32
 
 
 def weights_mark(config: PretrainedConfig) -> str:

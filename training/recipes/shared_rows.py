@@ -12,8 +12,8 @@ FAMILIES = frozenset(
 )
 # Of these some have windows of attention, and then read every sequence by itself; an estimate takes them to.
 MAY_HAVE_WINDOWS = frozenset({"mistral", "phi3", "starcoder2"})
-# Tried and tested: on a CPU their attention is computed without repeating keys and values that heads share.
-UNREPEATED = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "smollm3", "starcoder2"})
+# Tried and tested: on a CPU their grouped-query attention is computed without repeating keys and values.
+GROUPED_QUERY = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "smollm3", "starcoder2"})
 # Numbers in fp32 (32 MB): of so many tokens at a time are logits made where nothing is learned from them.
 LOGITS_AT_ONCE = 1 << 23
 # Tokens of a row at which attention takes as long as all the rest of a model: measured on the demo model, whose rows of

@@ -159,7 +159,7 @@ def test_an_update_takes_less_memory_and_what_is_estimated(job: Job) -> None:
         config = replace(job.config, **LONG, gradient_checkpointing=how)
         measured[how] = peak_bytes(update_of(game(replace(job, config=config), checkpointing=how == "on")))
         estimated[how] = beyond_the_models(job, config)
-    assert measured["on"] < 0.75 * measured["off"]
+    assert measured["on"] < 0.7 * measured["off"]
     assert estimated["off"] == pytest.approx(measured["off"], rel=0.1)
     # The block that is computed again is counted beside the logits, before which it is not there: here, one of two.
     assert 0.95 * measured["on"] < estimated["on"] < 1.4 * measured["on"]

@@ -14,13 +14,13 @@ from tests.training.ml.families import build_family
 from training.ml import lean_attention
 from training.ml.batching import pad
 from training.ml.forward import hidden_states
-from training.ml.lean_attention import KINDS, LeanAttention, _for_groups, _unrepeated, attend_lean
+from training.ml.lean_attention import KINDS, LeanAttention, _for_groups, _grouped_query, attend_lean
 from training.ml.prompt_rows import lay_out
 from training.ml.reference import frozen_logps, frozen_start
-from training.ml.rotation import Turned, in_few_passes
+from training.ml.rotation import Rotated, in_few_passes
 from training.ml.row_attention import row_inputs
 from training.recipes.adapters import AdapterConfig
-from training.recipes.shared_rows import FAMILIES, UNREPEATED
+from training.recipes.shared_rows import FAMILIES, GROUPED_QUERY
 
 pytestmark = pytest.mark.not_db
 TEXTS = [[3, 4, 5, 6, 7, 8, 9], [11, 12], [3, 4, 5, 13, 14]]
@@ -53,7 +53,7 @@ def answers(model: nn.Module, read: Any) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("read", [padded, in_rows, without_a_mask])
-@pytest.mark.parametrize("family", sorted(UNREPEATED))
+@pytest.mark.parametrize("family", sorted(GROUPED_QUERY))
 def test_states_and_gradients_are_those_of_the_plain_layers(family: str, read: Any) -> None:
     model = build_family(family)
     mine = lean(model)
@@ -63,11 +63,11 @@ def test_states_and_gradients_are_those_of_the_plain_layers(family: str, read: A
 
 
 def test_every_kind_is_tried() -> None:
-    kinds = {type(part).__name__ for family in UNREPEATED for part in build_family(family).modules()}
+    kinds = {type(part).__name__ for family in GROUPED_QUERY for part in build_family(family).modules()}
     assert kinds >= KINDS
 
 
-@pytest.mark.parametrize("family", sorted(FAMILIES - UNREPEATED))
+@pytest.mark.parametrize("family", sorted(FAMILIES - GROUPED_QUERY))
 def test_other_layers_are_left_alone(family: str) -> None:
     assert not any(isinstance(part, LeanAttention) for part in lean(build_family(family)).modules())
 
@@ -104,7 +104,7 @@ def test_a_mask_is_made_anew_when_it_is_another_one() -> None:
     with torch.inference_mode():
         _for_groups(mask, 2, torch.float32)
     query, key = torch.randn(1, 4, 3, 8, requires_grad=True), torch.randn(1, 2, 3, 8)
-    attend = _unrepeated(sdpa_attention_forward)
+    attend = _grouped_query(sdpa_attention_forward)
     layer = build_family("llama").model.layers[0].self_attn
     attend(layer, query, key, key, mask)[0].sum().backward()  # no tensor of inference mode can be kept for it
     for precision in (torch.bfloat16, torch.float32):
@@ -129,7 +129,7 @@ def test_no_mask_is_made_that_is_larger_than_what_is_not_repeated(monkeypatch: p
 def test_the_cache_that_a_kernel_fills_itself_is_left_to_transformers() -> None:
     """As `generate_batch` passes it: whoever overlooked it would see the new tokens alone."""
     asked: list[Any] = []
-    attend = _unrepeated(lambda *given, **more: asked.append(more) or (given[1], None))
+    attend = _grouped_query(lambda *given, **more: asked.append(more) or (given[1], None))
     query, key = torch.randn(1, 4, 3, 8), torch.randn(1, 2, 3, 8)
     attend(nn.Module(), query, key, key, torch.zeros(1, 1, 3, 9), cache=object())
     assert "cache" in asked[0]
@@ -154,9 +154,9 @@ def test_the_gradient_of_a_rotation_is_that_of_differences() -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 5, 8, dtype=torch.float64, requires_grad=True)
     cos, sin = torch.randn(2, 2, 1, 5, 8, dtype=torch.float64)  # also where its halves are not alike
-    assert torch.autograd.gradcheck(lambda x: Turned.apply(x, cos, sin), (x,))
+    assert torch.autograd.gradcheck(lambda x: Rotated.apply(x, cos, sin), (x,))
     turned = x.transpose(1, 2).detach().contiguous().requires_grad_(True)
-    assert torch.autograd.gradcheck(lambda x: Turned.apply(x.transpose(1, 2), cos, sin), (turned,))
+    assert torch.autograd.gradcheck(lambda x: Rotated.apply(x.transpose(1, 2), cos, sin), (turned,))
 
 
 def test_where_a_part_of_each_head_is_turned_transformers_turns_it() -> None:

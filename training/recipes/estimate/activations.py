@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from training.recipes.adapters import HEAD, LOW_RANK, VIRTUAL_TOKENS, AdapterConfig
 from training.recipes.estimate.adapters import BOTTLENECKS, KEYS_AND_VALUES, targeted
 from training.recipes.estimate.layout import Architecture, Linear, Norm, WrittenOut
-from training.recipes.shared_rows import UNREPEATED, is_worth_its_mask
+from training.recipes.shared_rows import GROUPED_QUERY, is_worth_its_mask
 
 SINGLE, HALF = 4, 2  # bytes of a number of fp32 and bf16
 PLACE = 8  # of an index
@@ -114,7 +114,7 @@ def _dropped_words(model: Architecture, config: AdapterConfig, batch: Batch) -> 
 def _attention(model: Architecture, config: AdapterConfig, batch: Batch, keys: int, length: int) -> int:
     """Queries, keys, values, what comes of them, the logarithm of each head's sum, and, where rows are padded, the
     mask, which the kernel copies for every layer. With a mask, grouped keys and values are repeated for every query,
-    but where `is_unrepeated`."""
+    but where `is_grouped_query`."""
     if model.written_out:
         return _written_out(model, model.written_out, config, batch, keys)
     if batch.in_plain_steps(model):
@@ -122,7 +122,7 @@ def _attention(model: Architecture, config: AdapterConfig, batch: Batch, keys: i
         states = 3 + _learns_from_attention(model, config)
         return batch.width * (states * model.queries + 3 * model.heads * keys)
     longer = keys / length  # keys and values before the text
-    if is_unrepeated(model, config, batch):
+    if is_grouped_query(model, config, batch):
         again = _learns_from_attention(model, config)  # what comes of it, in the order that the next layer is given
         return int(batch.width * ((2 + again) * model.queries + 2 * model.keys * longer)) + SINGLE * model.heads
     repeated = model.queries if batch.padded else model.keys
@@ -132,27 +132,27 @@ def _attention(model: Architecture, config: AdapterConfig, batch: Batch, keys: i
     return int(batch.width * (2 * model.queries + 2 * repeated * longer + mask)) + SINGLE * model.heads
 
 
-def is_unrepeated(model: Architecture, config: AdapterConfig, batch: Batch) -> bool:
-    """Heads that share keys are one long query (training/ml/lean_attention.py), for which the mask is repeated."""
+def is_grouped_query(model: Architecture, config: AdapterConfig, batch: Batch) -> bool:
+    """Whether heads that share keys are one long query (training/ml/lean_attention.py); the mask is repeated for it."""
     _, tokens = _lengths(config, batch)
     plain = batch.padded and not batch.gpu and not batch.in_plain_steps(model)
-    return plain and _is_repeated(model, tokens, learning=True)
+    return plain and _is_grouped(model, tokens, learning=True)
 
 
-def _is_repeated(model: Architecture, tokens: int, *, learning: bool) -> bool:
+def _is_grouped(model: Architecture, tokens: int, *, learning: bool) -> bool:
     heads, key_heads = model.heads, model.key_value_heads
-    grouped = heads > key_heads and model.family in UNREPEATED
+    grouped = heads > key_heads and model.family in GROUPED_QUERY
     return grouped and is_worth_its_mask(tokens, heads, key_heads, model.head_width, learning=learning)
 
 
 def repeated_for_reading(model: Architecture, tokens: int) -> int:
     """How often the mask of texts of so many `tokens` is repeated on a CPU where nothing is learned."""
-    return model.heads // model.key_value_heads if _is_repeated(model, tokens, learning=False) else 0
+    return model.heads // model.key_value_heads if _is_grouped(model, tokens, learning=False) else 0
 
 
 def _mask_for_all(model: Architecture, config: AdapterConfig, batch: Batch) -> int:
     """The one mask of all layers where it is repeated; others are counted by whoever makes them."""
-    if not is_unrepeated(model, config, batch):
+    if not is_grouped_query(model, config, batch):
         return 0
     keys, length = _lengths(config, batch)
     return batch.rows * length * keys * (model.heads // model.key_value_heads) * batch.width

@@ -13,7 +13,7 @@ from training.recipes.estimate.activations import (
     SINGLE,
     Batch,
     block_bytes,
-    is_unrepeated,
+    is_grouped_query,
     saved_bytes,
     working_bytes,
 )
@@ -186,7 +186,7 @@ def _while_learning(model: Architecture, config: Any, work: Workload, precision:
     config = still(config) if work.recipe in DRAWN else config
     kept = saved_bytes(model, config, batch, checkpointing=is_checkpointed(config)) * separate(config)
     # Where it is repeated, the repeated one alone is kept, but for layers that are computed again and are given it.
-    if batch.one_mask and (is_checkpointed(config) or not is_unrepeated(model, config, batch)):
+    if batch.one_mask and (is_checkpointed(config) or not is_grouped_query(model, config, batch)):
         kept += batch.tokens * batch.length * precision.base
     logits = (work.copies + model.capped) * work.kept * model.vocabulary * SINGLE
     if config.adapter in ("full", "last_layers") and work.kept:
