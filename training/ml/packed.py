@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from training.ml.mapped_files import MappedFiles
+from training.ml.processor import AMD, maker
 from training.ml.products import COLUMNS
 
 ROWS = 32  # laid out for about so many; the layout is the same for 4 to 64
@@ -153,8 +154,10 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 @cache
 def _worth_it() -> bool:
-    """Known of processors with AVX-512; see products.py for why nothing is measured here."""
-    return torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() == "AVX512"
+    """Known of processors with AVX-512 and of AMD's with AVX2; see processor.py for why nothing is measured here."""
+    instructions = torch.backends.cpu.get_cpu_capability()
+    known = instructions == "AVX512" or (instructions == "AVX2" and maker() == AMD)
+    return known and torch.backends.mkldnn.is_available()
 
 
 def _can_be_packed(part: nn.Module) -> bool:

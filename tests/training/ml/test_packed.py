@@ -121,6 +121,23 @@ def test_nothing_is_laid_out_where_it_is_not_worth_it(monkeypatch: pytest.Monkey
     assert pack(model) == packed_layers(model) == 0
 
 
+@pytest.mark.parametrize(
+    ("vendor", "capability", "expected"),
+    [
+        ("GenuineIntel", "AVX512", True),
+        ("AuthenticAMD", "AVX512", True),
+        ("AuthenticAMD", "AVX2", True),
+        ("GenuineIntel", "AVX2", False),
+        ("AuthenticAMD", "DEFAULT", False),
+    ],
+)
+def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, vendor: str, capability: str, expected: bool) -> None:
+    monkeypatch.setattr(packed, "maker", lambda: vendor)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: True)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert packed._worth_it.__wrapped__() is expected
+
+
 def test_a_weight_that_two_models_share_is_laid_out_once(worth_it: None) -> None:
     first = build_family("llama")
     second = copy.deepcopy(first, {id(weight): weight for weight in first.parameters()})
