@@ -104,5 +104,6 @@ def require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    """A sampled completion as text, without special tokens and surrounding white space."""
-    return tokenizer.decode(ids, skip_special_tokens=True).strip()
+    """A sampled completion as text, without special tokens and surrounding white space. NUL, which PostgreSQL does not
+    store, is shown by the sign for it before anything is made of the text: what is scored is what is read."""
+    return tokenizer.decode(ids, skip_special_tokens=True).replace("\x00", "\N{REPLACEMENT CHARACTER}").strip()
