@@ -1,8 +1,8 @@
-"""fp32 matrix products by oneDNN on AMD's processors with AVX-512.
+"""fp32 matrix products by oneDNN on AMD's processors: with AVX-512 all large ones, with AVX2 those of an output layer.
 
 torch makes such products with MKL, which gets no more out of these processors than AVX2 gives. oneDNN, which torch
-brings along for other precisions, does: on a Zen 5 it was 2.3 times as fast, in fp32, from some rows on
-(docs/performance.md).
+brings along for other precisions, does: on a Zen 5 it was 2.3 times as fast, in fp32, from some rows on. With AVX2 they
+are about equal, but for few rows by the whole vocabulary (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from training.ml.processor import AMD, maker
 
 # Smaller products are as fast by MKL, or faster; of those with fewer rows than ROWS all but an output layer's.
 ROWS, COLUMNS, MULTIPLICATIONS, OF_FEW_ROWS = 4, 32, 1 << 21, 1 << 24
+VOCABULARY, OF_A_STEP = 1 << 13, 256  # with AVX2, columns at least and rows at most
 _replaced: list[Any] = []  # the registrations; they last as long as something holds them
 _own: dict[str, Any] = {}  # what torch comes with
 
@@ -47,7 +48,12 @@ def as_torch_comes() -> bool:
 @cache
 def _worth_it() -> bool:
     there = torch.backends.mkl.is_available() and torch.backends.mkldnn.is_available()
-    return there and torch.backends.cpu.get_cpu_capability() == "AVX512" and maker() == AMD
+    return there and torch.backends.cpu.get_cpu_capability() in ("AVX512", "AVX2") and maker() == AMD
+
+
+@cache
+def _output_layers_only() -> bool:
+    return torch.backends.cpu.get_cpu_capability() != "AVX512"
 
 
 def _mm(keys: Any, left: Tensor, right: Tensor) -> Tensor:
@@ -71,6 +77,8 @@ def _is_large(left: Tensor, right: Tensor) -> bool:
     (rows, inner), columns = left.shape, right.shape[1]
     if inner != right.shape[0]:
         return False  # torch's own kernel says what is wrong
+    if _output_layers_only() and (columns < VOCABULARY or rows > OF_A_STEP or not right.t().is_contiguous()):
+        return False
     work = rows * inner * columns
     if min(inner, columns) < COLUMNS or work <= (MULTIPLICATIONS if rows >= ROWS else OF_FEW_ROWS):
         return False

@@ -23,6 +23,7 @@ def replaced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """On any processor, whatever the tests before have begun; also for small products."""
     before = products.as_torch_comes()
     monkeypatch.setattr(products, "_worth_it", lambda: True)
+    monkeypatch.setattr(products, "_output_layers_only", lambda: False)
     monkeypatch.setattr(products, "MULTIPLICATIONS", 0)
     assert products.by_onednn()
     yield
@@ -115,7 +116,13 @@ def test_it_is_really_made_there_and_torch_has_its_own_again_afterwards() -> Non
 
 @pytest.mark.parametrize(
     ("vendor", "capability", "expected"),
-    [("AuthenticAMD", "AVX512", True), ("GenuineIntel", "AVX512", False), ("AuthenticAMD", "AVX2", False)],
+    [
+        ("AuthenticAMD", "AVX512", True),
+        ("AuthenticAMD", "AVX2", True),
+        ("AuthenticAMD", "DEFAULT", False),
+        ("GenuineIntel", "AVX512", False),
+        ("GenuineIntel", "AVX2", False),
+    ],
 )
 def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, vendor: str, capability: str, expected: bool) -> None:
     monkeypatch.undo()  # what the fixture has set
@@ -123,24 +130,31 @@ def test_the_processor_decides(monkeypatch: pytest.MonkeyPatch, vendor: str, cap
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: True)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert products._worth_it.__wrapped__() is expected
+    assert products._output_layers_only.__wrapped__() is (capability != "AVX512")
 
 
 @pytest.mark.parametrize(
-    ("rows", "inner", "columns", "expected"),
+    ("rows", "inner", "columns", "expected", "with_avx2"),
     [
-        (4, 576, 1536, True),
-        (3, 576, 1536, False),
-        (1, 576, 49152, True),  # the output layer, of one text
-        (64, 64, 64, False),
-        (1024, 576, 16, False),  # LoRA's
-        (1024, 16, 576, False),
-        (1024, 576, 576, True),
+        (4, 576, 1536, True, False),
+        (3, 576, 1536, False, False),
+        (1, 576, 49152, True, True),  # the output layer, of one text
+        (256, 576, 49152, True, True),
+        (257, 576, 49152, True, False),
+        (64, 64, 64, False, False),
+        (1024, 576, 16, False, False),  # LoRA's
+        (1024, 16, 576, False, False),
+        (1024, 576, 576, True, False),
     ],
 )
 def test_only_large_products_are_taken(
-    monkeypatch: pytest.MonkeyPatch, rows: int, inner: int, columns: int, expected: bool
+    monkeypatch: pytest.MonkeyPatch, rows: int, inner: int, columns: int, expected: bool, with_avx2: bool
 ) -> None:
     monkeypatch.undo()  # the fixture's sizes
-    found = products._is_large(torch.empty(rows, inner), torch.empty(columns, inner).t())
-    assert found is expected
-    assert not products._is_large(torch.empty(inner, 32).t(), torch.empty(inner, columns))  # it would be copied
+    left, right = torch.empty(rows, inner), torch.empty(columns, inner).t()
+    turned = torch.empty(inner, columns)
+    for outputs_only, wanted in ((False, expected), (True, with_avx2)):
+        monkeypatch.setattr(products, "_output_layers_only", lambda only=outputs_only: only)
+        assert products._is_large(left, right) is wanted
+        assert not products._is_large(torch.empty(inner, 32).t(), turned)  # it would be copied
+    assert not products._is_large(left, turned)  # with AVX2 only as an output layer's weight lies
