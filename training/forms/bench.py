@@ -1,6 +1,5 @@
 """Asks which adapter methods are compared, on what, and what is the same for all of them."""
 
-import typing
 from typing import Any
 
 from django import forms
@@ -14,6 +13,7 @@ from training.forms.recipe import form_field, shown
 from training.models import Artifact
 from training.recipes import RECIPES
 from training.recipes.estimate.adapters import methods_for
+from training.recipes.fields import types_of
 from training.recipes.titles import ADAPTERS
 
 # Settings that every method looks at, under the recipe's own names.
@@ -42,7 +42,7 @@ class BenchForm(QueueForm):
         methods = list(methods_for(recipe))
         self.fields["methods"].choices = [(name, gettext(ADAPTERS[name])) for name in methods]
         self.fields["methods"].initial = methods
-        hints = typing.get_type_hints(RECIPES[recipe])
+        hints = types_of(RECIPES[recipe])
         for name in SHARED:
             self.fields[name] = form_field(RECIPES[recipe].__dataclass_fields__[name], hints[name])
         rate = self.fields["learning_rate"]

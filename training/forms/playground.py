@@ -1,6 +1,5 @@
 """Asks what a playground loads, what is said in it, and which text is scored."""
 
-import typing
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +11,7 @@ from training.forms.fields import policies_of, reward_models_of
 from training.forms.queue import QueueForm
 from training.forms.recipe import form_field
 from training.models import LARGEST_SEED, Artifact
+from training.recipes.fields import types_of
 from training.recipes.mailbox import LONGEST
 from training.recipes.playground import PlaygroundConfig, TalkConfig
 from training.workflow.playground import LEFT, RIGHT
@@ -109,7 +109,7 @@ class TalkForm(forms.Form):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        hints = typing.get_type_hints(TalkConfig)
+        hints = types_of(TalkConfig)
         for setting in fields(TalkConfig):
             field = form_field(setting, hints[setting.name])
             field.required = False

@@ -15,7 +15,7 @@ from annotate.lists import labelled, listed
 from training.recipes import RECIPES, RecipeError, load
 from training.recipes.adapters import customary_rate
 from training.recipes.decimals import plain
-from training.recipes.fields import conditions, counts
+from training.recipes.fields import conditions, counts, types_of
 from training.recipes.titles import CHOICES
 from training.workflow.told import in_readers_language
 
@@ -86,7 +86,7 @@ class RecipeForm(forms.Form):
         self.recipe = recipe
         asked = [setting for setting in fields(RECIPES[recipe]) if _can_count(setting) and setting.name not in without]
         self.settings = {setting.name: setting for setting in asked}
-        hints = typing.get_type_hints(RECIPES[recipe])
+        hints = types_of(RECIPES[recipe])
         for setting in self.settings.values():
             self.fields[setting.name] = form_field(setting, hints[setting.name])
         for setting in self.settings.values():

@@ -9,7 +9,7 @@ from typing import Any
 
 from training.recipes import RECIPES
 from training.recipes.adapters import customary_rate
-from training.recipes.fields import conditions, counts
+from training.recipes.fields import conditions, counts, types_of
 
 KINDS = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
@@ -37,7 +37,7 @@ class Setting:
 
 def settings_of(config: type) -> list[Setting]:
     """Of a recipe's dataclass, without those that it has fixed: they count with no value of another one."""
-    hints = typing.get_type_hints(config)
+    hints = types_of(config)
     asked = [one for one in fields(config) if all(conditions(one).values())]
     adapters = next((one for one in fields(config) if one.name == "adapter"), None)
     methods = adapters.metadata["choices"] if adapters else ()

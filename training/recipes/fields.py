@@ -8,6 +8,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
+from functools import cache
 from typing import Any
 
 from training.recipes.errors import RecipeError
@@ -28,6 +29,12 @@ def again(base: type, name: str, default: Any = MISSING, **changes: Any) -> Any:
     return dataclasses.field(default=known.default if default is MISSING else default, metadata=metadata)
 
 
+@cache
+def types_of(cls: type) -> Mapping[str, Any]:
+    """Of each field of a dataclass; kept, since every look would evaluate all annotations."""
+    return types.MappingProxyType(typing.get_type_hints(cls))
+
+
 def build(cls: type, config: dict[str, Any]) -> Any:
     """An instance of the dataclass `cls`; RecipeError names the first field that is unknown, missing or wrong."""
     known = {field.name: field for field in fields(cls)}
@@ -35,7 +42,7 @@ def build(cls: type, config: dict[str, Any]) -> Any:
         if name not in known:
             said = gettext_noop("There is no such setting. The settings are: %(names)s.")
             raise RecipeError(name, said, names=", ".join(sorted(known)))
-    hints = typing.get_type_hints(cls)
+    hints = types_of(cls)
     values = {}
     for name, field in known.items():
         if name in config:
