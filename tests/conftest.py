@@ -29,6 +29,7 @@ PURE_ROOMS = (
     "tests/annotate/test_rendering.py",
     "tests/browser/test_agreement.py",
     "tests/browser/test_bench.py",
+    "tests/browser/test_curves.py",
     "tests/browser/test_playground.py",
     "tests/browser/test_report_charts.py",
     "tests/browser/test_reward_results.py",
