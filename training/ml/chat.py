@@ -9,6 +9,7 @@ from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from training.ml.errors import ModelError
+from training.recipes.storable import storable
 from training.recipes.words import gettext_noop
 
 Messages = list[dict[str, Any]]
@@ -104,6 +105,6 @@ def require_chat_template(tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def text_of(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    """A sampled completion as text, without special tokens and surrounding white space. NUL, which PostgreSQL does not
-    store, is shown by the sign for it before anything is made of the text: what is scored is what is read."""
-    return tokenizer.decode(ids, skip_special_tokens=True).replace("\x00", "\N{REPLACEMENT CHARACTER}").strip()
+    """A sampled completion as text, without special tokens and surrounding white space. It can be stored as it is: what
+    is scored is what is read."""
+    return storable(tokenizer.decode(ids, skip_special_tokens=True)).strip()

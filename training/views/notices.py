@@ -1,9 +1,9 @@
 """What a training process has to say beside its numbers: the lines of notices.jsonl, in the reader's language."""
 
 from training.models import Run
+from training.recipes.storable import storable
 from training.workflow.folders import folder_of
 from training.workflow.run_lines import read_rows
-from training.workflow.storable import storable
 from training.workflow.told import in_readers_language
 
 

@@ -14,6 +14,7 @@ from annotate.models import Project, User
 from training.models import Artifact, Run, RunState
 from training.recipes.adapters import SELECTIVE
 from training.recipes.export import MERGED, export_folder
+from training.recipes.storable import storable
 from training.recipes.titles import STAYING
 from training.workflow import runs
 from training.workflow.artifacts import adapter_of, blocking_adapter
@@ -22,7 +23,6 @@ from training.workflow.disk_use import forget
 from training.workflow.exceptions import BadInput, ExportExists, ModelInUse, ModelRefused, WorkflowError
 from training.workflow.folders import folder_of
 from training.workflow.refusals import checked_config
-from training.workflow.storable import storable
 from training.workflow.told import told
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from training.models import Task
+from training.recipes.storable import storable
 from training.workflow.exceptions import BrokenArtifact
-from training.workflow.storable import storable
 
 FORMAT = 1
 KINDS = ("adapter", "full")

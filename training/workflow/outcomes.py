@@ -12,9 +12,9 @@ from django.utils.translation import gettext_noop
 from training.models import Run, RunState
 from training.recipes import WITHOUT_ARTIFACT
 from training.recipes.failures import DISK_FULL, DISK_IS_FULL, MAKE_ROOM
+from training.recipes.storable import storable
 from training.workflow import tails
 from training.workflow.folders import folder_of
-from training.workflow.storable import storable
 
 DONE, KNOWN_FAILURE, STOPPED = 0, 2, 4
 # What error.json says beside its message and hint, and a translator needs.

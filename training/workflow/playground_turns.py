@@ -5,8 +5,8 @@ from typing import Any
 
 from training.models import Playground
 from training.recipes.mailbox import CHAT, FIRST, SCORE, SECOND, Mailbox, Unreadable
+from training.recipes.storable import storable
 from training.workflow.playground import mailbox_of, sides_of
-from training.workflow.storable import storable
 from training.workflow.told import in_readers_language
 
 PROBLEM = "problem"

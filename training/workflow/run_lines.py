@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from training.recipes.json_lines import parsed
-from training.workflow.storable import storable
+from training.recipes.storable import storable
 
 # One answer carries at most this much of the file, or one longer line; the page asks again at once for the rest.
 LARGEST_PIECE = 512 * 1024

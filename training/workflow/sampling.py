@@ -16,13 +16,13 @@ from annotate.statistics import scored_pairs
 from annotate.workflow import intake
 from training.models import Artifact, DeviceWish, Priority, Run, Sample, Task
 from training.recipes.sample import ALL, BEST_AND_WORST, BEST_TWO, CLOSEST, NONE
+from training.recipes.storable import storable
 from training.workflow import naming, runs, sample_scores
 from training.workflow.disk import enough_disk
 from training.workflow.exceptions import BadConfig, BadInput, NoPrompts
 from training.workflow.folders import folder_of
 from training.workflow.refusals import checked_config, require_task
 from training.workflow.sample_scores import NEW, OLD
-from training.workflow.storable import storable
 from training.workflow.tails import Tail
 
 Slot = tuple[str, int]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from training.recipes.json_lines import parsed
-from training.workflow.storable import storable
+from training.recipes.storable import storable
 
 
 class Tail:

@@ -5,7 +5,6 @@ from transformers import AutoTokenizer
 
 from training.ml.chat import completion_ids, encode, end_of_turn, prompt_ids, text_of
 from training.ml.errors import ModelError
-from training.workflow.storable import storable
 
 MESSAGES = [{"role": "user", "content": "How do I bake bread? 你好"}]
 
@@ -34,7 +33,7 @@ def test_a_completion_ends_with_eos_and_comes_back_as_the_text(tokenizer):
 def test_of_a_sampled_nul_the_sign_is_scored_and_stored(tokenizer):
     ids = completion_ids(tokenizer, "first\x00second")
     assert "\x00" in tokenizer.decode(ids)
-    assert text_of(tokenizer, ids) == storable(text_of(tokenizer, ids)) == "first\N{REPLACEMENT CHARACTER}second"
+    assert text_of(tokenizer, ids) == "first\N{REPLACEMENT CHARACTER}second"
 
 
 def test_special_tokens_in_a_message_or_a_response_are_plain_text(tokenizer):
