@@ -8,18 +8,20 @@ import secrets
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, F, OuterRef, Subquery
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from annotate.models import Assignment, AssignmentState, Comparison, GuidelineVersion, Project, User
+from annotate.models.comparison import ComparisonQuerySet
 from annotate.models.judging import AssignmentQuerySet
 from annotate.workflow.exceptions import GuidelineNotRead, NoGuideline
 
 # Comparisons freed by one claim at most, so that nobody waits for a large clean-up; the periodic task does the rest.
 FREED_BY_A_CLAIM = 50
-CLAIM_ATTEMPTS = 5
+# Each but the first is one that another verb has come before.
+CLAIM_ATTEMPTS = 20
 
 
 class _AnsweredMeanwhile(Exception):
@@ -105,41 +107,80 @@ def _version_and_lease(project: Project, annotator: User) -> GuidelineVersion | 
 
 
 def _claim(project: Project, annotator: User, version: GuidelineVersion) -> Assignment | None:
-    """Claim the first open comparison this person has not had.
+    """Claim the first open comparison this person has not had; None only if there is none.
 
-    PostgreSQL re-reads a row it had to wait for, but not what was counted beside it; the UNIQUE constraints notice,
-    and the claim is tried again.
+    Comparisons that other verbs hold are passed over while there are free ones, and waited for, one by one, when there
+    are not: whoever is told that nothing is left goes home. PostgreSQL re-reads a row that another verb has changed,
+    but not what was counted beside it; the UNIQUE constraints notice, and the claim is tried again.
     """
+    held = None
     for _attempt in range(CLAIM_ATTEMPTS):
         try:
             with transaction.atomic():
-                comparison = _locked_candidate(project, annotator)
-                return _lease(comparison, annotator, project, version) if comparison else None
+                if comparison := _locked_candidate(project, annotator, held):
+                    return _lease(comparison, annotator, project, version)
         except (IntegrityError, _AnsweredMeanwhile):
             continue
+        held = _held_candidate(project, annotator)
+        if held is None:
+            return None
     return None
 
 
 def _claim_after_freeing(project: Project, annotator: User, version: GuidelineVersion) -> Assignment | None:
     """Slots whose lease ran out are given back first when nothing else is left."""
+    overdue, now = Assignment.objects.filter(comparison__project=project), timezone.now()
     with transaction.atomic():
-        overdue = Assignment.objects.filter(comparison__project=project)
-        freed = _free_overdue(overdue, timezone.now(), FREED_BY_A_CLAIM)
-    return _claim(project, annotator, version) if freed else None
+        freed = _free_overdue(overdue, now, FREED_BY_A_CLAIM)
+    return _claim(project, annotator, version) if freed or _free_a_held_one(overdue, now) else None
 
 
-def _locked_candidate(project: Project, annotator: User) -> Comparison | None:
+def _free_a_held_one(assignments: AssignmentQuerySet, now: datetime) -> bool:
+    """Whether there was one that ran out, all of them on comparisons that other verbs held."""
+    held = assignments.overdue(now).values_list("comparison", flat=True).first() if _rows_are_passed_over() else None
+    if held is None:
+        return False
+    with transaction.atomic():
+        _wait_for(held)
+        _free_overdue(assignments.filter(comparison=held), now, 1)
+    return True
+
+
+def _candidates(project: Project, annotator: User) -> ComparisonQuerySet:
+    return project.comparisons.open().unseen_by(annotator).order_by("id")
+
+
+def _locked_candidate(project: Project, annotator: User, held: int | None) -> Comparison | None:
     """The first in the queue with a free slot that this person has not had; rows other claims hold are skipped.
 
+    With `held` that one only, once whoever holds it is done: the second query then sees what was done.
     Carries `last_slot`, the highest slot in use, and `earlier`, the id of this person's lease that ran out.
     """
     used = Assignment.objects.filter(comparison=OuterRef("pk"), slot__isnull=False).order_by("-slot")
     mine = annotator.assignments.filter(comparison=OuterRef("pk"))
-    candidates = project.comparisons.open().unseen_by(annotator).select_related("prompt", "response_a", "response_b")
+    candidates = _candidates(project, annotator).select_related("prompt", "response_a", "response_b")
     candidates = candidates.annotate(
         last_slot=Subquery(used.values("slot")[:1]), earlier=Subquery(mine.values("pk")[:1])
     )
-    return candidates.select_for_update(skip_locked=True, of=("self",)).order_by("id").first()
+    if held is not None:
+        _wait_for(held)
+        candidates = candidates.filter(pk=held)
+    return candidates.select_for_update(skip_locked=True, of=("self",)).first()
+
+
+def _held_candidate(project: Project, annotator: User) -> int | None:
+    """The id of the first in the queue that a claim has passed over, if any."""
+    return _candidates(project, annotator).values_list("pk", flat=True).first() if _rows_are_passed_over() else None
+
+
+def _rows_are_passed_over() -> bool:
+    """SQLite has one writer at a time: what a claim does not find there is not held by another one."""
+    return connection.features.has_select_for_update_skip_locked
+
+
+def _wait_for(comparison_id: int) -> None:
+    """Lock the row as soon as whoever holds it is done; the caller holds no other comparison."""
+    Comparison.objects.select_for_update().filter(pk=comparison_id).first()
 
 
 def _lease(comparison: Comparison, annotator: User, project: Project, version: GuidelineVersion) -> Assignment | None:

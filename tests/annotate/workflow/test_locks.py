@@ -5,9 +5,14 @@ SQLite has one writer at a time, so that the one in between comes afterwards the
 
 import io
 import json
+import threading
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
@@ -22,7 +27,7 @@ from annotate.workflow.judging import submit_judgment, undo_last
 from annotate.workflow.projects import change_overlap
 from annotate.workflow.snapshots import freeze
 from tests.factories import judge, judge_all, make_comparisons, make_prompts
-from tests.meanwhile import meanwhile
+from tests.meanwhile import PATIENCE, meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ON_POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="what SQLite's one writer rules out")
@@ -91,6 +96,64 @@ def test_a_card_that_was_answered_at_this_moment_is_not_leased_again(project: Pr
     with meanwhile("SKIP LOCKED", lambda: mine.update(state=AssignmentState.SURPLUS)):
         assert lease_next(project=project, annotator=ann) is None
     assert mine.get().state == AssignmentState.SURPLUS
+
+
+@contextmanager
+def _held_for_a_moment(comparison: Comparison) -> Iterator[None]:
+    """By another verb, which is done half a second after a claim has come by."""
+    passed, held = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction.atomic():
+            Comparison.objects.select_for_update().get(pk=comparison.pk)
+            held.set()
+            passed.wait(10)
+            time.sleep(PATIENCE)
+        connection.close()
+
+    def come_by(execute: Callable, sql: str, params: Any, many: bool, context: dict) -> Any:
+        result = execute(sql, params, many, context)
+        if "SKIP LOCKED" in str(sql):
+            passed.set()
+        return result
+
+    with ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(hold)
+        assert held.wait(10)
+        with connection.execute_wrapper(come_by):
+            yield
+        holding.result(10)
+
+
+@ON_POSTGRESQL
+def test_nobody_is_sent_home_while_the_last_comparison_is_held(project: Project, ann: User, ben: User) -> None:
+    """Another annotator's answer holds it for some milliseconds; its second slot is open all the same."""
+    [comparison] = make_comparisons(project, 1)
+    _lease(project, ben)
+    with _held_for_a_moment(comparison):
+        assert _lease(project, ann).slot == 1
+
+
+@ON_POSTGRESQL
+def test_a_lease_that_ran_out_is_waited_for_when_nothing_else_is_left(project: Project, ann: User, ben: User) -> None:
+    Project.objects.update(overlap=1)
+    project.refresh_from_db()
+    [comparison] = make_comparisons(project, 1)
+    _lease(project, ben)
+    _run_out()
+    with _held_for_a_moment(comparison):
+        assert _lease(project, ann).comparison == comparison
+
+
+@ON_POSTGRESQL
+def test_a_claim_that_waited_sees_what_was_done_meanwhile(project: Project, ann: User, ben: User) -> None:
+    """The last slot goes to the one who held the row: nothing is left for the one who waited."""
+    Project.objects.update(overlap=1)
+    project.refresh_from_db()
+    make_comparisons(project, 1)
+    with meanwhile("SKIP LOCKED", lambda: lease_next(project=project, annotator=ann)) as other:
+        assert _lease(project, ben).annotator == ben
+    assert other[0].result() is None
 
 
 @pytest.mark.parametrize(
