@@ -168,7 +168,9 @@ def leave(arguments: list[str]) -> None:
     if not sys.warnoptions:  # what the libraries' next versions will change is no word to who reads a run's log
         warnings.simplefilter("ignore", FutureWarning)
     if launched.processes() == 1:
-        sys.exit(main(arguments))
+        code = main(arguments)
+        gc.freeze()  # or the interpreter's last look for garbage takes a second, through all that was imported
+        sys.exit(code)
     try:
         code = main(arguments)
     except Exception:

@@ -15,7 +15,10 @@ import torch
 from tests.training.fixture_model import build_fixture_model
 from tests.training.ml.architectures import build_architecture
 from tests.training.ml.judges import foreign_model, full_judge, lora_judge
+from tests.training.ml.short_answers import shorten
 from training.ml import cancel
+
+shorten()
 
 
 @pytest.fixture

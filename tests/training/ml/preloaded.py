@@ -6,5 +6,6 @@ import importlib
 gc.disable()
 for module in ("run", "adapters", "load", "reward", "dpo", "sampling"):
     importlib.import_module(f"training.ml.{module}")
+importlib.import_module("tests.training.ml.short_answers").shorten()
 gc.freeze()
 gc.enable()

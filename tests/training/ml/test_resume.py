@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -66,14 +64,14 @@ def test_a_cancelled_run_resumes_to_the_same_end(
 
 @pytest.mark.usefixtures("one_thread")
 def test_a_killed_process_resumes_to_the_same_end(fixture_model: Path, data: dict[str, str], tmp_path: Path) -> None:
-    """The real process: kill -9 in the middle, then SIGTERM (exit code 4), then to the end."""
+    """Kill -9 in the middle, then SIGTERM, then to the end; what a command line adds to it is in test_run.py."""
     whole = write_job(tmp_path / "whole", "dpo", fixture_model, data, **SETTINGS)
     assert run.main([str(whole)]) == run.DONE
     cut = write_job(tmp_path / "cut", "dpo", fixture_model, data, **SETTINGS)
-    assert start_and_signal(cut, 6, signal.SIGKILL) == -signal.SIGKILL
+    assert child.start_and_signal(cut, 6, signal.SIGKILL) == -signal.SIGKILL
     assert (cut / "checkpoint" / "position.json").exists()
     assert not (cut / "artifact").exists()
-    assert start_and_signal(cut, 14, signal.SIGTERM) == run.CANCELLED
+    assert child.start_and_signal(cut, 14, signal.SIGTERM) == run.CANCELLED
     assert run.main([str(cut)]) == run.DONE
     assert_same(cut, whole)
 
@@ -92,13 +90,6 @@ def test_a_reward_model_killed_at_a_random_step_resumes_to_the_same_end(
     assert child.start_and_signal(cut, step, signal.SIGKILL) == -signal.SIGKILL
     assert run.main([str(cut)]) == run.DONE
     assert_same(cut, whole)
-
-
-def start_and_signal(directory: Path, step: int, number: signal.Signals) -> int:
-    command = [sys.executable, "-m", "training.ml.run", str(directory)]
-    process = subprocess.Popen(command, cwd=Path(run.__file__).parents[2])
-    signal_at_step(directory, step, process.pid, number)
-    return process.wait(timeout=120)
 
 
 def signal_at_step(directory: Path, step: int, process: int, number: signal.Signals) -> None:
