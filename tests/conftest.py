@@ -23,14 +23,18 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 compile_all()
 # Until pytest_collection_finish: of what the tests import nothing is garbage, and looking for it takes as long again.
 gc.disable()
-# Rooms without Django, and what a browser draws of rows that other tests read: one run of them is enough.
+# Rooms without Django, and what a browser does with rows that other tests read and write: one run of them is enough.
 PURE_ROOMS = (
     "tests/annotate/statistics",
     "tests/annotate/test_rendering.py",
+    "tests/browser/test_adjudication.py",
     "tests/browser/test_agreement.py",
     "tests/browser/test_bench.py",
     "tests/browser/test_curves.py",
+    "tests/browser/test_graded_keys.py",
+    "tests/browser/test_outbox.py",
     "tests/browser/test_playground.py",
+    "tests/browser/test_reach.py",
     "tests/browser/test_report_charts.py",
     "tests/browser/test_reward_results.py",
     "tests/browser/test_training_pages.py",

@@ -90,7 +90,6 @@ def test_an_answer_whose_receipt_was_lost_is_stored_once(judging: Page) -> None:
     assert _stored() == 1
 
 
-@pytest.mark.not_db  # what was stored is read by the tests around it
 @pytest.mark.parametrize("status", [200, 403, 500, 502, 503])
 def test_an_answer_of_somebody_in_between_is_no_receipt(judging: Page, status: int) -> None:
     judging.route(SUBMIT, lambda route: route.fulfill(status=status, body="<html>Welcome to the hotel</html>"))

@@ -24,7 +24,7 @@ from training.workflow.folders import folder_of, progress_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
-LONG = {"epochs": 30, "batch_size": 2, "checkpoint_every": 2, "max_length": 256}
+LONG = {"epochs": 16, "batch_size": 2, "checkpoint_every": 2, "max_length": 256}
 Start = Callable[[], "subprocess.Popen[bytes]"]
 
 

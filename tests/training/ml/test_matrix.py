@@ -69,7 +69,8 @@ class Bench:
         data, more = self.demonstrations if cell.recipe == "sft" else self.pairs, {}
         if cell.recipe in ROLLOUTS:
             more["reward_model"] = self.judge
-            config |= {"max_new_tokens": 6, "epochs": 1, **({"rollouts": 2} if cell.recipe == "ppo" else {"generations": 2})}
+            config |= {"max_new_tokens": 6, "epochs": 1}
+            config |= {"rollouts": 2} if cell.recipe == "ppo" else {"generations": 2}
         return write_job(directory, cell.recipe, base or self.base(cell.adapter), data, **more, **config)
 
 
