@@ -132,8 +132,7 @@ def ingest_samples(run: Run, tail: Tail | None = None, goes_on: Callable[[], boo
     tail = tail or Tail(samples_of(run))
     met = 0
     while goes_on() and (lines := tail.lines(CHUNK)):
-        with transaction.atomic():
-            met += _take_in(run, lines)
+        met += _take_in_or_give_back(run, lines, tail)
     return met
 
 
@@ -167,6 +166,16 @@ def _own_words(path: Path) -> dict[str, Any]:
     told = storable(json.loads(path.read_text(encoding="utf-8")))
     facts = {name: told[name] for name in ("device", "precision", "sharing") if told.get(name)}
     return {"skipped": told.get("skipped", []), "metrics": told.get("metrics", {}), **facts}
+
+
+def _take_in_or_give_back(run: Run, lines: list[dict[str, Any]], tail: Tail) -> int:
+    """All of them or none; the supervisor goes on with this tail once the database answers again."""
+    try:
+        with transaction.atomic():
+            return _take_in(run, lines)
+    except Exception:
+        tail.give_back()
+        raise
 
 
 def _take_in(run: Run, lines: list[dict[str, Any]]) -> int:

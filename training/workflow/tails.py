@@ -19,6 +19,7 @@ class Tail:
         self.file = 0
         self.read = 0
         self.spoilt = 0
+        self.before = (0, 0)
 
     def lines(self, most: int | None = None) -> list[dict[str, Any]]:
         """The objects in the whole lines that have been added, at most so many, and no more of the file is read for
@@ -29,8 +30,13 @@ class Tail:
             facts = os.fstat(file.fileno())
             if facts.st_ino != self.file or facts.st_size < self.read:
                 self.file, self.read, self.spoilt = facts.st_ino, 0, 0
+            self.before = (self.read, self.spoilt)
             file.seek(self.read)
             return list(islice(self._objects(file), most))
+
+    def give_back(self) -> None:
+        """What was read last is read again: it could not be stored."""
+        self.read, self.spoilt = self.before
 
     def _objects(self, file: BinaryIO) -> Iterator[dict[str, Any]]:
         for line in file:

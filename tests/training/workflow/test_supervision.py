@@ -114,6 +114,25 @@ def test_without_a_database_a_run_is_given_up_while_there_is_time_to_end_its_pro
     assert 0 < supervised._left() < settings.HEARTBEAT_TIMEOUT / 2
 
 
+def test_samples_that_the_database_did_not_take_are_offered_again(
+    sampled: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It restarts, or another writer has it for longer than SQLite waits, in the middle of a chunk."""
+    take_in, refused = sampling._take_in, [OperationalError("database is locked")]
+
+    def take_in_but_for_once(run: Run, lines: list[dict[str, Any]]) -> int:
+        met = take_in(run, lines)
+        if refused and Sample.objects.count() > 2:
+            raise refused.pop()
+        return met
+
+    monkeypatch.setattr(sampling, "_take_in", take_in_but_for_once)
+    supervised = runner._Supervision(sampled)
+    monkeypatch.setattr(supervised, "_sits_out", lambda error: True)
+    supervised._patiently(supervised._look_at_files)
+    assert Sample.objects.count() == 8 and not refused
+
+
 def finished_run(project: Project, policy: Artifact) -> tuple[Run, dict[str, Any]]:
     run = runs.create_run(project, "dpo", {}, "a policy", model=policy)
     end(run)
