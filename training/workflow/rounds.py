@@ -5,6 +5,7 @@ aimed at, models that the stages before it make, is read from their runs when it
 the round's own reward model unless that was declined.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -22,7 +23,7 @@ from training.recipes.adapters import MERGEABLE
 from training.recipes.titles import ADAPTERS, METHODS
 from training.workflow import runs, sampling, starting
 from training.workflow.disk import enough_disk
-from training.workflow.exceptions import BadConfig, BadInput
+from training.workflow.exceptions import BadConfig, BadInput, NotCancellable
 from training.workflow.refusals import checked_config
 
 # What the stages' settings differ in from the recipes' own.
@@ -133,7 +134,8 @@ def resume(run: Run, actor: User | None = None) -> Run:
 def stop(round: Round) -> None:
     """Cancels the stages that wait; they can be resumed."""
     for run in round.runs.filter(state=RunState.WAITING).order_by("stage"):
-        runs.request_cancel(run)
+        with suppress(NotCancellable):  # a manager was faster
+            runs.request_cancel(run)
 
 
 def advance_all() -> list[Run]:

@@ -180,6 +180,8 @@ def request_cancel(run: Run, actor: User | None = None) -> str:
     run.refresh_from_db()
     if run.state == RunState.CANCELLING:
         return RunState.CANCELLING
+    if not run.is_over:  # its worker gave it back between the two, or another one has taken it since
+        return request_cancel(run, actor)
     raise NotCancellable(
         _("“%(run)s” is over already: %(state)s.") % {"run": run, "state": run.get_state_display()},
         _("Nothing needs to be done."),

@@ -1,4 +1,5 @@
-"""A model that is deleted just when somebody begins to use it: one of the two comes first, and the other is refused.
+"""Two who change the same thing at once: a model that is deleted just when somebody begins to use it, a run that is
+cancelled while its worker ends it. One of the two comes first, and the other finds what was done.
 
 SQLite has one writer at a time, so that the one in between comes afterwards there.
 """
@@ -10,10 +11,11 @@ from django.db import connection
 
 from annotate.models import Project, Prompt, Snapshot
 from tests.meanwhile import meanwhile
-from tests.training.workflow.products import end, finished
-from training.models import Artifact, Playground, Run, RunState
-from training.workflow import benches, deletion, exporting, playground, rounds, runs, sampling, starting
+from tests.training.workflow.products import end, finished, write_product
+from training.models import Artifact, Playground, Round, Run, RunState
+from training.workflow import benches, deletion, exporting, playground, rounds, runner, runs, sampling, starting
 from training.workflow.exceptions import ModelInUse, ModelRefused, RunNotResumable
+from training.workflow.folders import artifact_folder
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Verb = Callable[[], object]
@@ -97,3 +99,35 @@ def test_who_holds_the_project_and_who_holds_the_model_do_not_wait_for_each_othe
         door()
     assert Run.objects.unfinished().filter(recipe="sample", round=None).exists()
     assert Run.objects.unfinished().exclude(recipe="sample").exists()
+
+
+@pytest.fixture
+def round(project: Project, snapshot: Snapshot, policy: Artifact, prompts: list[Prompt]) -> Round:
+    """Its first stage is claimed, and its product is there already."""
+    made = rounds.start_round(project, snapshot, policy, prompts=2)
+    run = made.runs.get(stage=0)
+    assert runs.claim(run, "host:local", "host:1")
+    write_product(artifact_folder(run), "reward", {})
+    return made
+
+
+def test_stages_are_cancelled_one_by_one_while_the_first_one_comes_to_its_end(round: Round) -> None:
+    """Its result is kept, whoever cancels the stages behind it."""
+    first, second = round.runs.get(stage=0), round.runs.get(stage=1)
+    assert runs.request_cancel(Run.objects.get(pk=first.pk)) == RunState.CANCELLING
+    supervised = runner._Supervision(first)
+    with meanwhile('"training_run"."stage" ASC', lambda: runs.request_cancel(second)):
+        supervised._succeed()
+    states = list(round.runs.order_by("stage").values_list("state", flat=True))
+    assert states == [RunState.SUCCEEDED, RunState.CANCELLED, RunState.CANCELLED]
+
+
+def test_a_run_is_cancelled_while_it_goes_back_to_the_queue(project: Project, policy: Artifact) -> None:
+    """It was at work when it was looked at first, and waited when it was to be stopped."""
+    run = runs.create_run(project, "dpo", {}, "r", model=policy)
+    assert runs.claim(run, "host:local", "host:1")
+    mine = Run.objects.get(pk=run.pk)
+    with meanwhile('UPDATE "training_run"', lambda: runs.release(run, "Its worker was stopped.")):
+        runs.request_cancel(mine)
+    run.refresh_from_db()
+    assert run.state == RunState.CANCELLED
