@@ -1,7 +1,8 @@
 """Assignment: who gets which comparison next; slots are claimed in one transaction (invariants 1-3).
 
 Locks are taken in one order, here and in every verb: the project, its comparisons, then their assignments. Who locks
-several comparisons holds the project's lock or waits for none of them. So no two verbs wait for each other.
+several comparisons holds the project's lock or waits for none but the first of them. So no two verbs wait for each
+other.
 """
 
 import secrets
@@ -128,22 +129,26 @@ def _claim(project: Project, annotator: User, version: GuidelineVersion) -> Assi
 
 
 def _claim_after_freeing(project: Project, annotator: User, version: GuidelineVersion) -> Assignment | None:
-    """Slots whose lease ran out are given back first when nothing else is left."""
+    """Slots whose lease ran out are given back first when nothing else is left.
+
+    The queue is read again even if there was none: another claim may have given them back since it was read.
+    """
     overdue, now = Assignment.objects.filter(comparison__project=project), timezone.now()
     with transaction.atomic():
         freed = _free_overdue(overdue, now, FREED_BY_A_CLAIM)
-    return _claim(project, annotator, version) if freed or _free_a_held_one(overdue, now) else None
+    if not freed and _rows_are_passed_over():
+        _free_a_held_one(overdue, now)
+    return _claim(project, annotator, version)
 
 
-def _free_a_held_one(assignments: AssignmentQuerySet, now: datetime) -> bool:
-    """Whether there was one that ran out, all of them on comparisons that other verbs held."""
-    held = assignments.overdue(now).values_list("comparison", flat=True).first() if _rows_are_passed_over() else None
+def _free_a_held_one(assignments: AssignmentQuerySet, now: datetime) -> None:
+    """If one ran out, all of them are on comparisons that other verbs hold."""
+    held = assignments.overdue(now).values_list("comparison", flat=True).first()
     if held is None:
-        return False
+        return
     with transaction.atomic():
         _wait_for(held)
         _free_overdue(assignments.filter(comparison=held), now, 1)
-    return True
 
 
 def _candidates(project: Project, annotator: User) -> ComparisonQuerySet:
@@ -153,7 +158,8 @@ def _candidates(project: Project, annotator: User) -> ComparisonQuerySet:
 def _locked_candidate(project: Project, annotator: User, held: int | None) -> Comparison | None:
     """The first in the queue with a free slot that this person has not had; rows other claims hold are skipped.
 
-    With `held` that one only, once whoever holds it is done: the second query then sees what was done.
+    With `held` as soon as whoever holds that one is done: the second query then sees what was done. Of many who wait
+    for it one gets it, and each of the others the next that is free.
     Carries `last_slot`, the highest slot in use, and `earlier`, the id of this person's lease that ran out.
     """
     used = Assignment.objects.filter(comparison=OuterRef("pk"), slot__isnull=False).order_by("-slot")
@@ -164,7 +170,6 @@ def _locked_candidate(project: Project, annotator: User, held: int | None) -> Co
     )
     if held is not None:
         _wait_for(held)
-        candidates = candidates.filter(pk=held)
     return candidates.select_for_update(skip_locked=True, of=("self",)).first()
 
 
@@ -179,7 +184,7 @@ def _rows_are_passed_over() -> bool:
 
 
 def _wait_for(comparison_id: int) -> None:
-    """Lock the row as soon as whoever holds it is done; the caller holds no other comparison."""
+    """Lock the row as soon as whoever holds it is done; the caller holds no other, and waits for none then."""
     Comparison.objects.select_for_update().filter(pk=comparison_id).first()
 
 

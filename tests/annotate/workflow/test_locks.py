@@ -19,14 +19,15 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from annotate.models import Assignment, AssignmentState, Comparison, Judgment, Project, User
+from annotate.workflow import assignment
 from annotate.workflow.assignment import expire_leases, lease_next
 from annotate.workflow.comparison_import import import_comparisons
-from annotate.workflow.guidelines import mark_read, publish, save_draft
+from annotate.workflow.guidelines import current_version, mark_read, publish, save_draft
 from annotate.workflow.intake import compare, import_prompts, open_batch, store_prompt, store_response
 from annotate.workflow.judging import submit_judgment, undo_last
 from annotate.workflow.projects import change_overlap
 from annotate.workflow.snapshots import freeze
-from tests.factories import judge, judge_all, make_comparisons, make_prompts
+from tests.factories import judge, judge_all, make_comparisons, make_prompts, make_user
 from tests.meanwhile import PATIENCE, meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -154,6 +155,71 @@ def test_a_claim_that_waited_sees_what_was_done_meanwhile(project: Project, ann:
     with meanwhile("SKIP LOCKED", lambda: lease_next(project=project, annotator=ann)) as other:
         assert _lease(project, ben).annotator == ben
     assert other[0].result() is None
+
+
+def _on_its_own_connection(verb: Callable[[], Any]) -> Any:
+    try:
+        return verb()
+    finally:
+        connection.close()
+
+
+@ON_POSTGRESQL
+def test_everybody_gets_a_card_after_a_verb_that_held_all_of_them(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They all have waited for the first in the queue: one gets that, and the others the next ones. With the attempts
+    as they are it took sixty people to come too late so often."""
+    monkeypatch.setattr(assignment, "CLAIM_ATTEMPTS", 3)
+    Project.objects.update(overlap=1)
+    project.refresh_from_db()
+    crowd = [make_user(f"crowd{number}") for number in range(16)]
+    for person in crowd:
+        mark_read(version=current_version(project), user=person)
+    make_comparisons(project, len(crowd))
+
+    def claim(person: User) -> Assignment | None:
+        return _on_its_own_connection(lambda: lease_next(project=project, annotator=person))
+
+    with ThreadPoolExecutor(len(crowd)) as pool:
+        with transaction.atomic():
+            list(Comparison.objects.select_for_update())
+            claims = [pool.submit(claim, person) for person in crowd]
+            time.sleep(4 * PATIENCE)
+        leases = [each.result(60) for each in claims]
+    assert len({lease.comparison_id for lease in leases if lease}) == len(crowd)
+
+
+@ON_POSTGRESQL
+def test_a_slot_that_was_freed_while_a_claim_looked_for_leases_to_free_is_claimed(
+    project: Project, ann: User, ben: User
+) -> None:
+    """By another claim, or the periodic task, which is done between two looks of this one."""
+    Project.objects.update(overlap=1)
+    project.refresh_from_db()
+    make_comparisons(project, 1)
+    _lease(project, ben)
+    _run_out()
+    begun, passed = threading.Event(), threading.Event()
+
+    def free() -> None:
+        with transaction.atomic():
+            expire_leases()
+            begun.set()
+            assert passed.wait(10)
+
+    def come_by(execute: Callable, sql: str, params: Any, many: bool, context: dict) -> Any:
+        result = execute(sql, params, many, context)
+        if "SKIP LOCKED" in str(sql) and "annotate_assignment" in str(sql) and "expires_at" in str(sql):
+            passed.set()
+            freeing.result(10)
+        return result
+
+    with ThreadPoolExecutor(1) as pool:
+        freeing = pool.submit(_on_its_own_connection, free)
+        assert begun.wait(10)
+        with connection.execute_wrapper(come_by):
+            assert _lease(project, ann).slot == 0
 
 
 @pytest.mark.parametrize(
