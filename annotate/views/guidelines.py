@@ -68,9 +68,11 @@ def publish_guideline(request: HttpRequest, project: Project) -> HttpResponse:
     form = DraftForm(request.POST)
     if not form.is_valid():
         return _editor(request, project, form)
-    save_draft(project=project, body=form.cleaned_data["body"], actor=request.user)
+    body = form.cleaned_data["body"]
+    # Apart, so that it stays if it cannot be published.
+    save_draft(project=project, body=body, actor=request.user)
     try:
-        version = publish(project=project, summary=form.cleaned_data["summary"], actor=request.user)
+        version = publish(project=project, body=body, summary=form.cleaned_data["summary"], actor=request.user)
     except EmptyGuideline as problem:
         form.add_error(None, f"{problem.message} {problem.hint}")
         return _editor(request, project, form)

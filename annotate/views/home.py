@@ -2,6 +2,7 @@
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -40,6 +41,12 @@ def create_project(request: HttpRequest) -> HttpResponse:
         raise PermissionDenied
     form = ProjectForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        project = create(manager=request.user, **form.cleaned_data)
-        return redirect("project_overview", project.slug)
+        try:
+            project = create(manager=request.user, **form.cleaned_data)
+            return redirect("project_overview", project.slug)
+        except IntegrityError:
+            # Somebody took the short name, or this form was sent twice, since it was checked: it finds that now.
+            form.full_clean()
+            if form.is_valid():
+                raise
     return render(request, "annotate/project_create.html", {"form": form, "title": _("New project")})

@@ -1,7 +1,6 @@
 """Name, overlap, lease and degrees of preference of a project."""
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
@@ -11,21 +10,16 @@ from django.views.decorators.http import require_http_methods
 from annotate.access import require_role
 from annotate.forms import ProjectSettingsForm
 from annotate.models import Project, Role
-from annotate.workflow.projects import change_overlap
+from annotate.workflow.projects import change_settings
 
 
 @require_http_methods(["GET", "POST"])
 @require_role(Role.MANAGER)
 def edit_settings(request: HttpRequest, project: Project) -> HttpResponse:
     """The overlap of comparisons that exist changes as well, as far down as what they hold already."""
-    overlap_before = project.overlap
     form = ProjectSettingsForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():
-        with transaction.atomic():
-            form.save()
-            changed = 0
-            if project.overlap != overlap_before:
-                changed = change_overlap(project=project, overlap=project.overlap)
+        changed = change_settings(project=project, **{name: form.cleaned_data[name] for name in form.changed_data})
         said = ngettext(
             "Saved. The overlap of %(n)s comparison was changed.",
             "Saved. The overlap of %(n)s comparisons was changed.",

@@ -35,15 +35,19 @@ def save_draft(*, project: Project, body: str, actor: User | None) -> GuidelineD
 
 
 @transaction.atomic
-def publish(*, project: Project, summary: str, actor: User | None) -> GuidelineVersion:
-    """Freeze the draft as the next version.
+def publish(*, project: Project, summary: str, actor: User | None, body: str | None = None) -> GuidelineVersion:
+    """Freeze the draft as the next version; a `body` becomes the draft first, whatever else is saved.
 
     Raises:
         EmptyGuideline: no draft text, no change against the current version, or (from version 2 on) no summary.
     """
-    # The lock on the project serialises two managers who publish at once.
-    Project.objects.select_for_update().get(pk=project.pk)
-    draft = GuidelineDraft.objects.filter(project=project).first()
+    # The lock on the project serialises two managers who publish at once; `no_key`, so that a first draft, which refers
+    # to it, never waits for us while we wait for the draft.
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+    if body is None:
+        draft = GuidelineDraft.objects.filter(project=project).first()
+    else:
+        draft = save_draft(project=project, body=body, actor=actor)
     latest = current_version(project)
     if draft is None or not draft.body.strip():
         raise EmptyGuideline(

@@ -1,5 +1,7 @@
 """Projects and their members: made and changed in one place."""
 
+from typing import Any
+
 from django.db import transaction
 from django.db.models import F, Value
 from django.db.models.functions import Greatest
@@ -39,6 +41,15 @@ def remove_member(*, project: Project, user: User) -> bool:
     """The person loses access; what they judged stays. False when they were no member."""
     deleted, _rows = Membership.objects.filter(project=project, user=user).delete()
     return bool(deleted)
+
+
+@transaction.atomic
+def change_settings(*, project: Project, overlap: int | None = None, **changed: Any) -> int:
+    """Set what is given, and leave the rest to whoever changes that at the same moment; returns how many comparisons
+    changed their overlap."""
+    if changed:
+        Project.objects.filter(pk=project.pk).update(**changed)
+    return 0 if overlap is None else change_overlap(project=project, overlap=overlap)
 
 
 def change_overlap(*, project: Project, overlap: int) -> int:
