@@ -102,7 +102,7 @@ def _once(
     """Under the lock of the comparison, which makes the number of the revision certain."""
     try:
         with transaction.atomic():
-            locked = Comparison.objects.select_for_update(of=("self",)).get(pk=comparison.pk)
+            locked = Comparison.objects.select_for_update(of=("self",), no_key=True).get(pk=comparison.pk)
             if stored := Adjudication.objects.filter(client_key=client_key).first():
                 return _same(stored, locked, adjudicator)
             return write(locked, locked.adjudications.filter(is_current=True).first())

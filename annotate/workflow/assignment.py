@@ -170,7 +170,7 @@ def _locked_candidate(project: Project, annotator: User, held: int | None) -> Co
     )
     if held is not None:
         _wait_for(held)
-    return candidates.select_for_update(skip_locked=True, of=("self",)).first()
+    return candidates.select_for_update(skip_locked=True, of=("self",), no_key=True).first()
 
 
 def _held_candidate(project: Project, annotator: User) -> int | None:
@@ -185,7 +185,7 @@ def _rows_are_passed_over() -> bool:
 
 def _wait_for(comparison_id: int) -> None:
     """Lock the row as soon as whoever holds it is done; the caller holds no other, and waits for none then."""
-    Comparison.objects.select_for_update().filter(pk=comparison_id).first()
+    Comparison.objects.select_for_update(no_key=True).filter(pk=comparison_id).first()
 
 
 def _lease(comparison: Comparison, annotator: User, project: Project, version: GuidelineVersion) -> Assignment | None:
@@ -231,7 +231,7 @@ def _renew(lease: Assignment, project: Project, version: GuidelineVersion) -> As
 def _free_overdue(assignments: AssignmentQuerySet, now: datetime, limit: int) -> int:
     """Of at most `limit` comparisons; those that another verb holds are left for the next time."""
     comparisons = Comparison.objects.filter(pk__in=assignments.overdue(now).values("comparison")).order_by("id")
-    locked = list(comparisons.select_for_update(skip_locked=True).values_list("pk", flat=True)[:limit])
+    locked = list(comparisons.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True)[:limit])
     overdue = list(assignments.overdue(now).filter(comparison__in=locked).select_for_update(of=("self",)))
     for assignment in overdue:
         assignment.state, assignment.slot = AssignmentState.EXPIRED, None

@@ -74,7 +74,7 @@ def store_comparisons(*, project: Project, stream: BinaryIO, name: str, annotato
     if project.pk is None:
         project.save()
     # One import at a time, so that two files do not create the same annotator.
-    project = Project.objects.select_for_update().get(pk=project.pk)
+    project = Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     last = Judgment.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     faults, target, counts = Faults(), ImportTarget(project, name, last), Counter[str]()
     for records in _batches(checked_records(read_records(stream, name), faults, annotator)):

@@ -134,7 +134,7 @@ def _row(record: Record, test_share: float) -> Row:
 @transaction.atomic
 def _store(project: Project, name: str, rows: list[Row], actor: User | None) -> tuple[DemonstrationSet, bool]:
     # Two uploads at once: the second one waits, and finds what the first has stored.
-    Project.objects.select_for_update().get(pk=project.pk)
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     digest = hash_of_rows(rows)
     existing = project.demonstration_sets.filter(content_hash=digest).first()
     if existing is None and project.demonstration_sets.filter(name=name).exists():

@@ -62,7 +62,7 @@ def store_batch(target: ImportTarget, records: list[ComparisonRecord], faults: F
     """
     keys = [record.key for record in records]
     rows = target.project.comparisons.filter(key__in=keys).select_related("prompt", "response_a", "response_b")
-    known = {row.key: row for row in rows.select_for_update(of=("self",))}
+    known = {row.key: row for row in rows.select_for_update(of=("self",), no_key=True)}
     counts: Counter[str] = Counter(identical=sum(record.responses[0] == record.responses[1] for record in records))
     names = {annotation.annotator: None for record in records for annotation in record.annotations}
     annotators, counts["annotators"] = annotators_named(target.project, names)

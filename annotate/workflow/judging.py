@@ -200,7 +200,7 @@ def last_answered(project: Project, annotator: User) -> Assignment | None:
 def _locked(assignment_id: int, annotator: User, project: Project | None = None) -> Assignment:
     """With its comparison, which PostgreSQL locks first, as `of` names it first: so does a claim in another tab."""
     rows = Assignment.objects.select_related("comparison").filter(pk=assignment_id, annotator=annotator)
-    rows = rows.select_for_update(of=("comparison", "self"))
+    rows = rows.select_for_update(of=("comparison", "self"), no_key=True)
     assignment = (rows.filter(comparison__project=project) if project else rows).first()
     if assignment is None:
         raise NotYourAssignment(_("There is no such comparison in your queue."), _("Reload the page."))

@@ -149,7 +149,7 @@ def freeze(
         return existing, False
     with transaction.atomic():
         # Two managers at once get one number each, or the same snapshot.
-        Project.objects.select_for_update().get(pk=project.pk)
+        Project.objects.select_for_update(no_key=True).get(pk=project.pk)
         if existing := project.snapshots.filter(content_hash=digest).first():
             return existing, False
         return _store(project, selection, query, digest, folder, actor), True

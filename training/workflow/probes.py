@@ -155,7 +155,7 @@ def _tag(record: Record) -> str:
 @transaction.atomic
 def _store(project: Project, name: str, rows: list[Row], actor: User | None) -> tuple[ProbeSet, bool]:
     # Two uploads at once: the second one waits, and finds what the first has stored.
-    Project.objects.select_for_update().get(pk=project.pk)
+    Project.objects.select_for_update(no_key=True).get(pk=project.pk)
     digest = hash_of(rows)
     if existing := project.probe_sets.filter(content_hash=digest).first():
         return existing, False

@@ -18,14 +18,24 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from annotate.models import Assignment, AssignmentState, Comparison, Judgment, Project, User
+from annotate.models import (
+    Assignment,
+    AssignmentState,
+    Comparison,
+    Judgment,
+    Project,
+    Role,
+    User,
+    Verdict,
+)
 from annotate.workflow import assignment
+from annotate.workflow.adjudication import adjudicate
 from annotate.workflow.assignment import expire_leases, lease_next
 from annotate.workflow.comparison_import import import_comparisons
 from annotate.workflow.guidelines import current_version, mark_read, publish, save_draft
 from annotate.workflow.intake import compare, import_prompts, open_batch, store_prompt, store_response
 from annotate.workflow.judging import submit_judgment, undo_last
-from annotate.workflow.projects import change_overlap
+from annotate.workflow.projects import change_overlap, set_member
 from annotate.workflow.snapshots import freeze
 from tests.factories import judge, judge_all, make_comparisons, make_prompts, make_user
 from tests.meanwhile import PATIENCE, meanwhile
@@ -269,6 +279,42 @@ def test_a_snapshot_is_of_one_state(project: Project, lead: User, ann: User, ben
     assert (snapshot.counts["pairs"], snapshot.counts["judgments"]) == (2, 2)
     again, created = freeze(project=project)
     assert created and again.guideline_versions == [1, 2] and again.number == 2
+
+
+@ON_POSTGRESQL
+def test_an_answer_does_not_wait_for_what_refers_to_its_comparison(
+    project: Project, ann: User, ben: User, reviewer: User
+) -> None:
+    """PostgreSQL looks at the end of a transaction whether all that its rows refer to is there, and holds it until then
+    so: at the end of a snapshot it is every comparison."""
+    make_comparisons(project, 2)
+    judge_all(project, ann, ["a", "a"])
+
+    def judge_and_claim() -> bool:
+        judged = judge(project, ben, "b")
+        word = {"verdict": Verdict.A, "votes_seen": True, "client_key": uuid.uuid4()}
+        adjudicate(comparison=judged.comparison, adjudicator=reviewer, **word)
+        return _lease(project, ben).pk and not committed
+
+    committed: list[bool] = []
+    with meanwhile("FOR KEY SHARE", judge_and_claim) as other:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM annotate_comparison ORDER BY id FOR KEY SHARE")
+        committed.append(True)
+    assert other[0].result(), "nobody has waited for it"
+
+
+@ON_POSTGRESQL
+def test_what_refers_to_a_project_does_not_wait_for_an_import(project: Project, stranger: User) -> None:
+    """A new member, a run that is started: an import takes minutes, and a page seconds."""
+
+    def add() -> bool:
+        set_member(project=project, user=stranger, role=Role.ANNOTATOR)
+        return not Comparison.objects.exists()
+
+    with meanwhile('INSERT INTO "annotate_comparison"', add) as other:
+        _import(project, "w1")
+    assert other[0].result(), "nobody has waited for it"
 
 
 def test_the_same_state_frozen_twice_at_once_is_one_snapshot(project: Project, ann: User) -> None:
