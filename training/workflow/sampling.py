@@ -7,7 +7,8 @@ from itertools import combinations, groupby
 from pathlib import Path
 from typing import Any
 
-from django.db import transaction
+from django.conf import settings
+from django.db import connection, transaction
 from django.db.models import Count
 from django.utils.translation import gettext as _
 
@@ -172,10 +173,20 @@ def _take_in_or_give_back(run: Run, lines: list[dict[str, Any]], tail: Tail) -> 
     """All of them or none; the supervisor goes on with this tail once the database answers again."""
     try:
         with transaction.atomic():
+            _wait_for_no_lock_too_long()
             return _take_in(run, lines)
     except Exception:
         tail.give_back()
         raise
+
+
+def _wait_for_no_lock_too_long() -> None:
+    """An import holds the project for minutes, and a supervisor that waits does not beat. SQLite has a limit of its
+    own."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            limit = f"{settings.HEARTBEAT_TIMEOUT * 1000 // 6}ms"
+            cursor.execute("SELECT set_config('lock_timeout', %s, true)", [limit])
 
 
 def _take_in(run: Run, lines: list[dict[str, Any]]) -> int:

@@ -4,15 +4,18 @@ cancelled while its worker ends it. One of the two comes first, and the other fi
 SQLite has one writer at a time, so that the one in between comes afterwards there.
 """
 
+import json
 from collections.abc import Callable
+from concurrent.futures import wait
 
 import pytest
-from django.db import connection
+from django.conf import LazySettings
+from django.db import connection, transaction
 
 from annotate.models import Project, Prompt, Snapshot
 from tests.meanwhile import meanwhile
 from tests.training.workflow.products import end, finished, write_product
-from training.models import Artifact, Playground, Round, Run, RunState
+from training.models import Artifact, Playground, Round, Run, RunState, Sample
 from training.workflow import benches, deletion, exporting, playground, rounds, runner, runs, sampling, starting
 from training.workflow.exceptions import ModelInUse, ModelRefused, RunNotResumable
 from training.workflow.folders import artifact_folder
@@ -131,3 +134,32 @@ def test_a_run_is_cancelled_while_it_goes_back_to_the_queue(project: Project, po
         runs.request_cancel(mine)
     run.refresh_from_db()
     assert run.state == RunState.CANCELLED
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="what SQLite's one writer rules out")
+def test_a_supervisor_whose_samples_wait_for_an_import_goes_on_beating(
+    project: Project, policy: Artifact, prompts: list[Prompt], settings: LazySettings
+) -> None:
+    """An import holds the project for minutes: the run would be given to another worker while this one has it."""
+    settings.HEARTBEAT_TIMEOUT = 6
+    run = sampling.start_sampling(project, policy, {}, prompts)
+    assert runs.claim(run, "host:local", "host:1")
+    told = {"model": "new", "tokens": 3, "finished": True, "seed": 1}
+    lines = [{"prompt": each.pk, "index": i, "text": f"text {i}", **told} for each in prompts for i in range(2)]
+    path = sampling.samples_of(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    supervised = runner._Supervision(run)
+
+    def look() -> bool:
+        going_on = supervised._look()
+        return going_on and not imported
+
+    imported: list[bool] = []
+    with meanwhile("FOR NO KEY UPDATE", look) as looked:
+        with transaction.atomic():
+            Project.objects.select_for_update(no_key=True).get(pk=project.pk)
+            wait(looked, timeout=3)
+        imported.append(True)
+    assert looked[0].result(), "it has waited until the import was over"
+    assert supervised._look() and Sample.objects.count() == 2 * len(prompts)
