@@ -1,6 +1,7 @@
 """Models: registers a base model, takes in the product of a run, and says what must be loaded to use one."""
 
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -38,11 +39,23 @@ def register_base(
     task = task or said
     try:
         with transaction.atomic():
+            _require_kept(location)
             return Artifact.objects.create(project=project, name=name.strip(), task=task, location=location)
     except IntegrityError as error:
         raise NameTaken(
             _("The project has a model called “%(name)s” already.") % {"name": name}, _("Choose another name.")
         ) from error
+
+
+def _require_kept(location: str) -> None:
+    """Raises ModelRefused for the files of a model of ours that has been deleted; whoever is about to delete it waits,
+    and then finds the one that is registered from them."""
+    place = Path(location)
+    above = [str(each) for each in (place, *place.parents)]
+    held = Artifact.ever.select_for_update(no_key=True).filter(location__in=above, run__isnull=False).order_by("pk")
+    for model in held:
+        if model.deleted_at:
+            raise ModelRefused(_("“%(name)s” has been deleted.") % {"name": model}, _("Choose another model."))
 
 
 def import_product(run: Run, manifest: dict[str, Any]) -> Artifact:

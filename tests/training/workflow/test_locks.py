@@ -5,8 +5,10 @@ SQLite has one writer at a time, so that the one in between comes afterwards the
 """
 
 import json
+import shutil
 from collections.abc import Callable
 from concurrent.futures import wait
+from contextlib import suppress
 
 import pytest
 from django.conf import LazySettings
@@ -16,8 +18,19 @@ from annotate.models import Project, Prompt, Snapshot
 from tests.meanwhile import meanwhile
 from tests.training.workflow.products import end, finished, write_product
 from training.models import Artifact, Playground, Round, Run, RunState, Sample
-from training.workflow import benches, deletion, exporting, playground, rounds, runner, runs, sampling, starting
-from training.workflow.exceptions import ModelInUse, ModelRefused, RunNotResumable
+from training.workflow import (
+    artifacts,
+    benches,
+    deletion,
+    exporting,
+    playground,
+    rounds,
+    runner,
+    runs,
+    sampling,
+    starting,
+)
+from training.workflow.exceptions import ModelInUse, ModelRefused, NotCancellable, RunNotResumable
 from training.workflow.folders import artifact_folder
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,6 +79,33 @@ def test_no_run_is_made_for_a_model_that_is_being_deleted(door: Verb, adapter: A
         deletion.delete_artifact(adapter)
     assert not is_there(adapter)
     assert not Run.objects.unfinished().exists() and not Playground.objects.exists()
+
+
+@pytest.fixture
+def merged(project: Project, adapter: Artifact, policy: Artifact) -> Artifact:
+    made = finished(project, adapter, recipe="merge", name="merged")
+    shutil.copytree(policy.location, made.location, dirs_exist_ok=True)
+    return made
+
+
+def test_files_from_which_a_model_is_being_registered_do_not_go(project: Project, merged: Artifact) -> None:
+    with (
+        pytest.raises(ModelInUse, match="was registered from its files"),
+        meanwhile('INSERT INTO "training_artifact"', lambda: deletion.delete_artifact(merged)),
+    ):
+        artifacts.register_base(project, "mine", merged.location)
+    assert is_there(merged)
+
+
+def test_no_model_is_registered_from_files_that_are_about_to_go(project: Project, merged: Artifact) -> None:
+    with (
+        pytest.raises(ModelRefused, match="“merged” has been deleted"),
+        meanwhile(
+            'UPDATE "training_artifact"', lambda: artifacts.register_base(project, "mine", f"{merged.location}/")
+        ),
+    ):
+        deletion.delete_artifact(merged)
+    assert not Artifact.objects.filter(name="mine").exists()
 
 
 @pytest.fixture
@@ -118,9 +158,13 @@ def test_stages_are_cancelled_one_by_one_while_the_first_one_comes_to_its_end(ro
     """Its result is kept, whoever cancels the stages behind it."""
     first, second = round.runs.get(stage=0), round.runs.get(stage=1)
     assert runs.request_cancel(Run.objects.get(pk=first.pk)) == RunState.CANCELLING
-    supervised = runner._Supervision(first)
-    with meanwhile('"training_run"."stage" ASC', lambda: runs.request_cancel(second)):
-        supervised._succeed()
+
+    def cancel() -> None:
+        with suppress(NotCancellable):  # it may come second
+            runs.request_cancel(second)
+
+    with meanwhile('"training_run"."stage" ASC', cancel):
+        runner._Supervision(first)._succeed()
     states = list(round.runs.order_by("stage").values_list("state", flat=True))
     assert states == [RunState.SUCCEEDED, RunState.CANCELLED, RunState.CANCELLED]
 
