@@ -57,8 +57,8 @@ def lease_next(*, project: Project, annotator: User) -> Assignment | None:
         )
     if not version.is_read:
         raise GuidelineNotRead(_("The guideline has changed."), _("Read what changed, then go on."))
-    if version.open_lease and (lease := current_lease(project, annotator)):
-        return _renew(lease, project, version)
+    if version.open_lease and (lease := current_lease(project, annotator)) and _renew(lease, project, version):
+        return lease
     return _claim(project, annotator, version) or _claim_after_freeing(project, annotator, version)
 
 
@@ -220,12 +220,12 @@ def _lease_again(comparison: Comparison, held: dict[str, Any]) -> Assignment:
     return assignment
 
 
-def _renew(lease: Assignment, project: Project, version: GuidelineVersion) -> Assignment:
-    """Shown again: the lease runs from now, and the judgment will be made under the version that is current now."""
-    lease.expires_at = lease_until(project)
-    lease.guideline_version = version
-    lease.save(update_fields=["expires_at", "guideline_version", "updated_at"])
-    return lease
+def _renew(lease: Assignment, project: Project, version: GuidelineVersion) -> bool:
+    """Shown again: the lease runs from now, and the judgment will be made under the version that is current now. False
+    if it was answered in another tab, or given back, since it was read."""
+    lease.expires_at, lease.guideline_version = lease_until(project), version
+    renewed = {"expires_at": lease.expires_at, "guideline_version": version, "updated_at": timezone.now()}
+    return bool(Assignment.objects.leased().filter(pk=lease.pk).update(**renewed))
 
 
 def _free_overdue(assignments: AssignmentQuerySet, now: datetime, limit: int) -> int:

@@ -109,6 +109,16 @@ def test_a_card_that_was_answered_at_this_moment_is_not_leased_again(project: Pr
     assert mine.get().state == AssignmentState.SURPLUS
 
 
+def test_a_card_that_is_answered_in_another_tab_at_this_moment_is_not_shown_again(project: Project, ann: User) -> None:
+    first, second = make_comparisons(project, 2)
+    lease = _lease(project, ann)
+    answer = {"assignment_id": lease.pk, "annotator": ann, "client_key": uuid.uuid4(), "side": "left"}
+    with meanwhile('INNER JOIN "annotate_response"', lambda: submit_judgment(**answer)):
+        assert _lease(project, ann).comparison == second
+    lease.refresh_from_db()
+    assert (lease.comparison, lease.state) == (first, AssignmentState.JUDGED)
+
+
 @contextmanager
 def _held_for_a_moment(comparison: Comparison) -> Iterator[None]:
     """By another verb, which is done half a second after a claim has come by."""
