@@ -77,7 +77,7 @@ def resume_bench(bench: Bench, actor: User | None = None) -> list[Run]:
         if not found:
             said = _("No run of bench %(number)s has failed or was cancelled.") % {"number": bench.number}
             raise RunNotResumable(said, _("Nothing needs to be done."))
-        return [runs.resume(run, actor=actor) for run in found]
+        return [run for run in found if _resumed(run, actor)]
 
 
 def cancel_bench(bench: Bench, actor: User | None = None) -> int:
@@ -90,6 +90,17 @@ def cancel_bench(bench: Bench, actor: User | None = None) -> int:
         except NotCancellable:
             continue  # it has come to its end in the meantime
     return asked
+
+
+def _resumed(run: Run, actor: User | None) -> bool:
+    """False where somebody else was faster, and it goes on without us."""
+    try:
+        runs.resume(run, actor=actor)
+    except RunNotResumable:
+        if run.can_resume:  # as it stands now: it is its model that is gone
+            raise
+        return False
+    return True
 
 
 def refusal_of(bench: Bench, method: str) -> str:

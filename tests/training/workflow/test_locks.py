@@ -180,6 +180,21 @@ def test_a_run_is_cancelled_while_it_goes_back_to_the_queue(project: Project, po
     assert run.state == RunState.CANCELLED
 
 
+def test_a_bench_is_resumed_while_somebody_resumes_one_of_its_runs(
+    project: Project, snapshot: Snapshot, policy: Artifact
+) -> None:
+    bench = benches.start_bench(project, "reward", snapshot, policy, methods=["lora", "full"])
+    first, second = (end(run, RunState.FAILED) for run in bench.runs.order_by("pk"))
+
+    def resume() -> None:
+        with suppress(RunNotResumable):  # it may come second
+            runs.resume(second)
+
+    with meanwhile('FROM "training_run"', resume):
+        assert first in benches.resume_bench(bench)
+    assert set(bench.runs.values_list("state", flat=True)) == {RunState.QUEUED}
+
+
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="what SQLite's one writer rules out")
 def test_a_supervisor_whose_samples_wait_for_an_import_goes_on_beating(
     project: Project, policy: Artifact, prompts: list[Prompt], settings: LazySettings
