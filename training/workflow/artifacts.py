@@ -21,6 +21,7 @@ from training.workflow.model_places import require_place
 
 # What a run of a recipe may begin with; everything else begins with a policy.
 STARTS = {"reward": (Task.POLICY, Task.ENCODER)}
+NAMES_TRIED = 20  # as many runs of one name may end at the same moment
 
 
 def register_base(
@@ -74,11 +75,14 @@ def import_product(run: Run, manifest: dict[str, Any]) -> Artifact:
         "snapshot": run.snapshot,
         "manifest": manifest,
     }
-    try:
-        return _listed(run, facts)
-    except IntegrityError:
-        # Another supervisor was here at the same moment, or another run was after the same name.
-        return Artifact.ever.filter(run=run).first() or _listed(run, facts)
+    for _attempt in range(NAMES_TRIED):
+        try:
+            return _listed(run, facts)
+        except IntegrityError:
+            # Another supervisor was here at the same moment, or another run was after the same name.
+            if known := Artifact.ever.filter(run=run).first():
+                return known
+    return _listed(run, facts)
 
 
 def _listed(run: Run, facts: dict[str, Any]) -> Artifact:

@@ -156,18 +156,21 @@ def test_two_supervisors_list_a_product_once(
     assert Artifact.objects.filter(run=run).count() == 1
 
 
-def test_two_runs_of_one_name_that_end_at_once_are_both_listed(
+def test_three_runs_of_one_name_that_end_at_once_are_all_listed(
     project: Project, policy: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (first, manifest), (second, _) = finished_run(project, policy), finished_run(project, policy)
-    name = artifacts._free_name
+    (first, manifest), (second, _), (third, _) = (finished_run(project, policy) for _ in range(3))
+    name, others = artifacts._free_name, [third, second]
 
     def taken_meanwhile(*given: Any) -> str:
-        monkeypatch.setattr(artifacts, "_free_name", name)
         free = name(*given)
-        artifacts.import_product(second, manifest)
+        if others:
+            other = others.pop()
+            with monkeypatch.context() as patch:
+                patch.setattr(artifacts, "_free_name", name)
+                artifacts.import_product(other, manifest)
         return free
 
     monkeypatch.setattr(artifacts, "_free_name", taken_meanwhile)
-    assert artifacts.import_product(first, manifest).name == "a policy (2)"
-    assert Artifact.objects.get(run=second).name == "a policy"
+    assert artifacts.import_product(first, manifest).name == "a policy (3)"
+    assert [Artifact.objects.get(run=run).name for run in (second, third)] == ["a policy", "a policy (2)"]
