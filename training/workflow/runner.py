@@ -111,12 +111,12 @@ class _Supervision:
 
     def carry_out(self) -> None:
         """An earlier attempt may have been killed after its work was done and before it was taken in."""
-        jobs.prepare(self.run)
+        self._patiently(lambda: jobs.prepare(self.run))
         outcome = outcomes.Outcome(RunState.SUCCEEDED)
         if not outcomes.is_complete(self.run):
             was_whole = outcomes.has_product(self.folder, self.run.recipe)
             device, shared = workers.device_for(self.run), can_be_shared(self.run.recipe)
-            self.child = children.start(self.folder, device, self.run.attempt, shared)
+            self.child = self._patiently(lambda: children.start(self.folder, device, self.run.attempt, shared))
             code = self._follow(self.child)
             if code is None:
                 return
@@ -183,7 +183,10 @@ class _Supervision:
         with ThreadPoolExecutor(max_workers=1) as pool:
             done = pool.submit(work)
             while not wait([done], timeout=POLL_SECONDS).done:
-                self._beat()
+                try:
+                    self._beat()
+                except DATABASE_AWAY as error:  # raised, it would wait for the work without another beat
+                    self._sits_out(error)
         return done.result()
 
     def _look_at_files(self) -> None:

@@ -1,6 +1,7 @@
 """A supervisor's heart beats whatever it does, and a run is never in two hands."""
 
 import json
+import sys
 import time
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.db import OperationalError
 from annotate.models import Project, Prompt
 from tests.training.workflow.products import end, write_product
 from training.models import Artifact, Run, RunState, Sample
-from training.workflow import artifacts, jobs, runner, runs, sampling
+from training.workflow import artifacts, children, jobs, outcomes, runner, runs, sampling
 from training.workflow.folders import artifact_folder, folder_of, progress_of
 from training.workflow.manifests import verified_manifest
 
@@ -103,6 +104,52 @@ def test_the_heart_beats_while_weights_are_hashed(
 
     with pytest.raises(OSError, match="unreadable"):
         supervised._while_beating(broken)
+
+
+def test_a_beat_that_the_database_refuses_is_not_the_last_one_while_weights_are_hashed(
+    sampled: Run, beats: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else nothing is heard of the supervisor until the hash is done, and another one begins beside it."""
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.01)
+    beat, refused = runs.beat, [OperationalError("database is locked")]
+
+    def beat_but_for_once(*given: Any) -> str | None:
+        if refused:
+            raise refused.pop()
+        return beat(*given)
+
+    monkeypatch.setattr(runs, "beat", beat_but_for_once)
+    supervised = runner._Supervision(sampled)
+    monkeypatch.setattr(supervised, "_sits_out", lambda error: True)
+
+    def until_it_has_beaten() -> str:
+        deadline = time.monotonic() + 2
+        while not beats and time.monotonic() < deadline:
+            time.sleep(0.005)
+        return "hash"
+
+    assert supervised._while_beating(until_it_has_beaten) == "hash"
+    assert beats and not refused
+
+
+@pytest.mark.parametrize("verb", [(jobs, "prepare"), (children, "start")])
+def test_a_database_that_is_away_for_a_moment_does_not_fail_a_run_that_begins(
+    sampled: Run, verb: tuple[Any, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.prepare(sampled)
+    (folder_of(sampled) / "result.json").write_text("{}")
+    do, refused = getattr(*verb), [OperationalError("database is locked")]
+
+    def do_but_for_once(*given: Any) -> Any:
+        if refused:
+            raise refused.pop()
+        return do(*given)
+
+    monkeypatch.setattr(*verb, do_but_for_once)
+    monkeypatch.setattr(children, "_command", lambda folder, processes: [sys.executable, "-c", ""])
+    monkeypatch.setattr(runner._Supervision, "_sits_out", lambda supervised, error: True)
+    monkeypatch.setattr(outcomes, "is_complete", lambda run: False)
+    assert runner.supervise(sampled) == RunState.SUCCEEDED and not refused
 
 
 def test_without_a_database_a_run_is_given_up_while_there_is_time_to_end_its_process(sampled: Run) -> None:
