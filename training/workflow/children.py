@@ -48,7 +48,11 @@ def start(folder: Path, device: str, attempt: int, shared: bool = False) -> subp
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    (folder / PID_FILE).write_text(json.dumps({"pid": child.pid, "host": socket.gethostname()}), encoding="utf-8")
+    try:
+        (folder / PID_FILE).write_text(json.dumps({"pid": child.pid, "host": socket.gethostname()}), encoding="utf-8")
+    except OSError:  # nobody would have it: the run is over, and it would keep the device
+        kill(child)
+        raise
     return child
 
 

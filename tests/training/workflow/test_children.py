@@ -1,5 +1,6 @@
 """Which training processes are ended before another one starts on their host, and which are left alone."""
 
+import errno
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -122,6 +124,30 @@ def test_an_old_process_of_the_folder_is_ended_before_a_new_one_starts(tmp_path:
     (tmp_path / children.PID_FILE).write_text(json.dumps({"pid": old.pid, "host": HOST}))
     children.end_old_children(tmp_path, grace=1)
     assert old.poll() is not None
+
+
+def test_a_process_that_cannot_be_noted_on_a_full_disk_is_not_left_to_itself(
+    project: Project, monkeypatch: pytest.MonkeyPatch, begin: Begin
+) -> None:
+    """Its run fails, and would be resumed beside it in the same folder."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def noticed(*given: Any, **more: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*given, **more))
+        return started[-1]
+
+    def full(path: Path, *given: Any, **more: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(children.subprocess, "Popen", noticed)
+    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(children, "_command", lambda *_: [sys.executable, "-c", "import time; time.sleep(60)"])
+    folder = folder_of(a_run(project))
+    folder.mkdir(parents=True)
+    with pytest.raises(OSError, match="No space left"):
+        children.start(folder, "local", 1)
+    assert started[0].poll() == -signal.SIGKILL
 
 
 def test_a_process_id_that_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
