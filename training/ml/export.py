@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 from training.ml import cancel, hub
 from training.ml.adapters import save_weights
 from training.ml.artifact import package_versions, read_manifest, verify_artifact, weights_sha256
-from training.ml.durable import flush, fresh
+from training.ml.durable import flush, fresh, whole
 from training.ml.errors import ModelError, is_disk_full
 from training.ml.job import Job
 from training.ml.origin import SETTINGS
@@ -42,7 +42,7 @@ def run(job: Job) -> None:
     if repository is not None:
         progress.status("pushing")
         result |= {"repository": config.repository, "commit": repository.push(target), "private": config.private}
-    (job.directory / "result.json").write_text(json.dumps(result) + "\n", encoding="utf-8")
+    whole(job.directory / "result.json", json.dumps(result) + "\n")
 
 
 def write_whole(target: Path, fill: Callable[[Path], None]) -> None:

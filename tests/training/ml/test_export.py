@@ -155,6 +155,27 @@ def test_a_full_disk_leaves_nothing_half_written(fixture_model, tmp_path, monkey
     assert not list((made.cache / "exports" / "garden").iterdir())
 
 
+def test_a_result_that_a_full_disk_cuts_off_is_none_and_is_written_when_it_is_resumed(
+    fixture_model, tmp_path, monkeypatch
+):
+    """The supervisor takes a result that is there for a whole one."""
+    trained = train_briefly("lora", "policy", fixture_model, tmp_path / "artifact")
+    made, write = job(trained, tmp_path / "job"), Path.write_text
+
+    def cut_off(path: Path, text: str, *given, **more) -> int:
+        if not path.name.startswith("result.json"):
+            return write(path, text, *given, **more)
+        write(path, text[:20])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", cut_off)
+    assert run.main([str(made.directory)]) == run.FAILED
+    assert not (made.directory / "result.json").exists()
+    monkeypatch.setattr(Path, "write_text", write)
+    assert run.main([str(made.directory)]) == run.DONE
+    assert json.loads((made.directory / "result.json").read_text())["bytes"] > 0
+
+
 def test_a_cancelled_export_leaves_nothing_and_a_finished_one_is_not_written_twice(
     fixture_model, tmp_path, monkeypatch
 ):
