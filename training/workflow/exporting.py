@@ -25,6 +25,9 @@ from training.workflow.folders import folder_of
 from training.workflow.refusals import checked_config
 from training.workflow.told import told
 
+# What says that a directory is an export of ours, and of which run (training/ml/export.py).
+NOTE = "export.json"
+
 
 def start_merge(artifact: Artifact, actor: User | None = None) -> Run:
     """Queues the run that makes a full model out of an adapter. Raises BadInput, ModelRefused or TooLittleDisk."""
@@ -90,15 +93,25 @@ def delete_export(run: Run, actor: User | None = None) -> None:
             _("“%(name)s” is registered from this directory.") % {"name": user}, _("Delete that model first.")
         )
     try:
-        shutil.rmtree(folder)
+        _remove_but_for_its_note(folder)
+        with transaction.atomic():
+            run.result = {**run.result, "deleted": True}
+            run.save(update_fields=["result"])
+            runs.note(run, told(gettext_noop("Its directory %(folder)s was deleted."), folder=str(folder)), actor)
+            shutil.rmtree(folder)
     except OSError as error:
         said = _("%(folder)s could not be deleted: %(error)s") % {"folder": folder, "error": error}
         raise WorkflowError(said, _("See that the web server may write there.")) from error
-    with transaction.atomic():
-        run.result = {**run.result, "deleted": True}
-        run.save(update_fields=["result"])
-        runs.note(run, told(gettext_noop("Its directory %(folder)s was deleted."), folder=str(folder)), actor)
     forget(run.project)
+
+
+def _remove_but_for_its_note(folder: Path) -> None:
+    """Until the end it is known whose the directory is: a deletion that breaks off half-way can be asked for again."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != NOTE:
+            path.unlink()
 
 
 def folder_of_export(run: Run) -> Path:
@@ -108,7 +121,7 @@ def folder_of_export(run: Run) -> Path:
 def is_ours(run: Run, folder: Path) -> bool:
     """Whether the directory says that this very run has written it."""
     try:
-        note = json.loads((folder / "export.json").read_text(encoding="utf-8"))
+        note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
         return (note["run"], note["created"]) == (run.pk, run.created_at.isoformat())
     except (OSError, ValueError, KeyError, TypeError):
         return False

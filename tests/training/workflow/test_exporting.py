@@ -1,15 +1,20 @@
 """Starting merges and exports: what is refused, before anything is made, and why; and the end of an export."""
 
+import errno
+import os
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 
 from annotate.models import Judgment, Project, Snapshot, User
 from tests.training.workflow.products import end, exported, finished
 from training.models import Artifact, Run, RunState
 from training.recipes.export import export_folder
-from training.workflow import artifacts, exporting, jobs, lineage, runner, starting
+from training.workflow import artifacts, exporting, jobs, lineage, runner, runs, starting
 from training.workflow.exceptions import (
     BadConfig,
     BadInput,
@@ -17,6 +22,7 @@ from training.workflow.exceptions import (
     ModelInUse,
     ModelRefused,
     TooLittleDisk,
+    WorkflowError,
 )
 
 pytestmark = pytest.mark.django_db
@@ -132,6 +138,38 @@ def test_the_directory_of_an_export_is_deleted_and_nothing_else(project: Project
     event = run.events.last()
     assert event.actor == lead and "was deleted" in event.detail
     assert run not in exporting.exports_of(adapter)
+
+
+def test_a_deletion_that_breaks_off_can_be_asked_for_again(
+    project: Project, adapter: Artifact, monkeypatch: pytest.MonkeyPatch
+):
+    """The files go in any order, and the network's disk may be away after each, or the database at the end."""
+    run, folder = end(exporting.start_export(adapter, {"folder": "mine"})), target(project, "mine")
+    exported(run, folder)
+    remove, noted = shutil.rmtree, runs.note
+    refused = [OperationalError("database is locked")]
+
+    def half(place: Path, *given: Any, **more: Any) -> None:
+        first, *others = sorted(place.iterdir())
+        if others:
+            first.unlink()
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    def noted_but_for_once(*given: Any) -> None:
+        if refused:
+            raise refused.pop()
+        noted(*given)
+
+    monkeypatch.setattr(shutil, "rmtree", half)
+    with pytest.raises(WorkflowError, match="could not be deleted"):
+        exporting.delete_export(run)
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    monkeypatch.setattr(runs, "note", noted_but_for_once)
+    with pytest.raises(OperationalError):
+        exporting.delete_export(run)
+    run.refresh_from_db()
+    exporting.delete_export(run)
+    assert not folder.exists() and run.result["deleted"]
 
 
 def test_an_export_that_is_registered_as_a_model_is_not_deleted(project: Project, adapter: Artifact):
