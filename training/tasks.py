@@ -10,6 +10,7 @@ from kombu.exceptions import OperationalError
 
 from annotate.models import Project
 from annotate.tasks import send_if_there_is_a_broker
+from annotate.workflow.exceptions import DATABASE_AWAY
 from training.workflow import presence, reports, rounds, runner, runs, waiting
 
 logger = logging.getLogger(__name__)
@@ -54,12 +55,17 @@ def dispatch_queued() -> None:
 
 
 def _send() -> None:
-    """The runs stand in the database: a broker that is away only delays them until the next reconciliation.
+    """The runs stand in the database: a broker that is away, or the database just then, only delays them until the next
+    reconciliation. Whoever queued a run is not told to try again: it would be there twice.
 
     No message expires, because that is looked at with the receiver's clock. A connection of its own, because the pool's
     would have the page wait for six seconds before it gives up.
     """
-    wanted = waiting.to_announce()
+    try:
+        wanted = waiting.to_announce()
+    except DATABASE_AWAY as error:
+        logger.warning("The workers are not told of queued runs, the database is away: %s", error)
+        return
     if not wanted:
         return
     try:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from django.db import OperationalError, connection
 from django.test import Client
 from django.utils import timezone
 from kombu import Connection
@@ -55,6 +57,25 @@ def test_workers_hear_of_a_resumed_run_without_waiting_for_the_timetable(
         assert client.post(door.format(run.pk)).status_code in (200, 302)
     assert Run.objects.get().state == RunState.QUEUED
     assert told == [tasks._send]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_is_stored_is_answered_so_though_the_database_goes_away_just_then(
+    project: Project, lead: User, client: Client
+) -> None:
+    """Whoever is told to try again starts a second one."""
+    run = end(runs.create_run(project, "sample", {}, "samples"), RunState.FAILED)
+    client.force_login(lead)
+    refused = [OperationalError("the connection is closed")]
+
+    def away(execute: Callable, sql: str, *given: Any) -> Any:
+        if "training_worker" in sql and refused:
+            raise refused.pop()
+        return execute(sql, *given)
+
+    with connection.execute_wrapper(away):
+        assert client.post(f"/api/v1/projects/garden/runs/{run.pk}/resume/").status_code == 200
+    assert Run.objects.get().state == RunState.QUEUED and not refused
 
 
 def test_while_no_worker_is_there_nothing_is_sent(project: Project, sent: Sent) -> None:
