@@ -77,7 +77,8 @@
     return found ? decodeURIComponent(found.slice(name.length + 1)) : "";
   }
 
-  // What became of one attempt: stored (with the next card), refused (4xx), expired (signed out), or failed.
+  // What became of one attempt: stored (with the next card), refused (4xx), expired (signed out), or failed: `alone` if
+  // somebody has answered, so that another answer may do better.
   async function post(answer) {
     const body = new URLSearchParams({
       assignment: answer.assignment, side: answer.side, client_key: answer.client_key,
@@ -100,14 +101,16 @@
     // A 200 from a hotel's login page or a proxy is no receipt; the header with the key is.
     if (response.ok) {
       const receipt = response.headers.get("X-Judgment-Stored");
-      return receipt === answer.client_key ? { outcome: "stored", html: text } : { outcome: "failed" };
+      return receipt === answer.client_key ? { outcome: "stored", html: text } : { outcome: "failed", alone: true };
     }
-    if (response.status >= 500 || response.status === 429 || response.status === 408) return { outcome: "failed" };
+    if (response.status >= 500 || response.status === 429 || response.status === 408) {
+      return { outcome: "failed", alone: true };
+    }
     const problem = window.plumbline.problemIn(text);
     // The page of the cross-site check says so: the token is of a session that has ended.
     if (response.status === 401 || problem?.matches("[data-expired]")) return { outcome: "expired", problem };
     // A 403 without words of ours is of somebody in between, and ours is a refusal like others.
-    if (response.status === 403 && !problem) return { outcome: "failed" };
+    if (response.status === 403 && !problem) return { outcome: "failed", alone: true };
     return { outcome: "refused", problem };
   }
 
@@ -132,19 +135,21 @@
     return attempt;
   }
 
-  // All that wait, one after the other; a failure ends the attempt and the pause before the next one doubles.
+  // All that wait, one after the other. One that the server fails at holds up no other; where nobody answers, or the
+  // session has ended, the attempt is over. The pause before the next one doubles.
   async function sendAll() {
     clearTimeout(timer);
     timer = 0;
+    let left = false;
     for (const answer of waiting()) {
       if (refused.has(answer.client_key)) continue;
-      const { outcome } = await send(answer);
-      if (outcome === "failed" || outcome === "expired") {
-        later();
-        return;
-      }
+      const { outcome, alone } = await send(answer);
+      if (outcome !== "failed" && outcome !== "expired") continue;
+      left = true;
+      if (!alone) break;
     }
-    show();
+    if (left) later();
+    else show();
   }
 
   function later() {

@@ -146,6 +146,23 @@ def test_an_entry_that_cannot_be_read_holds_up_no_answer(judging: Page) -> None:
     assert _stored() == 1
 
 
+def test_an_answer_that_the_server_fails_at_holds_up_no_other(judging: Page) -> None:
+    """A defect that only this one meets, or a project whose disk is full: those behind it are stored all the same."""
+    judging.evaluate(
+        """() => localStorage.setItem(`plumbline.outbox.${document.getElementById("outbox").dataset.user}.older`,
+            JSON.stringify({client_key: "older", url: "/p/garden/judge/broken/", assignment: 0, saved_at: 1}))"""
+    )
+    judging.route("**/judge/broken/", lambda route: route.fulfill(status=500, body="<html>Error</html>"))
+    judging.route(SUBMIT, lambda route: route.abort())
+    answered = _press(judging, "2")
+    expect(judging.locator("#outbox")).to_contain_text("2 answers waiting to be sent")
+    judging.unroute(SUBMIT)
+    judging.get_by_role("button", name="Send now").click()
+    expect(judging.locator("#card")).not_to_have_attribute("data-assignment", answered)
+    expect(judging.locator("#outbox")).to_contain_text("1 answer waiting to be sent")
+    assert _stored() == 1
+
+
 def test_a_key_pressed_three_times_answers_one_card(judging: Page) -> None:
     answered = _press(judging, "1")
     judging.keyboard.press("1")
