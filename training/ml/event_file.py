@@ -8,6 +8,7 @@ summary = 5, session_log = 7; a Summary has values with tag = 1 and simple_value
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,9 +60,15 @@ def begin(path: Path, wall_time: float) -> None:
 
 
 def append(path: Path, events: Sequence[bytes]) -> None:
-    """All of them in one write: a kill leaves them all, or a torn end that readers stop at."""
-    with path.open("ab") as file:
-        file.write(b"".join(map(record, events)))
+    """All of them in one write: a kill leaves them all, or a torn end that readers stop at. A full disk leaves none:
+    what came after a torn one would be read by nobody."""
+    size = path.stat().st_size if path.exists() else 0
+    try:
+        with path.open("ab") as file:
+            file.write(b"".join(map(record, events)))
+    except OSError:
+        os.truncate(path, size)
+        raise
 
 
 def _event(wall_time: float, step: int, content: bytes) -> bytes:

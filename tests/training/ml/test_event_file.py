@@ -1,6 +1,9 @@
 """Event files are, byte for byte, what TensorBoard's own messages and records are."""
 
+import resource
 import struct
+
+import pytest
 
 from training.ml import event_file
 
@@ -34,6 +37,20 @@ def test_a_file_begins_with_its_version_and_the_start_of_a_session(tmp_path):
     assert version.endswith(b"\x1a\x0dbrain.Event:2")
     assert start.endswith(b"\x3a\x02\x08\x01"), "session_log { status: START }"
     assert step == event_file.scalars(2.0, 1, VALUES)
+
+
+def test_what_a_full_disk_cuts_off_is_taken_back_and_what_comes_later_can_be_read(tmp_path):
+    path = tmp_path / "events.out.tfevents.1"
+    event_file.begin(path, 1.0)
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, usual[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            event_file.append(path, [event_file.scalars(2.0, 1, VALUES)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    event_file.append(path, [event_file.scalars(2.0, 1, VALUES)])
+    assert records(path.read_bytes())[2:] == [event_file.scalars(2.0, 1, VALUES)]
 
 
 def records(content: bytes) -> list[bytes]:
