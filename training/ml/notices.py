@@ -21,7 +21,7 @@ class Notices:
         """`template` is marked with gettext_noop, and told in the reader's language. Of one tracker it is said once."""
         if (about := (template, values.get("tracker", ""))) in self.said:
             return
-        self.said.add(about)
         row = {"text": template % values if values else template, "template": template, "values": values}
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+        self.said.add(about)

@@ -54,8 +54,8 @@ class WeightsAndBiases:
         for point in points:
             fresh = {tag: value for tag, value in point.values.items() if point.step > self.newest.get(tag, -1)}
             if fresh:
-                self.newest |= dict.fromkeys(fresh, point.step)
                 self.run.log(fresh, step=point.step)
+                self.newest |= dict.fromkeys(fresh, point.step)
         whole(self.note, json.dumps(self.newest) + "\n")
 
     def restart(self) -> None:

@@ -10,7 +10,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -109,7 +109,8 @@ class Follower(threading.Thread):
         self.look()
         for tracker in self.pending:
             if lines := self.dropped[tracker]:
-                self.notices.say(DROPPED, tracker=tracker.name, lines=str(lines))
+                with suppress(OSError):
+                    self.notices.say(DROPPED, tracker=tracker.name, lines=str(lines))
             self._trying(tracker, lambda tracker=tracker: tracker.close(self.how))
 
     def finish(self, how: str) -> None:
@@ -130,15 +131,14 @@ class Follower(threading.Thread):
     def points(self) -> list[Point]:
         """Of the whole lines that were added since the last look."""
         try:
-            file = self.path.open("rb")
-        except FileNotFoundError:
+            with self.path.open("rb") as file:
+                facts = os.fstat(file.fileno())
+                if facts.st_ino != self.file or facts.st_size < self.offset:
+                    self._begin_anew(facts.st_ino)
+                file.seek(self.offset)
+                piece = file.read()
+        except OSError:  # it is not there yet, or its disk is away for a moment: the next look finds it
             return []
-        with file:
-            facts = os.fstat(file.fileno())
-            if facts.st_ino != self.file or facts.st_size < self.offset:
-                self._begin_anew(facts.st_ino)
-            file.seek(self.offset)
-            piece = file.read()
         whole = piece[: piece.rfind(b"\n") + 1]
         self.offset += len(whole)
         return [point for row in map(parsed, whole.split(b"\n")) if row and (point := self._point(row))]
@@ -167,9 +167,13 @@ class Follower(threading.Thread):
         try:
             verb()
         except Exception as error:
-            why = without_secrets(str(error))
-            print(f"{tracker.name}: {type(error).__name__}: {why}", file=sys.stderr)
-            said = gettext_noop("%(tracker)s does not take the numbers of this run: %(error)s. The run goes on.")
-            self.notices.say(said, tracker=tracker.name, error=(why or type(error).__name__)[:200])
+            with suppress(OSError):  # what fills the disk for the tracker fills it for its notice
+                self._tell(tracker, error)
             return False
         return True
+
+    def _tell(self, tracker: Tracker, error: Exception) -> None:
+        why = without_secrets(str(error))
+        said = gettext_noop("%(tracker)s does not take the numbers of this run: %(error)s. The run goes on.")
+        self.notices.say(said, tracker=tracker.name, error=(why or type(error).__name__)[:200])
+        print(f"{tracker.name}: {type(error).__name__}: {why}", file=sys.stderr)

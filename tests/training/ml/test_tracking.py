@@ -1,6 +1,7 @@
 """The numbers of a run reach TensorBoard always, and MLflow and W&B where configured; no doubles, no harm."""
 
 import base64
+import errno
 import json
 import os
 import struct
@@ -270,6 +271,27 @@ def test_what_is_kept_for_a_tracker_that_takes_nothing_has_an_end_and_is_counted
     follower.run()
     [said] = [said for said in notices(job) if "oldest" in said]
     assert "MLflow" in said and "oldest 5 lines" in said
+
+
+def test_a_disk_that_is_full_or_away_for_a_moment_is_no_end_of_the_mirroring(job, monkeypatch):
+    """Neither the tracker nor the notice of that can be written, and then the file that is followed cannot be read."""
+    notes = tracking.Notices(job.directory)
+    follower = tracking.Follower(job.directory, tracking.trackers_of(job, notes), notes)
+    progress, open_file = Progress(job.directory), Path.open
+    progress.step("training", step=1, steps=9, metrics={"loss": 1.0})
+    for broken in (("ab", "wb", "a"), ("rb",)):
+
+        def away(path: Path, mode: str = "r", *more, broken=broken, **named):
+            if mode in broken:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return open_file(path, mode, *more, **named)
+
+        monkeypatch.setattr(Path, "open", away)
+        follower.look()
+    monkeypatch.setattr(Path, "open", open_file)
+    progress.step("training", step=2, steps=9, metrics={"loss": 0.5})
+    follower.look()
+    assert [step for step, _data in scalars(job.directory)] == [1, 2]
 
 
 def test_the_door_of_the_room_tracks_whatever_job_it_does(job, server, monkeypatch):

@@ -12,7 +12,8 @@ from tests.training.ml.test_tracking import (  # noqa: F401
     notices,
     train,
 )
-from training.ml import durable
+from training.ml import durable, tracking
+from training.ml.progress import Progress
 
 
 @pytest.fixture
@@ -32,6 +33,17 @@ def test_a_note_torn_by_a_kill_is_told_once_and_the_numbers_come_all_the_same(jo
     assert "cannot be read" in told
     train(job, 4, 4)
     assert notices(job) == [] and [step for step, _values in package.logged][4:] == [4, 4]
+
+
+def test_numbers_that_it_did_not_take_are_offered_again(job, package, monkeypatch):  # noqa: F811
+    notes = tracking.Notices(job.directory)
+    follower = tracking.Follower(job.directory, tracking.trackers_of(job, notes), notes)
+    Progress(job.directory).step("training", step=1, steps=9, metrics={"loss": 1.0})
+    monkeypatch.setattr(package, "log", lambda values, step: fail_with("its service is gone"))
+    follower.look()
+    monkeypatch.undo()
+    follower.look()
+    assert [step for step, _values in package.logged] == [1]
 
 
 def test_the_note_is_never_half_written(job, package, monkeypatch):  # noqa: F811
