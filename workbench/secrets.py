@@ -17,9 +17,13 @@ def read_or_create_secret(path: Path) -> str:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return _wait_for_content(path)
-    with os.fdopen(descriptor, "w") as file:
-        secret = secrets.token_urlsafe(48)
-        file.write(secret)
+    secret = secrets.token_urlsafe(48)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secret)
+    except OSError:  # left there empty it would keep every later start from making one
+        path.unlink()
+        raise
     return secret
 
 

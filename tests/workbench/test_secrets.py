@@ -1,5 +1,6 @@
 """The secret key: made once, private from its first byte, the same for all who ask."""
 
+import resource
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +24,17 @@ def test_processes_that_start_together_agree_on_one_secret(tmp_path: Path) -> No
     with ThreadPoolExecutor(8) as pool:
         secrets = set(pool.map(read_or_create_secret, [tmp_path / "secret-key"] * 32))
     assert len(secrets) == 1
+
+
+def test_a_full_disk_leaves_no_empty_file_that_later_starts_would_wait_for(tmp_path: Path) -> None:
+    usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, usual[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            read_or_create_secret(tmp_path / "secret-key")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    assert len(read_or_create_secret(tmp_path / "secret-key")) >= 50
 
 
 def test_an_empty_file_is_named_instead_of_being_used_as_a_secret(tmp_path: Path) -> None:
