@@ -121,7 +121,14 @@ def _creation(path: Path) -> str | None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not there, and nobody writes into another's."""
+    """Whole or not there, after a power cut as well, and nobody writes into another's: a folder whose job.json is empty
+    would be taken for a stranger's and set aside with its checkpoint."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,5 +1,7 @@
 """What a run's job.json tells the training process about its data."""
 
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,6 +53,29 @@ def _holds_one_out(people: dict[int, list[Vote]], seed: int) -> bool:
         return bool(draw(people, 0.5, seed))
     except NobodyHeldOut:
         return False
+
+
+def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty job.json after a power cut would have the folder set aside, with the checkpoint of a long training."""
+    asked: list[tuple[str, int]] = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (asked.append(("fsync", os.fstat(fd).st_size)), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda *given: (asked.append(("replace", 0)), replace(*given)))
+    _write(tmp_path / "job.json", "whole")
+    assert asked == [("fsync", len("whole")), ("replace", 0)]
+
+
+def test_a_full_disk_leaves_the_file_of_before_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    _write(tmp_path / "job.json", "before")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        _write(tmp_path / "job.json", "after")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["before"]
 
 
 def test_a_file_is_whole_however_many_write_it_at_once(tmp_path: Path) -> None:
