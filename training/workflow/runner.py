@@ -163,6 +163,8 @@ class _Supervision:
             self._look_at_files()
         except DATABASE_AWAY as error:
             return self._sits_out(error)
+        except OSError as error:  # a shared disk that is away for a moment: the process goes on, and so do the looks
+            self._say_it_is_away("its files cannot be read", error)
         if state == RunState.CANCELLING:
             self._ask(RunState.CANCELLED)
         return True
@@ -243,11 +245,14 @@ class _Supervision:
 
     def _sits_out(self, error: Exception) -> bool:
         """True while there is time to end the process before anybody else can take the run over."""
-        if time.monotonic() - self.away_told_at > AWAY_SECONDS:
-            logger.warning("Run %s: the database is away (%s).", self.run.pk, error)
-            self.away_told_at = time.monotonic()
+        self._say_it_is_away("the database is away", error)
         connection.close()
         return self._left() > settings.HEARTBEAT_TIMEOUT / 2
+
+    def _say_it_is_away(self, what: str, error: Exception) -> None:
+        if time.monotonic() - self.away_told_at > AWAY_SECONDS:
+            logger.warning("Run %s: %s (%s).", self.run.pk, what, error)
+            self.away_told_at = time.monotonic()
 
     def _left(self) -> float:
         """Seconds until others may take the run over. Half of them are for its process to save and end."""

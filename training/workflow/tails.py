@@ -32,10 +32,14 @@ class Tail:
                 self.file, self.read, self.spoilt = facts.st_ino, 0, 0
             self.before = (self.read, self.spoilt)
             file.seek(self.read)
-            return list(islice(self._objects(file), most))
+            try:
+                return list(islice(self._objects(file), most))
+            except OSError:  # in the midst of them
+                self.give_back()
+                raise
 
     def give_back(self) -> None:
-        """What was read last is read again: it could not be stored."""
+        """What was read last is read again: it could not be stored, or not be read to its end."""
         self.read, self.spoilt = self.before
 
     def _objects(self, file: BinaryIO) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """A supervisor's heart beats whatever it does, and a run is never in two hands."""
 
+import errno
 import json
+import os
 import sys
 import time
 from typing import Any
@@ -12,7 +14,7 @@ from django.db import OperationalError
 from annotate.models import Project, Prompt
 from tests.training.workflow.products import end, write_product
 from training.models import Artifact, Run, RunState, Sample
-from training.workflow import artifacts, children, jobs, outcomes, runner, runs, sampling
+from training.workflow import artifacts, children, jobs, outcomes, runner, runs, sampling, tails
 from training.workflow.folders import artifact_folder, folder_of, progress_of
 from training.workflow.manifests import verified_manifest
 
@@ -178,6 +180,23 @@ def test_samples_that_the_database_did_not_take_are_offered_again(
     monkeypatch.setattr(supervised, "_sits_out", lambda error: True)
     supervised._patiently(supervised._look_at_files)
     assert Sample.objects.count() == 8 and not refused
+
+
+def test_files_that_cannot_be_read_for_a_moment_end_no_training(sampled: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shared disk is away, and the process that works there waits for it as well: the next look reads them."""
+    supervised, parse = runner._Supervision(sampled), tails.parsed
+    for good in (0, 1):
+        read = iter([parse] * good)
+
+        def stale(line: bytes, read: Any = read) -> Any:
+            if (one := next(read, None)) is None:
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+            return one(line)
+
+        monkeypatch.setattr(tails, "parsed", stale)
+        assert supervised._look(), "the run is still ours"
+    monkeypatch.setattr(tails, "parsed", parse)
+    assert supervised._look() and Sample.objects.count() == 8
 
 
 def finished_run(project: Project, policy: Artifact) -> tuple[Run, dict[str, Any]]:
