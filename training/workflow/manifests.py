@@ -16,7 +16,8 @@ KINDS = ("adapter", "full")
 
 
 def verified_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest; raises BrokenArtifact. Reads all weights once, so it takes seconds for a full model."""
+    """The manifest; raises BrokenArtifact, and OSError where the disk does not give it just now, which says nothing of
+    the product. Reads all weights once, so it takes seconds for a full model."""
     manifest = storable(_read(folder))
     if manifest.get("format") != FORMAT or manifest.get("kind") not in KINDS or manifest.get("task") not in Task.values:
         raise _broken(folder, _("its manifest is not of a known format"))
@@ -38,7 +39,7 @@ def weights_sha256(folder: Path) -> str:
 def _read(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:
         raise _broken(folder, _("its manifest cannot be read (%(error)s)") % {"error": error}) from error
     if not isinstance(manifest, dict):
         raise _broken(folder, _("its manifest is not of a known format"))

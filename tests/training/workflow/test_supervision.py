@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -204,6 +205,27 @@ def finished_run(project: Project, policy: Artifact) -> tuple[Run, dict[str, Any
     end(run)
     write_product(artifact_folder(run), "dpo", {**run.config})
     return run, verified_manifest(artifact_folder(run))
+
+
+def test_a_product_that_the_disk_does_not_give_just_then_is_not_called_broken(
+    project: Project, policy: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """“Start the run anew” would throw away what the next look finds whole."""
+    run = runs.create_run(project, "dpo", {}, "a policy", model=policy)
+    assert runs.claim(run, "host:local", "host:1")
+    jobs.prepare(run)
+    write_product(artifact_folder(run), "dpo", {**run.config})
+
+    def stale(path: Path, *given: Any, **more: Any) -> str:
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+    with monkeypatch.context() as away:
+        away.setattr(jobs, "prepare", lambda run: None)
+        away.setattr(Path, "read_text", stale)
+        assert runner.supervise(run) == RunState.FAILED
+    assert "resume" in run.hint and "anew" not in run.hint
+    assert runs.claim(runs.resume(run), "host:local", "host:1")
+    assert runner.supervise(run) == RunState.SUCCEEDED and Artifact.objects.filter(run=run).exists()
 
 
 def test_two_supervisors_list_a_product_once(
