@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Iterable
+from datetime import timedelta
 
 from django.db.models import F
 from django.utils import timezone
@@ -72,13 +73,23 @@ def compare_all(batch: Batch, one: list[Response], two: list[Response]) -> list[
     return Comparison.objects.bulk_create(made)
 
 
+def take(project: Project, annotator: User) -> Assignment:
+    """Take the next card, and leave it open."""
+    lease = lease_next(project=project, annotator=annotator)
+    assert lease is not None, "nothing left to judge"
+    return lease
+
+
+def run_out() -> None:
+    """Every lease, a minute ago."""
+    Assignment.objects.leased().update(expires_at=timezone.now() - timedelta(minutes=1))
+
+
 def judge(project: Project, annotator: User, choice: Choice | str, degree: int | None = None) -> Judgment:
     """Take the next card and answer it."""
     mark_read(version=current_version(project), user=annotator)
-    assignment = lease_next(project=project, annotator=annotator)
-    assert assignment is not None, "nothing left to judge"
     return submit_judgment(
-        assignment_id=assignment.pk,
+        assignment_id=take(project, annotator).pk,
         annotator=annotator,
         choice=Choice(choice),
         degree=degree,

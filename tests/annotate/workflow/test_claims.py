@@ -9,40 +9,28 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection, transaction
-from django.utils import timezone
 
 from annotate.models import Assignment, AssignmentState, Comparison, Project, User
 from annotate.workflow import assignment
 from annotate.workflow.assignment import expire_leases, lease_next
 from annotate.workflow.guidelines import current_version, mark_read
 from annotate.workflow.judging import submit_judgment
-from tests.factories import make_comparisons, make_user
+from tests.factories import make_comparisons, make_user, run_out, take
 from tests.meanwhile import PATIENCE, meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ON_POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="what SQLite's one writer rules out")
 
 
-def _lease(project: Project, person: User) -> Assignment:
-    lease = lease_next(project=project, annotator=person)
-    assert lease
-    return lease
-
-
-def _run_out() -> None:
-    Assignment.objects.leased().update(expires_at=timezone.now() - timedelta(minutes=1))
-
-
 @ON_POSTGRESQL
 def test_a_card_that_was_answered_at_this_moment_is_not_leased_again(project: Project, ann: User) -> None:
     make_comparisons(project, 1)
-    lease = _lease(project, ann)
-    _run_out()
+    lease = take(project, ann)
+    run_out()
     expire_leases()
     mine = Assignment.objects.filter(pk=lease.pk)
     with meanwhile("SKIP LOCKED", lambda: mine.update(state=AssignmentState.SURPLUS)):
@@ -52,10 +40,10 @@ def test_a_card_that_was_answered_at_this_moment_is_not_leased_again(project: Pr
 
 def test_a_card_that_is_answered_in_another_tab_at_this_moment_is_not_shown_again(project: Project, ann: User) -> None:
     first, second = make_comparisons(project, 2)
-    lease = _lease(project, ann)
+    lease = take(project, ann)
     answer = {"assignment_id": lease.pk, "annotator": ann, "client_key": uuid.uuid4(), "side": "left"}
     with meanwhile('INNER JOIN "annotate_response"', lambda: submit_judgment(**answer)):
-        assert _lease(project, ann).comparison == second
+        assert take(project, ann).comparison == second
     lease.refresh_from_db()
     assert (lease.comparison, lease.state) == (first, AssignmentState.JUDGED)
 
@@ -91,9 +79,9 @@ def _held_for_a_moment(comparison: Comparison) -> Iterator[None]:
 def test_nobody_is_sent_home_while_the_last_comparison_is_held(project: Project, ann: User, ben: User) -> None:
     """Another annotator's answer holds it for some milliseconds; its second slot is open all the same."""
     [comparison] = make_comparisons(project, 1)
-    _lease(project, ben)
+    take(project, ben)
     with _held_for_a_moment(comparison):
-        assert _lease(project, ann).slot == 1
+        assert take(project, ann).slot == 1
 
 
 @ON_POSTGRESQL
@@ -101,10 +89,10 @@ def test_a_lease_that_ran_out_is_waited_for_when_nothing_else_is_left(project: P
     Project.objects.update(overlap=1)
     project.refresh_from_db()
     [comparison] = make_comparisons(project, 1)
-    _lease(project, ben)
-    _run_out()
+    take(project, ben)
+    run_out()
     with _held_for_a_moment(comparison):
-        assert _lease(project, ann).comparison == comparison
+        assert take(project, ann).comparison == comparison
 
 
 @ON_POSTGRESQL
@@ -114,7 +102,7 @@ def test_a_claim_that_waited_sees_what_was_done_meanwhile(project: Project, ann:
     project.refresh_from_db()
     make_comparisons(project, 1)
     with meanwhile("SKIP LOCKED", lambda: lease_next(project=project, annotator=ann)) as other:
-        assert _lease(project, ben).annotator == ben
+        assert take(project, ben).annotator == ben
     assert other[0].result() is None
 
 
@@ -159,8 +147,8 @@ def test_a_slot_that_was_freed_while_a_claim_looked_for_leases_to_free_is_claime
     Project.objects.update(overlap=1)
     project.refresh_from_db()
     make_comparisons(project, 1)
-    _lease(project, ben)
-    _run_out()
+    take(project, ben)
+    run_out()
     begun, passed = threading.Event(), threading.Event()
 
     def free() -> None:
@@ -180,4 +168,4 @@ def test_a_slot_that_was_freed_while_a_claim_looked_for_leases_to_free_is_claime
         freeing = pool.submit(_on_its_own_connection, free)
         assert begun.wait(10)
         with connection.execute_wrapper(come_by):
-            assert _lease(project, ann).slot == 0
+            assert take(project, ann).slot == 0

@@ -31,22 +31,12 @@ from annotate.workflow.intake import compare, import_prompts, open_batch, store_
 from annotate.workflow.judging import submit_judgment, undo_last
 from annotate.workflow.projects import change_overlap, set_member
 from annotate.workflow.snapshots import freeze
-from tests.factories import judge, judge_all, make_comparisons, make_prompts
+from tests.factories import judge, judge_all, make_comparisons, make_prompts, run_out, take
 from tests.meanwhile import meanwhile
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ON_POSTGRESQL = pytest.mark.skipif(connection.vendor != "postgresql", reason="what SQLite's one writer rules out")
 PAIRS = [{"id": f"c{i}", "prompt": f"Why {i}?", "response_a": "So.", "response_b": "Because."} for i in range(2)]
-
-
-def _lease(project: Project, person: User) -> Assignment:
-    lease = lease_next(project=project, annotator=person)
-    assert lease
-    return lease
-
-
-def _run_out() -> None:
-    Assignment.objects.leased().update(expires_at=timezone.now() - timedelta(minutes=1))
 
 
 def _import(project: Project, votes: str = "") -> object:
@@ -57,8 +47,8 @@ def _import(project: Project, votes: str = "") -> object:
 
 def test_a_late_answer_meets_the_same_card_in_another_tab(project: Project, ann: User) -> None:
     make_comparisons(project, 1)
-    late = _lease(project, ann)
-    _run_out()
+    late = take(project, ann)
+    run_out()
     expire_leases()
     with meanwhile('"annotate_assignment"', lambda: lease_next(project=project, annotator=ann)):
         stored = submit_judgment(assignment_id=late.pk, annotator=ann, client_key=uuid.uuid4(), side="left")
@@ -70,8 +60,8 @@ def test_a_late_answer_meets_the_same_card_in_another_tab(project: Project, ann:
 
 def test_an_answer_meets_the_end_of_its_lease(project: Project, ann: User) -> None:
     make_comparisons(project, 1)
-    late = _lease(project, ann)
-    _run_out()
+    late = take(project, ann)
+    run_out()
     answer = {"assignment_id": late.pk, "annotator": ann, "client_key": uuid.uuid4(), "side": "left"}
     with meanwhile('"annotate_assignment"', lambda: submit_judgment(**answer)):
         expire_leases()
@@ -83,7 +73,7 @@ def test_an_answer_meets_the_end_of_its_lease(project: Project, ann: User) -> No
 def test_an_answer_locks_its_comparison_before_its_assignment(project: Project, ann: User) -> None:
     """In one statement, so nothing else could come in between and show it."""
     make_comparisons(project, 1)
-    lease = _lease(project, ann)
+    lease = take(project, ann)
     answer = {"assignment_id": lease.pk, "annotator": ann, "client_key": uuid.uuid4(), "side": "left"}
     with meanwhile('UPDATE "annotate_assignment"', lambda: submit_judgment(**answer)), transaction.atomic():
         Assignment.objects.update(expires_at=timezone.now())
@@ -102,13 +92,13 @@ def test_leases_run_out_while_many_comparisons_change(
     _import(project)
     # The lease on the first comparison is younger than the one on the second.
     for person in (ann, ben):
-        _lease(project, person)
+        take(project, person)
     Assignment.objects.filter(annotator=ann).update(expires_at=timezone.now() - timedelta(minutes=1))
     expire_leases()
-    _lease(project, reviewer)
+    take(project, reviewer)
     # PostgreSQL comes upon rows in the order in which an indexed column of theirs was last written.
     project.comparisons.filter(key="c1").update(is_adjudicated=True)
-    _run_out()
+    run_out()
     with meanwhile('UPDATE "annotate_comparison"', lambda: verb(project)):
         expire_leases()
     assert not Assignment.objects.leased().exists()
@@ -153,7 +143,7 @@ def test_an_answer_does_not_wait_for_what_refers_to_its_comparison(
         judged = judge(project, ben, "b")
         word = {"verdict": Verdict.A, "votes_seen": True, "client_key": uuid.uuid4()}
         adjudicate(comparison=judged.comparison, adjudicator=reviewer, **word)
-        return _lease(project, ben).pk and not committed
+        return take(project, ben).pk and not committed
 
     committed: list[bool] = []
     with meanwhile("FOR KEY SHARE", judge_and_claim) as other:
