@@ -13,6 +13,7 @@ from transformers import Cache, DynamicCache, PreTrainedModel, PreTrainedTokeniz
 from training.ml import cancel
 from training.ml.batching import pad
 from training.ml.forward import inputs, virtual_tokens
+from training.ml.lean_step import LeanSteps
 from training.ml.not_finite import require_numbers
 from training.ml.row_attention import can_read_rows
 from training.ml.slots import Kept, Slots, read_prompts
@@ -123,7 +124,8 @@ def _in_slots(
 ) -> Iterator[Completion]:
     """Prompts enter in their order; several at once, since reading one by itself costs almost as much."""
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
-    waiting, slots = Waiting(model, prompts, seeds), Slots(min(rows, len(prompts) * len(seeds[0])))
+    waiting = Waiting(model, prompts, seeds)
+    slots = Slots(min(rows, len(prompts) * len(seeds[0])), LeanSteps.of(body) if body.device.type == "cpu" else None)
     working: list[Text] = []  # in the order of their slots
     logits = torch.empty(0)
     drawn = 0

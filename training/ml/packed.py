@@ -29,6 +29,10 @@ class PackedLinear(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return _product(x, self.weight, self.bias)
 
+    def added_to(self, x: Tensor, states: Tensor) -> Tensor:
+        """The sum of `states` [..., out] and the layer's product, as it is computed."""
+        return torch.ops.mkldnn._linear_pointwise.binary(x, states, self.weight, self.bias, "add")
+
 
 class PackedConv1D(Conv1D):
     """GPT-2's layer, whose own weight is [in, out]; packed it is [out, in]."""
@@ -54,11 +58,15 @@ class Together:
 
     def part(self, x: Tensor, place: int) -> Tensor:
         if self._of is not x:
-            self._of, self._parts = x, _product(x, self.weight, self.bias).split(self.sizes, dim=-1)
+            self._of, self._parts = x, self.whole(x).split(self.sizes, dim=-1)
         found = self._parts[place]
         if place == len(self.sizes) - 1:
             self._of, self._parts = None, ()
         return found
+
+    def whole(self, x: Tensor) -> Tensor:
+        """[..., sum of out]"""
+        return _product(x, self.weight, self.bias)
 
     def weight_of(self, place: int) -> Tensor:
         """[out, in] of one layer, as torch keeps it."""

@@ -24,7 +24,7 @@ class Rotated(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         ctx.save_for_backward(cos, sin)
         ctx.strides = x.stride()
-        return _rotated(x, cos, sin, torch.empty_like(x), 1)
+        return rotated(x, cos, sin, torch.empty_like(x), 1)
 
     @staticmethod
     @once_differentiable
@@ -32,10 +32,11 @@ class Rotated(torch.autograd.Function):
         cos, sin = ctx.saved_tensors
         as_x = torch.empty_strided(gradient.shape, ctx.strides, dtype=gradient.dtype, device=gradient.device)
         half = gradient.shape[-1] // 2
-        return _rotated(gradient, cos, sin.roll(half, -1), as_x, -1), None, None
+        return rotated(gradient, cos, sin.roll(half, -1), as_x, -1), None, None
 
 
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor, found: Tensor, sign: int) -> Tensor:
+def rotated(x: Tensor, cos: Tensor, sin: Tensor, found: Tensor, sign: int) -> Tensor:
+    """Into `found`, by the angles of which cos and sin are given, or by the negative ones (`sign` -1)."""
     half = x.shape[-1] // 2
     torch.mul(x, cos, out=found)
     found[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
@@ -53,7 +54,7 @@ def in_few_passes(own: Rotate) -> Rotate:
             return own(query, key, cos, sin, unsqueeze_dim)
         cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
         if not torch.is_grad_enabled():
-            return tuple(_rotated(part, cos, sin, torch.empty_like(part), 1) for part in (query, key))
+            return tuple(rotated(part, cos, sin, torch.empty_like(part), 1) for part in (query, key))
         return Rotated.apply(query, cos, sin), Rotated.apply(key, cos, sin)
 
     return rotate

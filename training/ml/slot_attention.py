@@ -30,17 +30,25 @@ def one_token(
 ) -> tuple[Tensor, None]:
     """As transformers calls its kernels: query [texts, heads, 1, width], key and value [texts, key heads, tokens,
     width], the mask [texts, 1, 1, tokens] to be added. Returns [texts, 1, heads, width]."""
-    texts, heads, _, width = query.shape
+    asked = query[:, :, 0] * (query.shape[-1] ** -0.5 if scaling is None else scaling)
+    return attended(asked, key, value, attention_mask)[:, None], None
+
+
+def attended(query: Tensor, key: Tensor, value: Tensor, mask: Tensor, since: int = 0) -> Tensor:
+    """The same of queries [texts, heads, width] that are scaled, and a mask of the tokens from `since` on. Returns
+    [texts, heads, width]."""
+    texts, heads, width = query.shape
     of_keys, tokens = key.shape[1:3]
     rows, group = texts * of_keys, heads // of_keys  # neighbouring heads look at the same keys
-    asked = query.reshape(rows, group, width) * (width**-0.5 if scaling is None else scaling)
+    asked = query.reshape(rows, group, width)
     weights = torch.bmm(asked, key.flatten(0, 1).transpose(1, 2)).view(texts, of_keys, group, tokens)
-    weights = weights.add_(attention_mask).softmax(dim=-1).view(rows, group, tokens)
+    weights[..., since:].add_(mask)
+    weights = weights.softmax(dim=-1).view(rows, group, tokens)
     if value.stride(3) == 1:
         found = torch.bmm(weights, value.flatten(0, 1))
     else:
         found = torch.bmm(value.flatten(0, 1).transpose(1, 2), weights.transpose(1, 2)).transpose(1, 2)
-    return found.reshape(texts, 1, heads, width), None
+    return found.reshape(texts, heads, width)
 
 
 AttentionInterface.register(ONE_TOKEN, one_token)

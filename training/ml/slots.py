@@ -11,6 +11,7 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
+from training.ml.lean_step import LeanSteps
 from training.ml.prompt_rows import lay_out
 from training.ml.row_attention import row_inputs
 from training.ml.slot_attention import kept_by_feature, one_token_each
@@ -37,10 +38,11 @@ class Slots:
     [slots] says how many tokens each has. As a cache it takes one new token for each of them.
 
     On a CPU keys or values lie feature by feature, as `slot_attention` reads them; whoever asks sees [slots, heads,
-    tokens, head width] all the same."""
+    tokens, head width] all the same. There `lean` takes the steps of a model that it knows."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, lean: LeanSteps | None = None) -> None:
         self.number = number
+        self.lean = lean
         self.busy = 0
         self.lengths = torch.zeros(number, dtype=torch.long)
         self.longest = 0  # of those at work, with the token that is being written
@@ -108,6 +110,14 @@ class Slots:
     def step(self, body: nn.Module, tokens: Tensor) -> Tensor:
         """Logits after the next token of each text at work, [busy, vocabulary]."""
         lengths = self.lengths[: self.busy]
+        if self.lean is not None:
+            logits = self.lean.logits(tokens, lengths, self._layers)
+        else:
+            logits = self._step(body, tokens, lengths)
+        lengths += 1
+        return logits
+
+    def _step(self, body: nn.Module, tokens: Tensor, lengths: Tensor) -> Tensor:
         self.longest = int(lengths.max()) + 1
         device = tokens.device
         self._where = torch.arange(self.busy, device=device), lengths.to(device)
@@ -115,15 +125,13 @@ class Slots:
         seen = torch.arange(self.longest) <= lengths[:, None]
         mask = torch.zeros(seen.shape, dtype=body.dtype).masked_fill_(~seen, hidden)[:, None, None].to(device)
         with one_token_each(body) if device.type == "cpu" else nullcontext():
-            logits = body(
+            return body(
                 input_ids=tokens[:, None],
                 attention_mask=mask,
                 position_ids=self._where[1][:, None],
                 past_key_values=self,
                 use_cache=True,
             ).logits[:, -1]
-        lengths += 1
-        return logits
 
 
 def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, list[Kept]]:
