@@ -7,7 +7,7 @@ from celery import Task, current_app, shared_task
 from kombu.exceptions import OperationalError
 
 from annotate.models import Project
-from annotate.workflow import agreement_summary, assignment
+from annotate.workflow import agreement_summary, assignment, once
 
 logger = logging.getLogger(__name__)
 
@@ -16,8 +16,10 @@ MESSAGE_SECONDS = 300
 
 @shared_task
 def expire_leases() -> int:
-    """Slots of cards that were left open go back to the queue."""
-    return assignment.expire_leases()
+    """Slots of cards that were left open go back to the queue; answers that were kept for repeats are forgotten."""
+    freed = assignment.expire_leases()
+    once.forget_outdated()
+    return freed
 
 
 @shared_task

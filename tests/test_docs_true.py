@@ -24,6 +24,12 @@ PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md"])
 SOURCES = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
 # Whole commands; a row of the operator guide's table says what can be given, not what is typed.
 TYPED = rf"python3? manage\.py ([^`\n]+)|`((?:{'|'.join(OURS)}) demo [^`\n]+)`"
+# Known again by their `client_key`, or by the texts that they compare.
+ONCE_BY_THEMSELVES = {
+    "adjudications/",
+    "cards/<id>/judgment/",
+    "playground/<id>/messages/<n>/comparison/",
+}
 METHODS = ("get", "post", "put", "patch", "delete")
 WHOLE_LINE = re.compile(r"\\\n\s*")
 
@@ -132,6 +138,29 @@ def test_every_method_and_field_of_the_api_is_documented() -> None:
         assert set(methods.split(", ")) == {way.upper() for way in ways if way in METHODS}, path
         for name in _names_in(ways, bodies):
             assert re.search(rf"[\"`?]{name}\b", what), f"{path} takes {name}"
+
+
+def test_addresses_that_take_an_idempotency_key_are_those_of_the_documentation() -> None:
+    section = (DOCS / "api.md").read_text().partition("## Sent again")[2].partition("## ")[0]
+    rows = [line.rpartition("| `")[2] for line in section.splitlines() if line.startswith("| ")]
+    documented = {f"projects/<project>/{one}" for row in rows for one in re.findall(r"[\w<>/-]+/", row)}
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    ways = {
+        (_as_documented(path), way): {one["name"] for one in asked.get("parameters", []) if one["in"] == "header"}
+        for path, found in schema["paths"].items()
+        for way, asked in found.items()
+        if way in METHODS
+    }
+    assert {path for (path, way), names in ways.items() if "Idempotency-Key" in names} == documented
+    assert {way for (_path, way), names in ways.items() if names} == {"post"}
+    makes = {_as_documented(path) for path, found in schema["paths"].items() if "201" in _answers(found)}
+    assert {path.removeprefix("projects/<project>/") for path in makes - documented} == ONCE_BY_THEMSELVES
+    replayed = schema["paths"]["/api/v1/projects/{slug}/runs/"]["post"]["responses"]["201"]["headers"]
+    assert set(replayed) == {"Idempotent-Replayed"}
+
+
+def _answers(ways: dict[str, Any]) -> dict[str, Any]:
+    return ways.get("post", {}).get("responses", {})
 
 
 def _names_in(ways: dict[str, Any], bodies: dict[str, Any]) -> set[str]:

@@ -10,10 +10,11 @@ from annotate.api.door import page_of, project_api
 from annotate.api.serializers import FeedbackSetSerializer, UploadSetSerializer
 from annotate.models import Project, Role
 from annotate.workflow.feedback import import_feedback
+from annotate.workflow.once import afterwards
 
 
 @extend_schema(request=UploadSetSerializer, responses=FeedbackSetSerializer(many=True))
-@project_api({"GET": Role.MANAGER, "POST": Role.MANAGER})
+@project_api({"GET": Role.MANAGER, "POST": Role.MANAGER}, once=afterwards)
 def feedback_list(request: Request, project: Project) -> Response:
     """POST stores the text of a JSONL or CSV file as a set, all or nothing: 201 for a new set, 200 for the same content
     again; 400 lists the lines at fault."""

@@ -32,6 +32,7 @@ from annotate.workflow.agreement_summary import is_large, summary_for
 from annotate.workflow.comparison_import import import_comparisons
 from annotate.workflow.export import export_lines
 from annotate.workflow.intake import import_prompts
+from annotate.workflow.once import afterwards
 from annotate.workflow.snapshots import freeze
 
 MOST_RESAMPLES = 10_000
@@ -50,7 +51,7 @@ def project_detail(request: Request, project: Project) -> Response:
 
 
 @extend_schema(request=UploadSerializer, responses=PromptSerializer(many=True))
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=afterwards)
 def prompt_list(request: Request, project: Project) -> Response:
     """POST imports the text of a JSONL or CSV file, all or nothing; 400 lists the lines at fault."""
     if request.method == "GET":
@@ -64,7 +65,7 @@ def prompt_list(request: Request, project: Project) -> Response:
 
 
 @extend_schema(request=UploadComparisonsSerializer, responses=ComparisonSerializer(many=True))
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=afterwards)
 def comparison_list(request: Request, project: Project) -> Response:
     """POST imports the text of a JSONL or CSV file of comparisons judged elsewhere, all or nothing; 400 lists the lines
     at fault."""
@@ -115,7 +116,7 @@ def _kept_agreement(project: Project, by: str) -> Response:
 
 
 @extend_schema(request=FreezeSerializer, responses=SnapshotSerializer(many=True))
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=afterwards)
 def snapshot_list(request: Request, project: Project) -> Response:
     """POST freezes the project as it is: 201 for a new snapshot, 200 for the same state again."""
     if request.method == "GET":

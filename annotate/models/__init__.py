@@ -5,6 +5,7 @@ from annotate.models.agreement import AgreementSummary
 from annotate.models.comparison import Batch, Choice, Comparison, votes_column
 from annotate.models.demonstration import Demonstration, DemonstrationSet
 from annotate.models.feedback import Feedback, FeedbackSet
+from annotate.models.first_answer import FirstAnswer
 from annotate.models.guideline import GuidelineDraft, GuidelineReading, GuidelineVersion
 from annotate.models.judging import ASKED, Assignment, AssignmentState, Degree, Judgment, SkipReason
 from annotate.models.project import Degrees, Membership, Project, Role
@@ -30,6 +31,7 @@ __all__ = [
     "DemonstrationSet",
     "Feedback",
     "FeedbackSet",
+    "FirstAnswer",
     "GuidelineDraft",
     "GuidelineReading",
     "GuidelineVersion",

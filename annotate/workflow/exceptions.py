@@ -147,6 +147,18 @@ class ReasonNeeded(WorkflowError):
     status = 400
 
 
+class BadIdempotencyKey(WorkflowError):
+    """Empty, too long, or not of characters that a header may have."""
+
+    status = 400
+
+
+class IdempotencyKeyReused(WorkflowError):
+    """Another request was sent under this key before."""
+
+    status = 422
+
+
 class UnknownFilter(WorkflowError):
     """A list was asked for by something that it does not know."""
 

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from annotate.access import in_project
 from annotate.api.door import project_api
 from annotate.models import Project, Role
+from annotate.workflow.once import together
 from training.api.serializers import ArtifactSerializer, ExportSerializer, FreeSerializer, RunSerializer
 from training.models import Artifact
 from training.tasks import dispatch_queued
@@ -46,7 +47,7 @@ def model_card(request: Request, project: Project, artifact_id: int) -> HttpResp
 
 
 @extend_schema(request=None, responses={201: RunSerializer})
-@project_api({"POST": Role.MANAGER})
+@project_api({"POST": Role.MANAGER}, once=together)
 def merge(request: Request, project: Project, artifact_id: int) -> Response:
     run = start_merge(in_project(Artifact, project, pk=artifact_id), actor=request.user)
     dispatch_queued()
@@ -54,7 +55,7 @@ def merge(request: Request, project: Project, artifact_id: int) -> Response:
 
 
 @extend_schema(request=ExportSerializer, responses={201: RunSerializer})
-@project_api({"POST": Role.MANAGER})
+@project_api({"POST": Role.MANAGER}, once=together)
 def export(request: Request, project: Project, artifact_id: int) -> Response:
     form = ExportSerializer(data=request.data)
     form.is_valid(raise_exception=True)

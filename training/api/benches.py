@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from annotate.access import in_project, named_in
 from annotate.api.door import page_of, project_api
 from annotate.models import Project, Role, Snapshot
+from annotate.workflow.once import together
 from training.api.serializers import BenchSerializer, StartBenchSerializer
 from training.models import Artifact, Bench
 from training.tasks import dispatch_queued
@@ -28,7 +29,7 @@ def told(bench: Bench) -> dict[str, Any]:
 
 
 @extend_schema(request=StartBenchSerializer, responses={200: BenchSerializer(many=True), 201: BenchSerializer})
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=together)
 def bench_list(request: Request, project: Project) -> Response:
     """POST starts a run for every adapter method."""
     if request.method == "GET":
@@ -51,7 +52,7 @@ def bench_detail(request: Request, project: Project, number: int) -> Response:
 
 
 @extend_schema(request=None, responses=BenchSerializer)
-@project_api({"POST": Role.MANAGER})
+@project_api({"POST": Role.MANAGER}, once=together)
 def resume(request: Request, project: Project, number: int) -> Response:
     """Cells that have failed or were cancelled; 409 where there is none."""
     bench = in_project(Bench, project, number=number)

@@ -14,6 +14,7 @@ from annotate.access import named_in
 from annotate.api.door import page_of, project_api
 from annotate.models import Project, Role
 from annotate.workflow.exceptions import NoSuchRow, WorkflowError
+from annotate.workflow.once import together
 from training.api.playground_serializers import (
     MessageSerializer,
     PlaygroundListSerializer,
@@ -44,7 +45,7 @@ def _session(project: Project, run_id: int) -> Playground:
 @extend_schema(
     request=StartPlaygroundSerializer, responses={200: PlaygroundListSerializer(many=True), 201: PlaygroundSerializer}
 )
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=together)
 def playground_list(request: Request, project: Project) -> Response:
     """POST queues one; messages may be sent at once and are answered when its models are loaded."""
     if request.method == "GET":
@@ -84,7 +85,7 @@ def playground_detail(request: Request, project: Project, run_id: int) -> Respon
 
 
 @extend_schema(request=MessageSerializer, responses={201: OpenApiTypes.OBJECT})
-@project_api({"POST": Role.MANAGER})
+@project_api({"POST": Role.MANAGER}, once=together)
 def messages(request: Request, project: Project, run_id: int) -> Response:
     """Says something to the model or to both; the answer is looked for under its number."""
     session = _session(project, run_id)
@@ -133,7 +134,7 @@ def comparison(request: Request, project: Project, run_id: int, number: int) -> 
 
 
 @extend_schema(request=ScoreTextSerializer, responses={201: OpenApiTypes.OBJECT})
-@project_api({"POST": Role.MANAGER})
+@project_api({"POST": Role.MANAGER}, once=together)
 def scores(request: Request, project: Project, run_id: int) -> Response:
     session = _session(project, run_id)
     form = ScoreTextSerializer(data=request.data)

@@ -10,6 +10,7 @@ from rest_framework.response import Response
 from annotate.access import in_project
 from annotate.api.door import page_of, project_api
 from annotate.models import Project, Role
+from annotate.workflow.once import afterwards
 from training.api.serializers import ProbeSetSerializer, ProbesSerializer
 from training.models import ProbeSet, Round, Run
 from training.workflow.alignment_tax import policies_of, rows_of
@@ -17,7 +18,7 @@ from training.workflow.probes import delete_probes, import_probes
 
 
 @extend_schema(request=ProbesSerializer, responses=ProbeSetSerializer(many=True))
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=afterwards)
 def probe_list(request: Request, project: Project) -> Response:
     """POST stores the text of a JSONL file as a set, all or nothing: 201 for a new set, 200 for the same content again;
     400 lists the lines at fault."""

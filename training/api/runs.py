@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from annotate.access import in_project, named_in
 from annotate.api.door import page_of, project_api
 from annotate.models import DemonstrationSet, FeedbackSet, Project, Role, Snapshot, User
+from annotate.workflow.once import together
 from training.api.serializers import (
     ArtifactSerializer,
     NameSerializer,
@@ -42,7 +43,7 @@ Row = TypeVar("Row", bound=Model)
 
 
 @extend_schema(request=StartRunSerializer, responses={200: RunSerializer(many=True), 201: RunSerializer})
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=together)
 def run_list(request: Request, project: Project) -> Response:
     """GET takes what the list's page takes (q, recipe, state, model, snapshot, round, pinned, sort). POST starts one
     training run of any recipe, or one like an earlier run."""
@@ -120,7 +121,7 @@ def cancel(request: Request, project: Project, run_id: int) -> Response:
 
 
 @extend_schema(request=None, responses=RunSerializer)
-@project_api({"POST": Role.MANAGER})
+@project_api({"POST": Role.MANAGER}, once=together)
 def resume(request: Request, project: Project, run_id: int) -> Response:
     run = rounds.resume(in_project(Run, project, pk=run_id), actor=request.user)
     dispatch_queued()
@@ -128,7 +129,7 @@ def resume(request: Request, project: Project, run_id: int) -> Response:
 
 
 @extend_schema(request=StartRoundSerializer, responses={200: RoundSerializer(many=True), 201: RoundSerializer})
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=together)
 def round_list(request: Request, project: Project) -> Response:
     """POST starts a round: demonstrations (if given), reward model, policy, samples, comparisons."""
     if request.method == "GET":
@@ -158,7 +159,7 @@ def round_detail(request: Request, project: Project, number: int) -> Response:
 
 
 @extend_schema(request=RegisterSerializer, responses={200: ArtifactSerializer(many=True), 201: ArtifactSerializer})
-@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER})
+@project_api({"GET": Role.REVIEWER, "POST": Role.MANAGER}, once=together)
 def model_list(request: Request, project: Project) -> Response:
     """POST registers a base model or a reward model from elsewhere: a folder of safetensors, GGUF file or hub id."""
     if request.method == "GET":

@@ -11,6 +11,7 @@ from annotate.api.door import project_api
 from annotate.api.serializers import DemonstrationSetSerializer
 from annotate.models import Project, Role
 from annotate.workflow.intake import open_batch
+from annotate.workflow.once import afterwards, together
 from training.api.sampling_serializers import BestSerializer, RankedSerializer, StartSamplingSerializer
 from training.api.serializers import RunSerializer
 from training.models import Artifact, Run
@@ -20,7 +21,7 @@ from training.workflow.sampling import choose_prompts, start_sampling
 
 
 @extend_schema(request=StartSamplingSerializer, responses={201: RunSerializer})
-@project_api({"POST": Role.MANAGER})
+@project_api({"POST": Role.MANAGER}, once=together)
 def sampling(request: Request, project: Project) -> Response:
     """Responses of a model to the project's prompts, fresh ones first, as comparisons."""
     form = StartSamplingSerializer(data=request.data)
@@ -56,7 +57,7 @@ def ranking(request: Request, project: Project, run_id: int) -> Response:
 
 
 @extend_schema(request=BestSerializer, responses={200: DemonstrationSetSerializer, 201: DemonstrationSetSerializer})
-@project_api({"POST": Role.MANAGER})
+@project_api({"POST": Role.MANAGER}, once=afterwards)
 def best(request: Request, project: Project, run_id: int) -> Response:
     """The best response to each prompt as a set of demonstrations: 201 for a new set, 200 for the same one again."""
     form = BestSerializer(data=request.data)
