@@ -5,12 +5,14 @@ from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.access import projects_of
 from annotate.forms import ProjectForm
 from annotate.models import Membership, Role
+from annotate.views.sent_once import sent_once
 from annotate.workflow.progress import progress_of
 from annotate.workflow.projects import create_project as create
 
@@ -35,6 +37,7 @@ def show_home(request: HttpRequest) -> HttpResponse:
 
 @require_http_methods(["GET", "POST"])
 @login_required
+@sent_once()
 def create_project(request: HttpRequest) -> HttpResponse:
     """Staff only: who may make accounts may make projects."""
     if not request.user.is_staff:
@@ -49,4 +52,4 @@ def create_project(request: HttpRequest) -> HttpResponse:
             form.full_clean()
             if form.is_valid():
                 raise
-    return render(request, "annotate/project_create.html", {"form": form, "title": _("New project")})
+    return TemplateResponse(request, "annotate/project_create.html", {"form": form, "title": _("New project")})

@@ -129,7 +129,8 @@
   });
 
   // A form that must not be sent twice, or only after a question. A server that is busy answers late, and whoever
-  // presses again would start a second round; after PATIENCE the first is taken for lost.
+  // presses again waits for that, too; after PATIENCE the first is taken for lost. What starts something has a token
+  // besides, by which the server knows it again.
   const PATIENCE = 30000;
   const sent = new Map();
   document.addEventListener("submit", (event) => {

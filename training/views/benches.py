@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -14,6 +15,7 @@ from django_htmx.http import HttpResponseClientRefresh
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role, User
 from annotate.views.csv_answer import csv_answer
+from annotate.views.sent_once import sent_once
 from annotate.workflow.exceptions import WorkflowError
 from training.forms import BenchForm
 from training.models import Bench, Run
@@ -36,6 +38,7 @@ def list_benches(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_role(Role.MANAGER)
+@sent_once()
 def create_bench(request: HttpRequest, project: Project) -> HttpResponse:
     """The recipe stands in the address, `?recipe=`: a reward model's as long as nothing is said."""
     recipe = request.GET.get("recipe", BENCHED[0])
@@ -49,7 +52,8 @@ def create_bench(request: HttpRequest, project: Project) -> HttpResponse:
             said = _("Bench %(number)s has started.") % {"number": bench.number}
             messages.success(request, said, extra_tags="ok")
             return redirect("bench", project.slug, bench.number)
-    return render(request, "training/bench_create.html", {"form": form, "recipe": recipe, "recipes": BENCHED})
+    context = {"form": form, "recipe": recipe, "recipes": BENCHED}
+    return TemplateResponse(request, "training/bench_create.html", context)
 
 
 @require_safe

@@ -57,6 +57,10 @@ def is_asked(request: HttpRequest) -> bool:
     return request.method == "POST" and ASKED in request.POST
 
 
+def is_to_start(request: HttpRequest) -> bool:
+    return not is_asked(request)
+
+
 def estimate_context(
     request: HttpRequest, model: Artifact | None, stages: Iterable[RecipeForm], **data: Any
 ) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role
+from annotate.views.sent_once import sent_once
 from training.forms import RecipeForm
 from training.models import Artifact, Run
 from training.recipes.export import ADAPTER, MERGED
@@ -20,6 +22,7 @@ from training.workflow.exporting import delete_export, start_export, start_merge
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_role(Role.MANAGER)
+@sent_once()
 def create_export(request: HttpRequest, project: Project, artifact_id: int) -> HttpResponse:
     artifact = in_project(Artifact, project, pk=artifact_id)
     unmergeable = blocking_adapter(artifact)
@@ -32,11 +35,12 @@ def create_export(request: HttpRequest, project: Project, artifact_id: int) -> H
             messages.success(request, _("The export is queued."), extra_tags="ok")
             return redirect("run", project.slug, run.pk)
     context = {"artifact": artifact, "settings": form, "unmergeable": unmergeable}
-    return render(request, "training/model_export.html", context)
+    return TemplateResponse(request, "training/model_export.html", context)
 
 
 @require_POST
 @require_role(Role.MANAGER)
+@sent_once()
 def merge_model(request: HttpRequest, project: Project, artifact_id: int) -> HttpResponse:
     run = start_merge(in_project(Artifact, project, pk=artifact_id), actor=request.user)
     dispatch_queued()

@@ -4,11 +4,13 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role
+from annotate.views.sent_once import sent_once
 from training.forms import RegisterModelForm
 from training.models import Artifact
 from training.views.machine import told_by
@@ -32,6 +34,7 @@ def list_models(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_role(Role.MANAGER)
+@sent_once()
 def register_model(request: HttpRequest, project: Project) -> HttpResponse:
     form = RegisterModelForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
@@ -39,7 +42,7 @@ def register_model(request: HttpRequest, project: Project) -> HttpResponse:
         if artifact:
             messages.success(request, _("“%(name)s” is registered.") % {"name": artifact}, extra_tags="ok")
             return redirect("model", project.slug, artifact.pk)
-    return render(request, "training/model_register.html", {"form": form})
+    return TemplateResponse(request, "training/model_register.html", {"form": form})
 
 
 @require_safe

@@ -7,6 +7,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -14,10 +15,11 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from annotate.access import require_role
 from annotate.models import Project, Role
+from annotate.views.sent_once import sent_once
 from training.forms import PlaygroundForm
 from training.models import Playground
 from training.tasks import dispatch_queued
-from training.views.estimates import is_asked
+from training.views.estimates import is_asked, is_to_start
 from training.views.playground_context import chat_context, score_context, state_context
 from training.views.problems import unless_refused
 from training.workflow import playground
@@ -39,6 +41,7 @@ def show_playgrounds(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @require_role(Role.MANAGER)
+@sent_once(is_to_start)
 def start(request: HttpRequest, project: Project) -> HttpResponse:
     form = PlaygroundForm(project, request.POST)
     if form.is_valid() and not is_asked(request):
@@ -55,7 +58,7 @@ def list_page(request: HttpRequest, project: Project, form: PlaygroundForm) -> H
     if not part:
         page = Paginator(sessions_of(project), PER_PAGE).get_page(request.GET.get("page"))
         context |= {"page": page, "takes_comparisons": playground.takes_comparisons(project)}
-    return render(request, f"training/playgrounds.html{part}", context)
+    return TemplateResponse(request, f"training/playgrounds.html{part}", context)
 
 
 def wanted_by(request: HttpRequest, form: PlaygroundForm) -> Wanted | None:

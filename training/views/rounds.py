@@ -7,6 +7,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.utils.functional import SimpleLazyObject, cached_property
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -15,12 +16,13 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role, User
+from annotate.views.sent_once import sent_once
 from annotate.workflow import snapshots
 from training.forms import RecipeForm, RoundForm
 from training.models import Round, Run, RunState
 from training.recipes.estimate import Machine
 from training.tasks import dispatch_queued
-from training.views.estimates import SamplingPanel, estimate_context, is_asked, sampling_panel
+from training.views.estimates import SamplingPanel, estimate_context, is_asked, is_to_start, sampling_panel
 from training.views.problems import unless_refused
 from training.views.rollout_samples import newest_samples
 from training.views.runs import curves_with_numbers
@@ -103,6 +105,7 @@ def list_rounds(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_role(Role.MANAGER)
+@sent_once(is_to_start)
 def create_round(request: HttpRequest, project: Project) -> HttpResponse:
     """The settings of every stage that the round will have are checked before anything is made."""
     form, chosen = RoundForm(project, request.POST or None, initial=request.GET.dict()), []
@@ -127,7 +130,7 @@ def create_round(request: HttpRequest, project: Project) -> HttpResponse:
         **estimated(request, project, form, chosen),
     }
     part = "#estimate" if request.htmx and is_asked(request) else ""
-    return render(request, f"training/round_create.html{part}", context)
+    return TemplateResponse(request, f"training/round_create.html{part}", context)
 
 
 def estimated(request: HttpRequest, project: Project, form: RoundForm, chosen: list[RecipeForm]) -> dict[str, Any]:

@@ -4,17 +4,19 @@ from typing import Any
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from annotate.access import require_role
 from annotate.models import Project, Role, User
+from annotate.views.sent_once import sent_once
 from annotate.workflow.intake import open_batch
 from training.forms import DeviceForm, RecipeForm, SamplingForm
 from training.models import Run
 from training.tasks import dispatch_queued
-from training.views.estimates import SamplingPanel, is_asked, sampling_panel
+from training.views.estimates import SamplingPanel, is_asked, is_to_start, sampling_panel
 from training.views.problems import unless_refused
 from training.views.training import source_of
 from training.workflow.cloning import known_settings
@@ -24,6 +26,7 @@ from training.workflow.sampling_estimates import asked_of_sampling
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_role(Role.MANAGER)
+@sent_once(is_to_start)
 def create_sampling(request: HttpRequest, project: Project) -> HttpResponse:
     source = source_of(project, request, "sample")
     form = SamplingForm(project, request.POST or None, initial={**request.GET.dict(), **as_before(source)})
@@ -40,7 +43,7 @@ def create_sampling(request: HttpRequest, project: Project) -> HttpResponse:
     context = {"form": form, "settings": settings, "prompts": project.prompts.count(), "fresh": fresh_in(project)}
     context |= {"source": source, **estimated(request, project, form, settings)}
     part = "#estimate" if request.htmx and is_asked(request) else ""
-    return render(request, f"training/sampling_create.html{part}", context)
+    return TemplateResponse(request, f"training/sampling_create.html{part}", context)
 
 
 def estimated(request: HttpRequest, project: Project, form: SamplingForm, settings: RecipeForm) -> dict[str, Any]:

@@ -5,17 +5,19 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from annotate.access import in_project, require_role
 from annotate.models import Project, Role, User
 from annotate.views.asked_number import is_number
+from annotate.views.sent_once import sent_once
 from training.forms import RecipeForm, RunForm
 from training.models import Run
 from training.recipes.titles import WHEN
 from training.tasks import dispatch_queued
-from training.views.estimates import estimate_context, is_asked
+from training.views.estimates import estimate_context, is_asked, is_to_start
 from training.views.problems import unless_refused
 from training.workflow.cloning import forgotten_settings, inputs_of, settings_to_begin_with
 from training.workflow.starting import TRAINED, start_training
@@ -23,6 +25,7 @@ from training.workflow.starting import TRAINED, start_training
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @require_role(Role.MANAGER)
+@sent_once(is_to_start)
 def create_run(request: HttpRequest, project: Project) -> HttpResponse:
     """Without `?recipe=` the choice of one; the form stands at the address with it, so it needs no script."""
     recipe = request.GET.get("recipe", "")
@@ -46,7 +49,7 @@ def create_run(request: HttpRequest, project: Project) -> HttpResponse:
     context = {"recipe": recipe, "form": form, "settings": settings, "sent": [settings], "source": source}
     context |= {"forgotten": forgotten, **estimated(request, project, form, settings)}
     part = "#estimate" if request.htmx and is_asked(request) else ""
-    return render(request, f"training/run_create.html{part}", context)
+    return TemplateResponse(request, f"training/run_create.html{part}", context)
 
 
 def source_of(project: Project, request: HttpRequest, recipe: str) -> Run | None:
