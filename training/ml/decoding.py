@@ -21,6 +21,7 @@ from training.ml.slots import Kept, Slots, read_prompts
 # The tokens that together make up top_p mostly stand among the first few hundred. Where not, the one that is drawn
 # mostly still does; all are sorted for the rest.
 HEAD = 256
+BLOCKS = 16  # the fastest of 8, 16, 24 and 32 for a vocabulary of 49,152
 SLACK = 1e-5  # by more than sums of probabilities are rounded
 # New prompts enter when this part of the slots is free, an eighth: a free slot costs its share of every step, and each
 # reading of prompts about one step more.
@@ -251,7 +252,7 @@ def draw(logits: torch.Tensor, generators: Sequence[torch.Generator], drawing: D
         cumulated = probabilities.double().cumsum(dim=-1)
         place = torch.searchsorted(cumulated, uniform * cumulated[:, -1:], right=True)
         return place.clamp_(max=probabilities.shape[-1] - 1).squeeze(1)
-    head, tokens = probabilities.topk(min(HEAD, probabilities.shape[-1]), dim=-1)
+    head, tokens = likeliest(probabilities, min(HEAD, probabilities.shape[-1]))
     found = _from_nucleus(head, tokens, uniform, drawing.top_p)
     if head.shape[-1] < probabilities.shape[-1]:
         wide = (head.sum(dim=-1) < drawing.top_p).nonzero().squeeze(1)
@@ -262,6 +263,24 @@ def draw(logits: torch.Tensor, generators: Sequence[torch.Generator], drawing: D
                 whole = probabilities[unknown].sort(dim=-1, descending=True)
                 found[unknown] = _from_nucleus(*whole, uniform[unknown], drawing.top_p)
     return found
+
+
+def likeliest(probabilities: torch.Tensor, number: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The `number` largest of each row [rows, vocabulary], the largest first, and where they stand.
+
+    Each lies in one of as many columns whose largest are the largest, if the vocabulary is written in lines one below
+    the other: a CPU finds these in half the time that all tokens would take."""
+    rows, vocabulary = probabilities.shape
+    width = vocabulary // BLOCKS
+    if not probabilities.is_cpu or width <= number:
+        return probabilities.topk(number, dim=-1)
+    whole = width * BLOCKS
+    columns = probabilities[:, :whole].unflatten(1, (BLOCKS, width)).amax(dim=1).topk(number, sorted=False).indices
+    places = (columns[:, None] + torch.arange(0, whole, width)[:, None]).flatten(1)
+    rest = torch.arange(whole, vocabulary).expand(rows, -1)
+    places = torch.cat([places, rest], dim=1)
+    found, chosen = probabilities.gather(1, places).topk(number, dim=-1)
+    return found, places.gather(1, chosen)
 
 
 def _from_nucleus(head: torch.Tensor, tokens: torch.Tensor, uniform: torch.Tensor, top_p: float) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""A step in few operations gives what the model's own layers give, and is taken only of models that are as they came."""
+"""A step in few operations gives what the layers of a model give; where these are not as they came it is not taken."""
 
 from __future__ import annotations
 

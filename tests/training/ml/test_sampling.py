@@ -179,9 +179,9 @@ def test_what_a_row_draws_does_not_depend_on_how_flat_its_neighbours_are(top_p):
 )
 def test_a_nucleus_that_is_wider_than_what_is_sorted_gives_the_tokens_it_would_give_sorted(scale, top_p, monkeypatch):
     torch.manual_seed(0)
-    logits = torch.randn(400, 3000) * scale
+    logits = torch.randn(400, 5003) * scale
     seeds = range(len(logits))
-    monkeypatch.setattr(decoding, "HEAD", 3000)
+    monkeypatch.setattr(decoding, "HEAD", 5003)
     sorted_all = draw(logits, [torch.Generator().manual_seed(seed) for seed in seeds], Drawing(1.0, top_p, 1))
     monkeypatch.setattr(decoding, "HEAD", 256)
     sizes, from_nucleus = [], decoding._from_nucleus
@@ -196,7 +196,23 @@ def test_a_nucleus_that_is_wider_than_what_is_sorted_gives_the_tokens_it_would_g
     assert wide.any()
     # Not known is what lies beyond, and what one token more or less in the nucleus would move across one of 256 bounds.
     unknown = (1 - weight / top_p + 256 * last / top_p).clamp(max=1)[wide].sum()
-    assert sum(number for number, width in sizes if width == 3000) <= 1.2 * float(unknown) + 10
+    assert sum(number for number, width in sizes if width == 5003) <= 1.2 * float(unknown) + 10
+
+
+@pytest.mark.parametrize("vocabulary", [90, 4096, 5003, 8192])
+@pytest.mark.parametrize("kinds", [3, 60, None])
+def test_the_likeliest_tokens_are_those_of_all_sorted(vocabulary, kinds):
+    """Also where many are as likely as each other."""
+    generator = torch.Generator().manual_seed(vocabulary)
+    found = torch.rand(7, vocabulary, generator=generator)
+    found = found if kinds is None else (found * kinds).floor() / kinds
+    found[0, :40] = 2 + found[0, :40]  # side by side, and of one row one below the other
+    found[1, :: vocabulary // decoding.BLOCKS] += 2
+    number = min(60, vocabulary)
+    values, places = decoding.likeliest(found, number)
+    assert torch.equal(values, found.sort(dim=-1, descending=True).values[:, :number])
+    assert torch.equal(found.gather(1, places), values)
+    assert all(len(set(row)) == number for row in places.tolist())
 
 
 def test_a_response_has_no_special_tokens_and_knows_whether_it_ended(fixture_model, tmp_path):
