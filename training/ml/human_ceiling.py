@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy
 
-from training.ml.intervals import Clusters, mean_of_clusters, some_of, unless_too_few, wins
+from training.ml.intervals import Clusters, mean_of_shares, some_of, unless_too_few, wins
 from training.ml.pairs import Pair
 from training.recipes.words import gettext_noop
 
@@ -20,7 +20,8 @@ FEW = gettext_noop("Only %(n)s held-out pair(s) have two votes or more: at least
 
 def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
     """Leave-one-out agreement: one annotator of a pair, drawn at random, against the majority of the others, on the
-    pairs with two votes or more; the interval is over pairs, as the votes on one hang together.
+    pairs with two votes or more. The votes on a pair hang together, and so do the pairs of a prompt: the interval is
+    over `clusters`, or else over pairs.
 
     Beside it, on the same pairs: `model`, its accuracy against the label of the snapshot, and `model_as_annotator`,
     the model in the annotator's place, against the same majorities of the others. People are compared with that: the
@@ -29,14 +30,14 @@ def human_ceiling(pairs: Sequence[Pair], margins: Sequence[float], clusters: Clu
     """
     voted = [pair.votes is not None and sum(pair.votes) > 1 for pair in pairs]
     judged = [(pair, m) for pair, m, is_in in zip(pairs, margins, voted, strict=True) if is_in]
-    votes = [pair.votes for pair, _margin in judged]
+    votes, prompts = [pair.votes for pair, _margin in judged], some_of(clusters, voted)
     calls = [1 - int(numpy.sign(margin)) for _pair, margin in judged]
     by_people = [leave_one_out(vote) for vote in votes]
     by_model = [as_annotator(vote, call) for vote, call in zip(votes, calls, strict=True)]
     return {
-        **unless_too_few(mean_of_clusters(by_people), FEW),
-        "model": unless_too_few(wins([margin for _pair, margin in judged], some_of(clusters, voted)), FEW),
-        "model_as_annotator": unless_too_few(mean_of_clusters(by_model), FEW),
+        **unless_too_few(mean_of_shares(by_people, prompts), FEW),
+        "model": unless_too_few(wins([margin for _pair, margin in judged], prompts), FEW),
+        "model_as_annotator": unless_too_few(mean_of_shares(by_model, prompts), FEW),
         "two_votes": sum(sum(pair.votes) == 2 and not pair.adjudicated for pair, _margin in judged),
     }
 

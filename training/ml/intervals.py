@@ -128,15 +128,15 @@ def _by_cluster(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[
     return list(sums.values()), list(sizes.values())
 
 
-def mean_of_clusters(shares: Sequence[float]) -> dict[str, Any]:
-    """The mean of shares, one a cluster (all votes on an item): Student's t interval over the clusters, within 0 and 1.
-    Where all clusters are alike they show no spread, which does not prove that there is none: then Wilson's, with
-    one trial a cluster."""
-    found, n = mean(shares), len(shares)
+def mean_of_shares(shares: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
+    """The mean of shares, each of all votes on an item: Student's t interval as `mean` has it, within 0 and 1. Where
+    all items, or all clusters, are alike they show no spread, which does not prove that there is none: then Wilson's,
+    with one trial of each."""
+    found = mean(shares, clusters)
     if found["value"] is None:
         return found
-    if max(shares) - min(shares) < 1e-12:
-        return proportion(found["value"] * n, n)
+    if found["high"] - found["low"] < 1e-12:
+        return {**found, **_wilson(found["value"], found.get("clusters", found["n"]))}
     return {**found, "low": max(found["low"], 0.0), "high": min(found["high"], 1.0)}
 
 
@@ -194,5 +194,6 @@ def undefined(n: int, template: str, **values: int) -> dict[str, Any]:
 
 
 def unless_too_few(figure: dict[str, Any], template: str) -> dict[str, Any]:
-    """The figure, or the reason why there is none in words that say of what there was too little."""
-    return figure if figure["value"] is not None else undefined(figure["n"], template, enough=ENOUGH)
+    """The figure, or the reason why there is none in words that say of what there was too little: its own, if any."""
+    told = figure["value"] is not None or "words" in figure
+    return figure if told else undefined(figure["n"], template, enough=ENOUGH)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.training.ml.held_out import held_out
 from training.ml.human_ceiling import Votes, as_annotator, human_ceiling, leave_one_out
+from training.ml.intervals import proportion
 
 COUNTS = st.tuples(st.integers(0, 6), st.integers(0, 6), st.integers(0, 6)).filter(lambda votes: sum(votes) > 1)
 
@@ -52,8 +53,8 @@ def test_the_agreement_is_the_mean_over_the_voters_one_by_one(votes: Votes) -> N
     assert leave_one_out(votes) == pytest.approx(total / len(voters))
 
 
-def _ceiling(votes: list[Votes | None], margins: list[float]) -> dict:
-    return human_ceiling([held_out(f"p{i}", votes=v) for i, v in enumerate(votes)], margins)
+def _ceiling(votes: list[Votes | None], margins: list[float], prompts: list[int] | None = None) -> dict:
+    return human_ceiling([held_out(f"p{i}", votes=v) for i, v in enumerate(votes)], margins, prompts)
 
 
 def test_the_ceiling_is_over_the_pairs_with_two_votes_or_more_and_the_model_is_measured_on_the_same() -> None:
@@ -66,7 +67,7 @@ def test_the_ceiling_is_over_the_pairs_with_two_votes_or_more_and_the_model_is_m
     assert found["two_votes"] == 0
 
 
-def test_the_interval_is_students_over_pairs() -> None:
+def test_where_every_pair_has_a_prompt_of_its_own_the_interval_is_students_over_pairs() -> None:
     found = _ceiling([(3, 0, 0)] * 4 + [(2, 0, 1)] * 4, [1.0] * 8)
     # eight values, four of 1 and four of 1/3: mean 2/3, deviation sqrt(8/63), t(0.975, 7) = 2.364624
     half = 2.364624 * (8 / 63) ** 0.5 / 8**0.5
@@ -74,6 +75,35 @@ def test_the_interval_is_students_over_pairs() -> None:
         pytest.approx(2 / 3 - half, abs=1e-5),
         pytest.approx(2 / 3 + half, abs=1e-5),
     )
+
+
+def test_the_interval_is_over_the_prompts_whose_pairs_people_agree_on_alike() -> None:
+    sharp, split = [(3, 0, 0)] * 3, [(2, 0, 1)] * 3
+    found = _ceiling((sharp + split) * 4 + [None] * 3, [1.0] * 27, [n // 3 for n in range(27)])
+    once = _ceiling([(3, 0, 0), (2, 0, 1)] * 4, [1.0] * 8)
+    for figure, of_prompts in ((found, once), (found["model_as_annotator"], once["model_as_annotator"])):
+        assert (figure["n"], figure["clusters"]) == (24, 8)
+        assert [figure[name] for name in ("value", "low", "high")] == pytest.approx(
+            [of_prompts[name] for name in ("value", "low", "high")]
+        ), "three pairs of a prompt on which people agree alike say no more than one"
+    assert found["model"]["clusters"] == 8
+
+
+def test_prompts_that_are_all_alike_do_not_prove_that_every_prompt_is() -> None:
+    for votes in ([(2, 0, 0)] * 20, [(3, 0, 0), (2, 0, 1)] * 10):
+        found = _ceiling(votes, [1.0] * 20, [n // 2 for n in range(20)])
+        wilson = proportion(found["value"] * 10, 10)
+        assert (found["low"], found["high"], found["n"]) == (
+            pytest.approx(wilson["low"]),
+            pytest.approx(wilson["high"]),
+            20,
+        )
+
+
+def test_where_the_pairs_that_several_judged_are_of_few_prompts_it_says_so() -> None:
+    found = _ceiling([(2, 0, 0)] * 20 + [(1, 0, 0)] * 8, [1.0] * 28, [n // 10 for n in range(20)] + [*range(2, 10)])
+    assert found["value"] is None and found["n"] == 20
+    assert found["reason"] == "Of too few prompts to say anything: at least 5 are needed."
 
 
 def test_two_votes_could_differ_where_a_final_word_made_the_label() -> None:
