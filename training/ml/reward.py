@@ -74,7 +74,8 @@ def run(job: Job) -> None:
 
     progress.status("evaluating")
     scores = partial(both_sides, learner.scores)
-    metrics = evaluate_reward(scores, data.test, config.batch_size, data.train, log_odds, data.test_annotators)
+    learned_from = data.train + data.ties
+    metrics = evaluate_reward(scores, data.test, config.batch_size, learned_from, log_odds, data.test_annotators)
     progress.evaluation(metrics=headline(metrics), step=end.step)
 
     progress.status("saving")

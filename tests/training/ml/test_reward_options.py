@@ -176,6 +176,21 @@ def test_the_manifest_says_what_was_learned_of_ties(fixture_model: Path, data: d
     assert told["between_equals"] == pytest.approx(told["nu"] / (2 + told["nu"]), abs=1e-6)
 
 
+def test_who_called_a_training_pair_a_tie_is_no_new_annotator(fixture_model: Path, tmp_path: Path) -> None:
+    rows = planted_rows(24)
+    who = {"train": "ann", "ties_train": "bob", "test": "bob"}
+    parts = {"train": rows[:8], "ties_train": [{**one, "soft_label": 0.5} for one in rows[8:16]], "test": rows[16:]}
+    data = {
+        name: str(write_rows(tmp_path / f"{name}.parquet", [{**one, "annotators": [who[name]]} for one in part]))
+        for name, part in parts.items()
+    }
+    for likelihood, new in (("drop", 8), ("davidson", 0)):
+        settings = {"ties": likelihood, **HEAD}
+        job = job_of(tmp_path / likelihood, "reward", fixture_model, {**data, "snapshot_hash": "x"}, **settings)
+        reward.run(job)
+        assert manifest(job.directory)["metrics"]["accuracy_new_annotators"]["n"] == new, likelihood
+
+
 def test_ties_are_not_looked_at_unless_a_likelihood_knows_them(
     fixture_model: Path, data: dict[str, str], tmp_path: Path
 ) -> None:
