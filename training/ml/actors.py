@@ -186,6 +186,10 @@ class _Dressed:
     def cut(self) -> int:
         return self.rewarder.cut
 
+    @property
+    def means(self) -> list[float]:
+        return self.rewarder.means
+
     def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
         with self.switch.wearing(REWARD):
             return self.rewarder(rollouts)

@@ -16,7 +16,7 @@ from training.ml.kl import ESTIMATORS, KLControl
 from training.ml.ppo_losses import explained_variance
 from training.ml.prompt_data import AskedPrompt
 from training.ml.reward_scale import RewardScale
-from training.ml.rewarding import cut_by, paid
+from training.ml.rewarding import cut_by, paid, scores_by
 from training.ml.rollout import Rollout, drawing_of, drawn_logps, roll_out
 from training.recipes.ppo import PPOConfig
 
@@ -76,7 +76,7 @@ def gather(
     metrics = {
         "reward": _mean(payments),
         "reward_std": torch.tensor(payments).std(unbiased=False).item(),
-        "score": _mean(scores),
+        "score": _mean(scores_by(actors.rewarding, scores)),
         "kl": _mean([divergence.sum().item() for divergence in divergences]),
         "kl_coefficient": control.coefficient,
         "length": _mean([len(rollout.ids) for rollout in rollouts]),

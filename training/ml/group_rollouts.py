@@ -21,7 +21,7 @@ from training.ml.notices import Notices
 from training.ml.progress import Progress
 from training.ml.prompt_data import AskedPrompt
 from training.ml.reference import Start
-from training.ml.rewarding import Rewarding, cut_by, paid, tell_of_cuts
+from training.ml.rewarding import Rewarding, cut_by, paid, scores_by, tell_of_cuts
 from training.ml.rollout import Rollout, drawing_of, logps_and_entropy, roll_out
 from training.ml.samples import sample_seed
 from training.ml.turns import Turns
@@ -110,7 +110,7 @@ class OurRollouts:
             "reward": sum(payments) / number,
             "reward_std": groups.std(unbiased=False).item(),
             "groups_without_spread": (groups.std(dim=1) < SAME).double().mean().item(),
-            "score": sum(self.scores) / number,
+            "score": sum(scores_by(self.parts.rewarding, self.scores)) / number,
             "kl_coefficient": self.beta,
             "length": sum(len(rollout.ids) for rollout in self.rollouts) / number,
             "eos_rate": sum(rollout.finished for rollout in self.rollouts) / number,

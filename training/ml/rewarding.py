@@ -42,8 +42,9 @@ NO_ROOM = gettext_noop(
 
 
 class Rewarding(Protocol):
-    """The score of each response, before penalty and scale. A reward model that cannot read every response to its end
-    has `cut` beside it: how many of those that it scored last."""
+    """What each response is rewarded with, before penalty and scale. Of those that were scored last a reward model has
+    more beside it: `means`, the scores, where an ensemble may reward with something else; and `cut`, where it cannot
+    read every response to its end: how many it could not."""
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[float]: ...
 
@@ -53,13 +54,15 @@ class RewardModel:
     learned from texts that end with EOS. One that was cut is scored as if it ended there, as it would be shown.
 
     In another vocabulary a response may have more tokens than the policy has drawn: what goes beyond the context is
-    not read. `unread` flags each response of the last call that was truncated; `cut` counts them."""
+    not read. `unread` flags each response of the last call that was truncated; `cut` counts them. `means` are the
+    scores of that call as every page has them, whatever an ensemble rewards with."""
 
     def __init__(self, model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: Drawn, batch: int) -> None:
         require_chat_template(tokenizer)
         self.model, self.tokenizer, self.config, self.batch = model, tokenizer, config, batch
         self.context = context_of(model)
         self.unread: list[bool] = []
+        self.means: list[float] = []
 
     @property
     def cut(self) -> int:
@@ -68,8 +71,9 @@ class RewardModel:
     def __call__(self, rollouts: Sequence[Rollout]) -> list[float]:
         """Raises ModelError("nan_loss") if a score is no number."""
         members = self.member_scores([(rollout.prompt.messages, rollout.text) for rollout in rollouts])
-        scores = combined(members, self.config.ensemble, self.config.uncertainty_weight).tolist()
-        return _finite(scores, [rollout.prompt.id for rollout in rollouts])
+        prompts = [rollout.prompt.id for rollout in rollouts]
+        self.means = _finite(members.mean(dim=1).tolist(), prompts)
+        return _finite(combined(members, self.config.ensemble, self.config.uncertainty_weight).tolist(), prompts)
 
     def scores_of(self, prompt: Prompt, texts: Sequence[str]) -> list[float]:
         """Of responses to one prompt, an ensemble's mean: what every page and file calls the score of a text. Raises
@@ -110,6 +114,12 @@ def _finite(scores: list[float], prompts: Sequence[int | str]) -> list[float]:
             prompts=", ".join(bad[:8]),
         )
     return scores
+
+
+def scores_by(rewarding: Rewarding, rewards: list[float]) -> list[float]:
+    """Of the responses that it gave these `rewards` last: an ensemble's mean, what every page and file calls the score
+    of a text."""
+    return getattr(rewarding, "means", rewards)
 
 
 def cut_by(rewarding: Rewarding) -> int:

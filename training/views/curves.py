@@ -51,7 +51,7 @@ DRAWN = (
     Curve("eos_rate", _("Share of responses that end by themselves"), is_share=True),
 )
 SCORE = Curve("score", _("Score of the reward model"))
-REWARD = Curve("reward", _("Reward (score less the penalty for not ending)"))
+REWARD = Curve("reward", _("Reward (the score, or what an ensemble makes of it, less the penalty for not ending)"))
 SPREAD = Curve("reward_std", _("Spread of the reward (standard deviation)"))
 ENTROPY = Curve("entropy", _("Entropy (nats per token)"))
 CLIPPED = _("Share of clipped tokens")

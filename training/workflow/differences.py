@@ -1,6 +1,6 @@
 """In what several runs differ: their settings, what they learned from, and the figures that came of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import Field, dataclass, fields
 from typing import Any
 
@@ -19,6 +19,9 @@ from training.workflow.tax_compared import TaxRow, tax_side_by_side
 # Figures of a preference loss are in the units of these settings: with another β a margin is another number.
 UNITS = ("loss", "beta", "gamma", "label_smoothing", "soft_labels", "sft_weight", "length_alpha")
 IN_UNITS = ("loss", "margin", "reward_desirable", "reward_undesirable")
+# Drawn colder, or cut sooner, the same policy has other figures; and the mean of an ensemble, by which all policies are
+# measured, is what only some of them were trained toward.
+DRAWN_BY = ("temperature", "max_new_tokens", "ensemble", "uncertainty_weight")
 
 
 @dataclass(frozen=True)
@@ -176,8 +179,12 @@ def _comparable(runs: list[Run], name: str) -> bool:
         # Figures per token: other models may cut a text into other tokens.
         return len({run.model_id for run in runs}) == 1
     if recipe in ROLLOUTS:
-        return len({run.reward_model_id for run in runs}) == 1
-    return name not in IN_UNITS or len({tuple(str(setting_of(run, unit)) for unit in UNITS) for run in runs}) == 1
+        return len({run.reward_model_id for run in runs}) == 1 and _alike_in(DRAWN_BY, runs)
+    return name not in IN_UNITS or _alike_in(UNITS, runs)
+
+
+def _alike_in(settings: Iterable[str], runs: list[Run]) -> bool:
+    return len({tuple(str(setting_of(run, name)) for name in settings) for run in runs}) == 1
 
 
 def _learned_from(run: Run) -> tuple[int | None, ...]:
@@ -214,6 +221,13 @@ def _warnings(runs: list[Run]) -> list[str]:
         said.append(_("These runs are of different recipes: figures of one name may be of different scales."))
     if len({run.reward_model_id for run in runs if run.reward_model_id}) > 1:
         said.append(_("These runs were paid by different reward models: their scores are of different scales."))
+    elif runs and all(run.recipe in ROLLOUTS for run in runs) and not _alike_in(DRAWN_BY, runs):
+        said.append(
+            _(
+                "These runs draw their responses, or are rewarded by an ensemble, in different ways: their results are "
+                "not comparable, and none is marked as the best."
+            )
+        )
     if unfinished := [run for run in runs if not _manifest(run) and run.recipe not in WITHOUT_ARTIFACT]:
         names = listed(f"#{run.pk}" for run in unfinished)
         said.append(_("There is no result yet of: %(runs)s.") % {"runs": names})

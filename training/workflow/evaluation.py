@@ -20,6 +20,10 @@ ROLLOUT_LABELS = {
     "reward_after": gettext_lazy("Mean score of the reward model, after"),
     "reward_gain": gettext_lazy("Gain in score, prompt by prompt"),
     "win_rate": gettext_lazy("Share of prompts on which the new response has the higher score"),
+    # Of an ensemble that rewarded with its worst member, or with its mean less the members' disagreement.
+    "rewarded_before": gettext_lazy("Score as learned from: the worst member’s, or less their disagreement, before"),
+    "rewarded_after": gettext_lazy("Score as learned from: the worst member’s, or less their disagreement, after"),
+    "rewarded_gain": gettext_lazy("Gain in the score as it was learned from, prompt by prompt"),
     "kl": gettext_lazy("KL against the reference (nats per response)"),
     "length_before": gettext_lazy("Length in tokens, before"),
     "length_after": gettext_lazy("Length in tokens, after"),

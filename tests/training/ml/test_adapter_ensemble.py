@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,23 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
-from tests.training.ml.jobs import manifest, write_job
+from tests.training.ml.jobs import job_of, manifest, write_job
+from tests.training.ml.playground import steps
 from tests.training.planted import planted_rows, write_planted
-from training.ml import launched, run
+from training.ml import launched, rollout_evaluation, run
 from training.ml.adapter_ensemble import FILE, member_files
 from training.ml.adapters import apply_adapter, parameter_counts
 from training.ml.artifact import read_manifest, weights_sha256
 from training.ml.batching import pad
-from training.ml.chat import encode
+from training.ml.chat import encode, prompt_ids
 from training.ml.device import choose_device
 from training.ml.errors import ModelError
 from training.ml.job import ModelSpec
-from training.ml.load import load_reward_base, load_reward_model, load_tokenizer
+from training.ml.load import load_policy, load_reward_base, load_reward_model, load_tokenizer
 from training.ml.progress import read_lines
+from training.ml.prompt_data import AskedPrompt
+from training.ml.rewarding import combined, load_rewarder
+from training.ml.rollout import Rollout
 from training.ml.scoring import member_rewards, member_rewards_of, members_of, score
 from training.recipes.estimate.adapters import parameters
 from training.recipes.estimate.families import read_architecture
@@ -235,6 +240,46 @@ def test_with_another_adapter_the_setting_does_not_count(fixture_model: Path, tm
     assert members_of(apply_adapter(base, config, "reward")) is None
 
 
+@pytest.mark.parametrize("ensemble", ["mean", "worst", "uncertainty"])
+def test_a_policy_is_measured_by_the_mean_of_the_members_whatever_it_was_rewarded_with(
+    ensemble: str,
+    spec: ModelSpec,
+    model: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    fixture_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    job = job_of(tmp_path / "run", "ppo", fixture_model, {}, reward_model=spec.as_dict(), ensemble=ensemble)
+    rows, written = planted_rows(6), {}
+    asked = [AskedPrompt(row["id"], row["prompt"], prompt_ids(tokenizer, row["prompt"])) for row in rows]
+    for name in ("rejected", "chosen"):
+        said = [row[name][0]["content"] for row in rows]
+        written[name] = [Rollout(p, tokenizer.encode(text), True, text) for p, text in zip(asked, said, strict=True)]
+    drawn = iter(written.values())
+    monkeypatch.setattr(rollout_evaluation, "roll_out", lambda *_: next(drawn))
+    policy = load_policy(ModelSpec(str(fixture_model)), cache=tmp_path, device=choose_device())
+    parts = (policy, lambda: nullcontext(policy), load_rewarder(job, choose_device()), tokenizer, asked, job.config)
+    found = rollout_evaluation.evaluate_rollouts(*parts, batch_size=4, seed=0)
+
+    members = {
+        name: scores(model, [encode(tokenizer, one.prompt.messages, one.text).ids for one in rollouts])
+        for name, rollouts in written.items()
+    }
+    of_pages = [members[name].mean().item() for name in ("rejected", "chosen")]
+    told = [found[name]["value"] for name in ("reward_before", "reward_after")]
+    assert told == pytest.approx(of_pages, abs=1e-4)
+    assert found["reward_gain"]["value"] == pytest.approx(of_pages[1] - of_pages[0], abs=1e-4)
+    rewarded = [combined(members[name], ensemble, 1.0).mean().item() for name in ("rejected", "chosen")]
+    if ensemble == "mean":
+        assert "rewarded_before" not in found
+    else:
+        told = [found[name]["value"] for name in ("rewarded_before", "rewarded_after")]
+        assert told == pytest.approx(rewarded, abs=1e-4)
+        assert min(a - b for a, b in zip(of_pages, rewarded, strict=True)) > 0.001
+        assert found["rewarded_gain"]["value"] == pytest.approx(rewarded[1] - rewarded[0], abs=1e-4)
+
+
 def test_ppo_is_rewarded_by_its_worst_member(
     spec: ModelSpec, model: nn.Module, tokenizer: PreTrainedTokenizerBase, fixture_model: Path, tmp_path: Path
 ) -> None:
@@ -242,12 +287,11 @@ def test_ppo_is_rewarded_by_its_worst_member(
     ppo = {"batch_size": 2, "rollouts": 2, "max_new_tokens": 5, "ensemble": "worst", "learning_rate": 1e-6}
     played = write_job(tmp_path / "ppo", "ppo", fixture_model, few, reward_model=spec.as_dict(), **ppo)
     assert run.main([str(played)]) == run.DONE
-    told = [
-        row for line in read_lines(played / "progress.jsonl") if line["kind"] == "samples" for row in line["samples"]
-    ]
-    assert told
-    for row in told:
-        members = scores(model, [encode(tokenizer, row["prompt"], row["text"]).ids])[0]
-        assert members.max() > members.min()
-        assert row["reward"] == pytest.approx(members.min().item(), abs=1e-4)
+    told = [line["samples"] for line in read_lines(played / "progress.jsonl") if line["kind"] == "samples"]
+    assert told and len(told) == len(steps(played))
+    for rows, step in zip(told, steps(played), strict=True):
+        members = [scores(model, [encode(tokenizer, row["prompt"], row["text"]).ids])[0] for row in rows]
+        assert all(one.max() > one.min() for one in members)
+        assert [row["reward"] for row in rows] == pytest.approx([one.min().item() for one in members], abs=1e-4)
+        assert step["score"] == pytest.approx(torch.stack(members).mean().item(), abs=1e-4)
     assert "reward" not in manifest(played)["sharing"]  # a backbone is shared with one adapter, not with several

@@ -118,6 +118,18 @@ def test_a_margin_in_another_unit_is_nobodys_victory(project: Project, snapshot:
     ]
 
 
+@pytest.mark.parametrize("more", [{}, {"temperature": 0.5}, {"max_new_tokens": 32}, {"ensemble": "worst"}])
+def test_policies_that_draw_or_are_rewarded_otherwise_are_not_compared_and_the_page_says_why(
+    as_lead: Client, project: Project, snapshot: Snapshot, more: dict[str, Any]
+) -> None:
+    def ppo(name: str, low: float, **config: Any) -> Run:
+        return trained(project, name, snapshot, low, low + 0.1, recipe="ppo", metric="reward_gain", config=config)
+
+    rows = [ppo("a", 0.1, learning_rate=0.0001), ppo("b", 0.9, **more)]
+    assert best(rows) == [[False, not more]]
+    assert ("or are rewarded by an ensemble, in different ways" in page_of(as_lead, *rows)) is bool(more)
+
+
 @pytest.mark.parametrize(
     ("name", "figures", "winner"),
     [
