@@ -98,12 +98,13 @@ class AlignmentTax:
         }
 
     def _of_documents(self, documents: Documents, after: dict[Any, torch.Tensor]) -> Figures:
-        """Perplexity per token; texts, not tokens, are the independent units."""
+        """Perplexity per token; texts, or the prompts that they answer, not tokens, are the independent units."""
         old = [-one.sum().item() for one in self._of(documents.texts)]
         new = [-after[_key(text)].sum().item() for text in documents.texts]
         tokens = [len(text) for _, text in documents.texts]
         rose = [b - a for a, b in zip(old, new, strict=True)]
-        figures = {"before": ratio(old, tokens), "after": ratio(new, tokens), "ratio": ratio(rose, tokens)}
+        rows = {"before": old, "after": new, "ratio": rose}
+        figures = {name: ratio(sums, tokens, documents.clusters) for name, sums in rows.items()}
         return {
             "name": documents.name,
             "hash": documents.hash,

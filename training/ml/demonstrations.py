@@ -64,7 +64,9 @@ class DemonstrationData:
 
     def facts(self) -> dict[str, Any]:
         """The manifest's `data`. Nothing is ever truncated: what is too long is dropped."""
-        return {"train": len(self.train), "test": len(self.test), "dropped": self.dropped, "truncated": 0}
+        prompts = len({tuple(one.prompt_ids) for one in self.test})
+        sizes = {"train": len(self.train), "test": len(self.test), "test_prompts": prompts}
+        return {**sizes, "dropped": self.dropped, "truncated": 0}
 
 
 def load_demonstrations(

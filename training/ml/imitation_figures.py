@@ -7,7 +7,7 @@ from torch import nn
 
 from training.ml.demonstrations import Demonstration
 from training.ml.evaluate import Figures
-from training.ml.intervals import exponential, mean, ratio
+from training.ml.intervals import Clusters, clusters_of, exponential, mean, ratio
 from training.ml.policy_figures import batches, per_token_kl
 from training.ml.predictions import chosen, predictions
 from training.ml.reference import Start
@@ -15,13 +15,14 @@ from training.ml.reference import Start
 
 def imitation_figures(policy: nn.Module, start: Start, held_out: list[Demonstration], batch_size: int) -> Figures:
     """Loss and perplexity per token and the share of tokens that are the likeliest one, of the policy and of its start
-    (`_before`), and the KL to the start. Demonstrations, not tokens, are the independent units of the intervals."""
+    (`_before`), and the KL to the start. Intervals are over prompts (`clusters_of`), or else over demonstrations: not
+    over tokens, which hang together."""
     sequences = [(one.prompt_ids, one.completion_ids) for one in held_out]
     figures = per_token(policy, held_out, batch_size)
     with start() as frozen:
         before = per_token(frozen, held_out, batch_size)
     figures |= {f"{name}_before": figure for name, figure in before.items()}
-    return {**figures, "kl": mean(per_token_kl(policy, start, sequences))}
+    return {**figures, "kl": mean(per_token_kl(policy, start, sequences), _clusters(held_out))}
 
 
 @torch.no_grad()
@@ -29,7 +30,7 @@ def per_token(model: nn.Module, held_out: list[Demonstration], batch_size: int) 
     """{"loss", "perplexity", "token_accuracy"} over all tokens of the responses, EOS included."""
     sums: list[float] = []
     hits: list[float] = []
-    units: list[int] = []
+    measured: list[Demonstration] = []
     for batch in batches(held_out, batch_size):
         found = predictions(model, [(one.prompt_ids, one.completion_ids) for one in batch])
         nll, hit = torch.zeros(2, len(batch), device=found.rows.device)
@@ -39,6 +40,11 @@ def per_token(model: nn.Module, held_out: list[Demonstration], batch_size: int) 
             hit.index_add_(0, rows, (logits.argmax(dim=1) == targets).float())
         sums += nll.tolist()
         hits += hit.tolist()
-        units += [one.units for one in batch]
-    loss = ratio(sums, units)
-    return {"loss": loss, "perplexity": exponential(loss), "token_accuracy": ratio(hits, units)}
+        measured += batch
+    units, clusters = [one.units for one in measured], _clusters(measured)
+    loss = ratio(sums, units, clusters)
+    return {"loss": loss, "perplexity": exponential(loss), "token_accuracy": ratio(hits, units, clusters)}
+
+
+def _clusters(held_out: list[Demonstration]) -> Clusters:
+    return clusters_of([one.prompt_ids for one in held_out])

@@ -52,20 +52,23 @@ def mean(values: Sequence[float], clusters: Clusters = None) -> dict[str, Any]:
     if n < ENOUGH:
         return too_few(n)
     if clusters is not None and len(set(clusters)) < n:
-        sums, sizes = _by_cluster(values, clusters)
-        return {**unless_too_few(ratio(sums, sizes), FEW_PROMPTS), "n": n, "clusters": len(sums)}
+        return ratio(values, [1] * n, clusters)
     numbers = numpy.asarray(values, dtype=float)
     half = float(student.ppf(0.975, n - 1) * numbers.std(ddof=1) / math.sqrt(n))
     value = float(numbers.mean())
     return {"value": value, "low": value - half, "high": value + half, "n": n}
 
 
-def ratio(sums: Sequence[float], counts: Sequence[int]) -> dict[str, Any]:
-    """The mean over units that come in clusters, sum(sums) / sum(counts), with Student's t interval over the clusters
-    (Cochran 1977, Sampling Techniques, chapter 6: the linearised variance of a ratio). `n` counts clusters."""
+def ratio(sums: Sequence[float], counts: Sequence[int], clusters: Clusters = None) -> dict[str, Any]:
+    """The mean over units that come in groups, sum(sums) / sum(counts), with Student's t interval over the groups
+    (Cochran 1977, Sampling Techniques, chapter 6: the linearised variance of a ratio), or over the `clusters` in which
+    the groups come in turn. `n` counts groups."""
     n = len(sums)
     if n < ENOUGH:
         return too_few(n)
+    if clusters is not None and len(set(clusters)) < n:
+        totals, sizes = (_by_cluster(column, clusters)[0] for column in (sums, counts))
+        return {**unless_too_few(ratio(totals, sizes), FEW_PROMPTS), "n": n, "clusters": len(totals)}
     totals, sizes = numpy.asarray(sums, dtype=float), numpy.asarray(counts, dtype=float)
     value = float(totals.sum() / sizes.sum())
     residuals = totals - value * sizes

@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from training.ml.chat import completion_ids, prompt_ids
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
+from training.ml.intervals import Clusters, clusters_of
 from training.recipes.adapters import VIRTUAL_TOKENS, AdapterConfig
 from training.recipes.words import gettext_noop
 
@@ -42,10 +43,13 @@ class Probes:
 
 @dataclass(frozen=True)
 class Documents:
+    """`clusters`: the prompt that each text answers, where an interval goes by them."""
+
     name: str
     hash: str
     texts: list[Text]
     left_out: int
+    clusters: Clusters = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,9 @@ def _question(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase, room: int
 def _documents(raw: dict[str, Any], tokenizer: PreTrainedTokenizerBase, room: int) -> Documents:
     found = [_text(row, tokenizer) for row in raw["rows"]]
     kept = [text for text in found if text and text[1] and len(text[0]) + len(text[1]) <= room]
-    return Documents(raw["name"], raw["hash"], kept, len(found) - len(kept))
+    answers = all(row.get("messages") for row in raw["rows"])  # what stands before other texts is no prompt of theirs
+    clusters = clusters_of([prompt for prompt, _text in kept]) if answers else None
+    return Documents(raw["name"], raw["hash"], kept, len(found) - len(kept), clusters)
 
 
 def _text(row: dict[str, Any], tokenizer: PreTrainedTokenizerBase) -> Text | None:

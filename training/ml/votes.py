@@ -76,7 +76,9 @@ class VoteData:
         """The manifest's `data`. Nothing is ever truncated: what is too long is dropped."""
         desirable = sum(vote.desirable for vote in self.train)
         sides = {"desirable": desirable, "undesirable": len(self.train) - desirable}
-        return {"train": len(self.train), "test": len(self.test), **sides, "dropped": self.dropped, "truncated": 0}
+        prompts = len({tuple(vote.prompt_ids) for vote in self.test})
+        sizes = {"train": len(self.train), "test": len(self.test), "test_prompts": prompts}
+        return {**sizes, **sides, "dropped": self.dropped, "truncated": 0}
 
 
 def load_votes(

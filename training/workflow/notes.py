@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
@@ -47,6 +48,46 @@ LEFT_OUT = {
     **dict.fromkeys(ROLLOUTS, gettext_lazy("%(n)s of %(total)s prompts (%(share)s) left out: %(reasons)s.")),
 }
 PAIRS_LEFT_OUT = gettext_lazy("%(n)s of %(total)s pairs (%(share)s) left out: %(reasons)s.")
+# Where examples share prompts: that these are too few, few, or enough.
+HELD_OUT = {
+    "sft": (
+        ngettext_lazy(
+            "The held-out demonstrations are of only %(prompts)s prompt: intervals say nothing of other prompts.",
+            "The held-out demonstrations are of only %(prompts)s prompts: intervals say nothing of other prompts.",
+            "prompts",
+        ),
+        gettext_lazy(
+            "The held-out demonstrations are of only %(prompts)s prompts: the figures tell little of other prompts."
+        ),
+        gettext_lazy(
+            "The held-out demonstrations are of %(prompts)s prompts: intervals allow for what those of a prompt share."
+        ),
+    ),
+    "kto": (
+        ngettext_lazy(
+            "The held-out responses are of only %(prompts)s prompt: intervals say nothing of other prompts.",
+            "The held-out responses are of only %(prompts)s prompts: intervals say nothing of other prompts.",
+            "prompts",
+        ),
+        gettext_lazy(
+            "The held-out responses are of only %(prompts)s prompts: the figures tell little of other prompts."
+        ),
+        gettext_lazy(
+            "The held-out responses are of %(prompts)s prompts: intervals allow for what those of a prompt share."
+        ),
+    ),
+}
+PAIRS_HELD_OUT = (
+    ngettext_lazy(
+        "The held-out pairs are of only %(prompts)s prompt: intervals say nothing of other prompts.",
+        "The held-out pairs are of only %(prompts)s prompts: intervals say nothing of other prompts.",
+        "prompts",
+    ),
+    gettext_lazy("The held-out pairs are of only %(prompts)s prompts: the figures tell little of other prompts."),
+    gettext_lazy(
+        "The held-out pairs are of %(prompts)s prompts: intervals allow for what the pairs of a prompt share."
+    ),
+)
 UNREAD = ngettext_lazy(
     "Of %(n)s response the reward model could not read the end: its score is of what it could.",
     "Of %(n)s responses the reward model could not read the end: their scores are of what it could.",
@@ -72,7 +113,8 @@ def notes_on_product(manifest: dict[str, Any]) -> list[Note]:
     data, recipe = manifest.get("data") or {}, manifest.get("recipe")
     sizes = {"train": data.get("train", 0), "test": data.get("test", 0)}
     notes = [Note(TRAINED_ON.get(recipe, ON_PAIRS) % sizes)]
-    notes += _on_prompts(sizes["test"], data.get("test_prompts", sizes["test"]))
+    said = HELD_OUT.get(recipe, PAIRS_HELD_OUT)
+    notes += _on_prompts(said, sizes["test"], data.get("test_prompts", sizes["test"]))
     if dropped := data.get("dropped"):
         said = LEFT_OUT.get(recipe, PAIRS_LEFT_OUT)
         notes.append(_on_left_out(str(said), dropped, sum(sizes.values()) + len(dropped)))
@@ -116,23 +158,17 @@ def _on_left_out(said: str, rows: list[dict[str, Any]], total: int) -> Note:
     return Note(said % facts, warns=share > MUCH_LEFT_OUT, left_out=True)
 
 
-def _on_prompts(examples: int, prompts: int) -> list[Note]:
-    facts, few = {"prompts": prompts}, prompts < FEW_PROMPTS
+def _on_prompts(words: tuple[Promise, Promise, Promise], examples: int, prompts: int) -> list[Note]:
+    too_few, few, enough = words
     if examples == prompts:
         if not ENOUGH_PROMPTS <= prompts < FEW_PROMPTS:  # of fewer the figures themselves say that they are too few
             return []
         said = _("Only %(prompts)s prompts are held out: the figures tell little.")
     elif prompts < ENOUGH_PROMPTS:
-        said = ngettext(
-            "The held-out pairs are of only %(prompts)s prompt: intervals say nothing of other prompts.",
-            "The held-out pairs are of only %(prompts)s prompts: intervals say nothing of other prompts.",
-            prompts,
-        )
-    elif few:
-        said = _("The held-out pairs are of only %(prompts)s prompts: the figures tell little of other prompts.")
+        said = too_few
     else:
-        said = _("The held-out pairs are of %(prompts)s prompts: intervals allow for what the pairs of a prompt share.")
-    return [Note(said % facts, warns=few)]
+        said = few if prompts < FEW_PROMPTS else enough
+    return [Note(said % {"prompts": prompts}, warns=prompts < FEW_PROMPTS)]
 
 
 def _on_cut(share: float, n: int) -> Note:

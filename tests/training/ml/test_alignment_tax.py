@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from tests.training.ml.jobs import job_of, manifest, write_job
 from tests.training.ml.judges import lora_judge
 from tests.training.planted import write_planted
 from training.ml import dpo, orpo
-from training.ml.alignment_tax import logps_of
+from training.ml.alignment_tax import AlignmentTax, logps_of
 from training.ml.chat import prompt_ids
 from training.ml.device import choose_device
 from training.ml.errors import ModelError
 from training.ml.job import Job, ModelSpec, read_job
 from training.ml.load import load_policy
 from training.ml.probes import read_material
+from training.ml.progress import Progress
 from training.ml.run import perform
 from training.recipes.paired import credit, difference
 
@@ -158,6 +160,20 @@ def test_what_does_not_fit_is_left_out_and_counted(trained: Path, fixture_model:
     found = read_material(trained / "probes.json", tokenizer, 30)
     assert not found.probes[0].questions and found.probes[0].left_out == 12
     assert [len(one.texts) + one.left_out for one in found.documents] == [6, 6]
+
+
+def test_demonstrations_that_share_prompts_are_measured_by_prompt(fixture_model: Path, tmp_path: Path) -> None:
+    def rows(prompts: int, answers: int) -> list[dict[str, Any]]:
+        asked = [[{"role": "user", "content": f"Plan day {number}."}] for number in range(prompts)]
+        return [{"messages": chat, "text": f"Get up at {n}."} for chat in asked for n in range(answers)]
+
+    sets = {"D": rows(6, 2), "once": rows(6, 1), "T": [{"text": f"The cat sat by door {n % 6}."} for n in range(12)]}
+    documents = [{"name": name, "hash": name, "rows": found} for name, found in sets.items()]
+    job = probed_job(tmp_path / "run", "dpo", fixture_model, {}, {"probes": [], "documents": documents})
+    model = load_policy(job.model, cache=job.cache, device=choose_device())
+    tax = AlignmentTax(job, model, AutoTokenizer.from_pretrained(fixture_model))
+    found = tax.figures(model, lambda: nullcontext(model), Progress(job.directory))["tax"]["documents"]
+    assert [(one["after"]["n"], one["after"].get("clusters")) for one in found] == [(12, 6), (6, None), (12, None)]
 
 
 def test_too_few_probes_give_a_reason_and_no_number(fixture_model: Path, tmp_path: Path) -> None:

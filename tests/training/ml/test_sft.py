@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,9 @@ from tests.training.demonstrations import write_demonstrations
 from tests.training.ml.completion_logps import completion_logps
 from tests.training.ml.jobs import job_of, manifest
 from training.ml import sft
-from training.ml.demonstrations import Demonstration
+from training.ml.demonstrations import Demonstration, DemonstrationData
 from training.ml.device import choose_device
+from training.ml.imitation_figures import imitation_figures
 from training.ml.intervals import mean, ratio
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy
@@ -125,6 +128,27 @@ def test_the_interval_of_a_ratio_counts_demonstrations_not_tokens() -> None:
     assert found["n"] == 5
     assert found["high"] - 2.0 == pytest.approx(2.776445 * math.sqrt(2.5) * math.sqrt(5) / 18, abs=1e-6)
     assert 2.0 - found["low"] == pytest.approx(found["high"] - 2.0)
+
+
+def test_demonstrations_of_one_prompt_are_no_more_sure_than_the_prompt() -> None:
+    sums, sizes, prompts = [6.0, 10.0, 3.0, 8.0, 9.0, 7.0], [3, 4, 2, 5, 4, 2], [0, 1, 2, 3, 4, 4]
+    found, by_prompt = ratio(sums, sizes, prompts), ratio([6.0, 10.0, 3.0, 8.0, 16.0], [3, 4, 2, 5, 6])
+    assert found == {**by_prompt, "n": 6, "clusters": 5}
+    few = ratio(sums, sizes, [0, 0, 1, 2, 3, 3])
+    assert few["value"] is None and few["n"] == 6 and "too few prompts" in few["reason"]
+
+
+def test_every_figure_of_held_out_demonstrations_is_over_prompts(fixture_model: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(fixture_model).eval()
+    apart = [Demonstration(f"d{i}", [], "", [5 + i], [20 + i, *range(30, 30 + i), 2]) for i in range(6)]
+    shared = [replace(one, id=f"{one.id}.{copy}") for one in apart for copy in range(3)]
+    once, thrice = (imitation_figures(model, lambda: nullcontext(model), held, 4) for held in (apart, shared))
+    for name, figure in thrice.items():
+        assert (figure["n"], figure["clusters"]) == (18, 6), name
+        told, expected = ([one[at] for at in ("value", "low", "high")] for one in (figure, once[name]))
+        assert told == pytest.approx(expected, rel=1e-4, abs=1e-5), name
+    data = DemonstrationData(apart, shared, [])
+    assert (data.facts()["test"], data.facts()["test_prompts"]) == (18, 6)
 
 
 def test_over_equal_sizes_a_ratio_is_a_mean() -> None:

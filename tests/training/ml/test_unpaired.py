@@ -41,6 +41,8 @@ def test_several_people_may_vote_on_one_response(tmp_path: Path, tokenizer: Any)
     rows = [one, {**one, "id": "u2"}, {**one, "id": "u3", "label": False}]
     votes = read_unpaired(write_vote_rows(tmp_path / "train.parquet", rows), tokenizer, 512, [])
     assert [vote.desirable for vote in votes] == [True, True, False]
+    told = VoteData([], votes, [], 512).facts()
+    assert (told["test"], told["test_prompts"]) == (3, 1)
 
 
 def test_what_cannot_be_learned_from_is_left_out_with_the_reason(tmp_path: Path, tokenizer: Any) -> None:

@@ -50,6 +50,18 @@ def test_few_held_out_prompts_are_a_warning(test: int, prompts: int, warning: st
     assert [warning in one for one in warned] == [True] * bool(warning)
 
 
+@pytest.mark.parametrize(("recipe", "examples"), [("sft", "demonstrations"), ("kto", "responses"), ("dpo", "pairs")])
+def test_the_warning_is_of_what_the_recipe_is_measured_on(recipe: str, examples: str) -> None:
+    def said(prompts: int) -> list[Note]:
+        return notes_on_product({"recipe": recipe, "data": {"train": 9, "test": 90, "test_prompts": prompts}})[1:]
+
+    for prompts, words in ((3, "only 3 prompts: intervals say nothing"), (7, "only 7 prompts: the figures tell")):
+        [note] = said(prompts)
+        assert note.warns and note.text.startswith(f"The held-out {examples} are of {words}")
+    [note] = said(30)
+    assert not note.warns and note.text.startswith(f"The held-out {examples} are of 30 prompts: intervals allow")
+
+
 def test_responses_of_which_most_are_cut_are_a_warning() -> None:
     run = Run(recipe="sample", result={"samples": 4, "finished": 2, "comparisons": 1})
     assert [note.text for note in notes_on_samples(run)] == [
