@@ -19,6 +19,8 @@ from training.workflow.tax_compared import TaxRow, tax_side_by_side
 # Figures of a preference loss are in the units of these settings: with another β a margin is another number.
 UNITS = ("loss", "beta", "gamma", "label_smoothing", "soft_labels", "sft_weight", "length_alpha")
 IN_UNITS = ("loss", "margin", "reward_desirable", "reward_undesirable")
+# Whose losses and margins are per token: another model may cut a text into other tokens.
+PER_TOKEN = ("sft", "orpo", "simpo")
 # Drawn colder, or cut sooner, the same policy has other figures; and the mean of an ensemble, by which all policies are
 # measured, is what only some of them were trained toward.
 DRAWN_BY = ("temperature", "max_new_tokens", "ensemble", "uncertainty_weight")
@@ -175,12 +177,12 @@ def _comparable(runs: list[Run], name: str) -> bool:
     if recipe == "reward":
         # The scores of two reward models are of no common scale; which response scores higher is.
         return name == "accuracy"
-    if recipe == "sft":
-        # Figures per token: other models may cut a text into other tokens.
-        return len({run.model_id for run in runs}) == 1
+    one_start = len({run.model_id for run in runs}) == 1
+    if recipe == "sft":  # all its figures are per token
+        return one_start
     if recipe in ROLLOUTS:
         return len({run.reward_model_id for run in runs}) == 1 and _alike_in(DRAWN_BY, runs)
-    return name not in IN_UNITS or _alike_in(UNITS, runs)
+    return name not in IN_UNITS or (_alike_in(UNITS, runs) and (one_start or recipe not in PER_TOKEN))
 
 
 def _alike_in(settings: Iterable[str], runs: list[Run]) -> bool:

@@ -118,6 +118,29 @@ def test_a_margin_in_another_unit_is_nobodys_victory(project: Project, snapshot:
     ]
 
 
+@pytest.mark.parametrize(
+    ("recipe", "metric", "marked"),
+    [
+        ("orpo", "loss", False),
+        ("orpo", "margin", False),
+        ("simpo", "margin", False),
+        ("simpo", "accuracy", True),
+        ("dpo", "margin", True),
+    ],
+)
+def test_what_is_per_token_is_compared_from_one_start_only(
+    project: Project, snapshot: Snapshot, base: Artifact, recipe: str, metric: str, marked: bool
+) -> None:
+    other = Artifact.objects.create(project=project, name="other", location="/y", task="policy")
+
+    def of(name: str, low: float, model: Artifact) -> Run:
+        return trained(project, name, snapshot, low, low + 0.1, recipe=recipe, metric=metric, model=model)
+
+    one, same, apart = of("one", 0.1, base), of("same", 0.5, base), of("apart", 0.5, other)
+    assert sum(best([one, same])[0]) == 1
+    assert sum(best([one, apart])[0]) == marked
+
+
 @pytest.mark.parametrize("more", [{}, {"temperature": 0.5}, {"max_new_tokens": 32}, {"ensemble": "worst"}])
 def test_policies_that_draw_or_are_rewarded_otherwise_are_not_compared_and_the_page_says_why(
     as_lead: Client, project: Project, snapshot: Snapshot, more: dict[str, Any]
