@@ -106,6 +106,14 @@ CURVES = {
     "playground": (),
     "sample": (SPEED, MEMORY),
     "sft": (LOSS, Curve("token_accuracy", _("Share of tokens that were the likeliest"), is_share=True), SPEED, MEMORY),
+    # Of single votes: what is told of pairs at the end needs both responses of one.
+    "kto": (
+        LOSS,
+        Curve("accuracy", _("Share of votes on their side of the baseline"), is_share=True),
+        Curve("margin", _("Implicit reward beyond the baseline, toward the vote’s side")),
+        SPEED,
+        MEMORY,
+    ),
     "ppo": PPO,
     "grpo": _of_groups(CLIPPED),
     # Its ratio is that of a whole response (TRL): so is what its clip holds back.

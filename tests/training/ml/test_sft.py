@@ -93,15 +93,28 @@ def test_the_loss_is_that_of_the_responses_tokens_alone(fixture_model: Path) -> 
     """Each demonstration alone, unpadded, the long way round."""
     model = AutoModelForCausalLM.from_pretrained(fixture_model).eval()
     outcome = sft.imitation(model)(demonstrations())
-    for one, loss, accuracy in zip(
-        demonstrations(), outcome.losses.tolist(), outcome.metrics["token_accuracy"].tolist(), strict=True
-    ):
+    hits = iter(outcome.metrics["token_accuracy"].tolist())
+    for one, loss in zip(demonstrations(), outcome.losses.tolist(), strict=True):
         ids = torch.tensor([one.prompt_ids + one.completion_ids])
         with torch.no_grad():
             chances = model(ids).logits[0, :-1].log_softmax(dim=-1)[len(one.prompt_ids) - 1 :]
         targets = torch.tensor(one.completion_ids)
         assert loss == pytest.approx(-chances.gather(1, targets[:, None]).sum().item(), abs=1e-3)
-        assert accuracy == (chances.argmax(dim=1) == targets).float().mean().item()
+        assert [next(hits) for _ in targets] == (chances.argmax(dim=1) == targets).tolist()
+
+
+def test_the_curve_of_token_accuracy_is_over_tokens_as_the_figure_at_the_end_is(fixture_model: Path) -> None:
+    torch.manual_seed(0)
+    model, items = AutoModelForCausalLM.from_pretrained(fixture_model).eval(), demonstrations()
+    with torch.no_grad():  # the likeliest tokens of the shortest one: a mean of shares would count it like the longest
+        likeliest = model(torch.tensor([items[0].prompt_ids])).logits[0, -1].argmax().item()
+    items[0] = replace(items[0], completion_ids=[likeliest])
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    told = take_step(model, optimizer, [items[:2], items[2:]], sft.imitation(model), SFTConfig(), 0.0)
+    held_out = [replace(one, id=f"{one.id}.{copy}") for one in items for copy in range(2)]  # enough for a figure
+    measured = imitation_figures(model, lambda: nullcontext(model), held_out, 8)["token_accuracy"]["value"]
+    assert told["token_accuracy"] == pytest.approx(measured, abs=1e-6)
+    assert measured > 0
 
 
 def test_a_step_is_the_mean_over_tokens_however_it_is_split(fixture_model: Path) -> None:

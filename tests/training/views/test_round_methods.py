@@ -194,6 +194,14 @@ def test_what_the_clip_of_rloo_holds_back_are_responses_and_of_the_others_tokens
     assert both == "Share of clipped responses · Share of clipped tokens"
 
 
+def test_ktos_curves_are_of_single_votes_and_say_so_beside_those_of_pairs() -> None:
+    titles = {curve.metric: str(curve.title) for curve in curves_of("kto")}
+    assert titles["accuracy"] == "Share of votes on their side of the baseline"
+    shared = {curve.metric: str(curve.title) for curve in shared_curves([Run(recipe="dpo"), Run(recipe="kto")])}
+    assert shared["accuracy"] == f"Accuracy · {titles['accuracy']}"
+    assert shared["margin"] == f"Margin · {titles['margin']}" and shared["loss"] == "Loss"
+
+
 def test_details_stand_behind_a_disclosure_after_the_curves_that_one_looks_at_first(as_lead: Client, ppo: Run) -> None:
     write_progress(ppo, [step(1, reward=0.1, kl=0.0, value_loss=0.5)])
     page = as_lead.get(reverse("run", args=["garden", ppo.pk])).content.decode()
