@@ -71,3 +71,8 @@ class GRPOConfig(GroupConfig, RolloutConfig, AdapterConfig, MemoryConfig, Optimi
             "source": "Shao et al. 2024 (DeepSeekMath, GRPO), section 4.2",
         },
     )
+
+    @property
+    def by_item(self) -> bool:
+        """Whether a response's loss is its own, whatever shares a batch with it."""
+        return self.loss_type != "bnpo"

@@ -210,7 +210,10 @@ def changes(advice: Advice, question: Question | Sampling) -> str:
     memory = advice.found.memory
     said = _("The nearest that fits takes %(total)s: %(changes)s.")
     taken = question.machine.taken(memory, question.processes) if memory else 0
-    return said % {"total": size(taken), "changes": named}
+    words = [said % {"total": size(taken), "changes": named}]
+    if "batch_size" in advice.changed and not getattr(advice.found.config, "by_item", True):
+        words.append(_("Its loss looks at all of a batch: with a smaller one it learns a little differently."))
+    return " ".join(words)
 
 
 def _label(recipe: str, name: str) -> str:

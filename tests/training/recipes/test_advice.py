@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
 
@@ -41,6 +41,34 @@ def test_where_lora_fits_with_short_examples_alone_that_is_told() -> None:
     advised = nearest_that_fits(question, config)
     assert advised is not None and advised.found.fits
     assert (advised.changed["adapter"], advised.changed["max_length"]) == ("lora", 128)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "more", "first"),
+    [
+        ("dpo", {}, "batch_size"),
+        ("dpo", {"sft_weight": 0.1}, "gradient_checkpointing"),
+        ("kto", {}, "gradient_checkpointing"),
+        ("orpo", {}, "gradient_checkpointing"),
+        ("grpo", {}, "batch_size"),
+        ("grpo", {"loss_type": "bnpo"}, "gradient_checkpointing"),
+    ],
+)
+def test_a_loss_that_looks_at_the_whole_batch_keeps_it_as_long_as_checkpointing_helps(
+    recipe: str, more: dict[str, Any], first: str
+) -> None:
+    config = load(recipe, {"adapter": "lora", "batch_size": 8, "max_length": 2048, **more})
+    config = replace(config, gradient_checkpointing="off")
+
+    def needed(**changed: Any) -> int:
+        memory = estimate(asked(LARGE, recipe, "gpu", 2**50), replace(config, **changed)).memory
+        return memory.total + memory.heap
+
+    half = {"batch_size": 4, "gradient_accumulation": 2 * config.gradient_accumulation}
+    either = max(needed(**half), needed(gradient_checkpointing="on"))
+    assert either < needed()
+    advised = nearest_that_fits(asked(LARGE, recipe, "gpu", int(1.01 * either)), config)
+    assert next(iter(advised.changed)) == first
 
 
 def test_kto_is_advised_no_batch_that_it_refuses() -> None:

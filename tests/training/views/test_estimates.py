@@ -17,9 +17,11 @@ from tests.training.gguf_file import write_gguf
 from tests.training.small_model import SIZES, small_model
 from tests.training.views.test_forms import sent_back
 from training.models import Artifact, Round, Run, Task
+from training.recipes import load
 from training.recipes.adapters import METHODS
-from training.recipes.estimate import read_architecture
+from training.recipes.estimate import Advice, Data, Machine, Question, Speed, estimate, read_architecture
 from training.workflow import device
+from training.workflow.estimate_words import changes
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("speed_is_known")]
 RUNS, ROUNDS = "/p/garden/runs/new/", "/p/garden/rounds/new/"
@@ -179,6 +181,15 @@ def test_what_does_not_fit_is_said_with_the_nearest_that_does(
     assert "The nearest that fits takes" in told.content.decode()
     fits = ask(as_lead, model, snapshot, **sent, **{"estimate-memory": "800"})
     assert "does not fit" not in fits.content.decode()
+
+
+def test_a_smaller_batch_is_said_to_change_what_looks_at_all_of_it() -> None:
+    smaller = {"batch_size": 2, "gradient_accumulation": 4}
+    for recipe, more, said in (("kto", {}, True), ("dpo", {}, False), ("dpo", {"sft_weight": 0.1}, True)):
+        question = Question(read_architecture(SIZES), recipe, Machine("cpu", 2**40), Data(100, 0.0), Speed())
+        found = estimate(question, load(recipe, {**smaller, **more}))
+        assert ("looks at all of a batch" in changes(Advice(smaller, found), question)) is said, recipe
+        assert "looks at all" not in changes(Advice({"gradient_checkpointing": "on"}, found), question)
 
 
 def test_a_model_that_is_not_here_yet_is_told(as_lead: Client, snapshot: Snapshot, base: Artifact) -> None:

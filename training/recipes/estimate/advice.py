@@ -23,10 +23,10 @@ class Advice:
 
 
 def nearest_that_fits(question: Question, config: Any) -> Advice | None:
-    """The first of: a smaller batch with as many more batches in a step, which changes nothing that is learned;
-    checkpointing, which costs time; both; LoRA and QLoRA, with the smallest batch and with checkpointing as well; the
-    same of shorter examples; of all adapters the one that takes the least, the examples as long as they can be then.
-    None where nothing fits, or all does."""
+    """The first of: a smaller batch with as many more batches in a step, which changes no example's loss, unless it
+    looks at the whole batch; checkpointing, which costs time, and comes first then; both; LoRA and QLoRA, with the
+    smallest batch and with checkpointing as well; the same of shorter examples; of all adapters the one that takes the
+    least, the examples as long as they can be then. None where nothing fits, or all does."""
     shortest = [config.max_length, *_shorter(question, config)][-1]
     if estimate(question, config).fits or not _fitting(question, config, shortest):
         return None
@@ -39,8 +39,8 @@ def nearest_that_fits(question: Question, config: Any) -> Advice | None:
 def _in_order(question: Question, config: Any) -> Iterator[dict[str, Any]]:
     smaller = list(_smaller_batches(question, config))
     least = [{}, *smaller][-1]
-    yield from smaller
-    yield from ({**batch, **TWICE} for batch in ({}, least))
+    yield from [*smaller, TWICE] if getattr(config, "by_item", True) else [TWICE, *smaller]
+    yield {**least, **TWICE}
     for adapter in ("lora", "qlora"):
         for twice in ({}, TWICE):
             yield {"adapter": adapter, **twice}
