@@ -95,6 +95,7 @@ class RolloutConfig:
         metadata={
             "label": gettext_noop("Weight of the disagreement"),
             "help": gettext_noop("This many standard deviations of the members' scores are taken off their mean."),
+            "only_if": {"ensemble": ("uncertainty",)},
             "min": 0.0,
             "max": 100.0,
             "source": "our choice; Coste et al. 2023 subtract a multiple of the variance; not tuned",

@@ -141,16 +141,25 @@ def test_what_is_per_token_is_compared_from_one_start_only(
     assert sum(best([one, apart])[0]) == marked
 
 
-@pytest.mark.parametrize("more", [{}, {"temperature": 0.5}, {"max_new_tokens": 32}, {"ensemble": "worst"}])
+@pytest.mark.parametrize(
+    ("more", "compared"),
+    [
+        ({}, True),
+        ({"uncertainty_weight": 2.0}, True),  # of a mean it takes nothing off
+        ({"temperature": 0.5}, False),
+        ({"max_new_tokens": 32}, False),
+        ({"ensemble": "worst"}, False),
+    ],
+)
 def test_policies_that_draw_or_are_rewarded_otherwise_are_not_compared_and_the_page_says_why(
-    as_lead: Client, project: Project, snapshot: Snapshot, more: dict[str, Any]
+    as_lead: Client, project: Project, snapshot: Snapshot, more: dict[str, Any], compared: bool
 ) -> None:
     def ppo(name: str, low: float, **config: Any) -> Run:
         return trained(project, name, snapshot, low, low + 0.1, recipe="ppo", metric="reward_gain", config=config)
 
     rows = [ppo("a", 0.1, learning_rate=0.0001), ppo("b", 0.9, **more)]
-    assert best(rows) == [[False, not more]]
-    assert ("or are rewarded by an ensemble, in different ways" in page_of(as_lead, *rows)) is bool(more)
+    assert best(rows) == [[False, compared]]
+    assert ("or are rewarded by an ensemble, in different ways" in page_of(as_lead, *rows)) is not compared
 
 
 @pytest.mark.parametrize(
