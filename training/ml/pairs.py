@@ -32,6 +32,7 @@ COLUMNS = ("id", "prompt", "chosen", "rejected", "weight", "soft_label")
 VOTES = ("votes_chosen", "votes_tie", "votes_rejected")
 # Snapshots frozen by an earlier version do not have them.
 OPTIONAL = (*VOTES, "annotators", "tags", "language", "strength", "adjudicated")
+ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,17 @@ class Pair:
         """The preference's strength, 0 to 1: as it was given, which is by the degrees that annotators said if they were
         asked, or else how far the votes are from even, |2p - 1|."""
         return abs(2 * self.soft_label - 1) if self.strength is None else self.strength
+
+    @property
+    def labelled_by_share(self) -> bool:
+        """Whether the label is what its votes come to where each counts the same. An aggregation that learns how far
+        people can be relied on may say something else, even the opposite, and so may a final word."""
+        if self.votes is None or self.adjudicated:
+            return False
+        chosen, tie, rejected = self.votes
+        if self.tie:  # it is even by definition, however the other votes lean
+            return tie > max(chosen, rejected)
+        return math.isclose((chosen + tie / 2) / sum(self.votes), self.soft_label, abs_tol=ROUNDING)
 
     @property
     def sequences(self) -> tuple[list[int], list[int]]:

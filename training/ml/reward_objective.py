@@ -75,9 +75,10 @@ def member_losses(
 
 
 def shares_of(pair: Pair, config: RewardConfig) -> tuple[float, float, float]:
-    """What counts for the chosen response, for neither and for the rejected one: the votes of a pair if soft labels are
-    wanted, or all for what they (or the final word) came to. Only a likelihood with ties looks at votes for neither."""
-    if config.soft_labels and config.ties != "drop" and pair.votes is not None and not pair.adjudicated:
+    """What counts for the chosen response, for neither and for the rejected one: the soft label if it is wanted, or all
+    for what the votes (or the final word) came to. Only a likelihood with ties looks at votes for neither, and only
+    where the soft label is the share of the votes."""
+    if config.soft_labels and config.ties != "drop" and pair.labelled_by_share:
         total = sum(pair.votes)
         return tuple(votes / total for votes in pair.votes)
     if pair.tie:

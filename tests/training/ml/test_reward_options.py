@@ -115,6 +115,21 @@ def test_what_the_votes_come_to_is_all_that_counts_unless_soft_labels_are_wanted
     assert shares_of(pair(tie=True, soft_label=0.5), with_ties) == (0, 1, 0)
 
 
+@pytest.mark.parametrize("ties", ["drop", "davidson", "rao_kupper"])
+def test_an_aggregation_that_says_another_thing_than_the_share_of_votes_is_followed(ties: str) -> None:
+    """By its posterior the chosen response is the better one, though two of three people voted against it."""
+    config = RewardConfig(ties=ties, soft_labels=True)
+    assert shares_of(pair(votes=(1, 0, 2), soft_label=0.93), config) == pytest.approx((0.93, 0, 0.07))
+    assert shares_of(pair(votes=(2, 1, 0), soft_label=0.97), config) == pytest.approx((0.97, 0, 0.03))
+    assert shares_of(pair(votes=(2, 1, 0), soft_label=0.5, tie=True), config) == (0, 1, 0)
+
+
+def test_of_a_tie_by_majority_all_votes_count() -> None:
+    """However the others lean: its soft label is 0.5 by definition."""
+    tie = pair(votes=(1, 2, 0), soft_label=0.5, tie=True)
+    assert shares_of(tie, RewardConfig(ties="davidson", soft_labels=True)) == pytest.approx((1 / 3, 2 / 3, 0))
+
+
 def test_a_final_word_is_certain_whatever_the_votes_say() -> None:
     with_ties = RewardConfig(ties="davidson", soft_labels=True)
     against = pair(votes=(1, 0, 4), soft_label=1.0, adjudicated=True)
@@ -139,7 +154,7 @@ def test_a_tie_draws_scores_together_and_a_win_draws_them_apart(judge: Any, like
 
 def test_ties_begin_with_what_the_votes_for_neither_come_to(fixture_model: Path, tmp_path: Path) -> None:
     """A third of all votes, though no pair is a tie."""
-    votes = {"votes_chosen": 3, "votes_tie": 2, "votes_rejected": 1}
+    votes = {"votes_chosen": 3, "votes_tie": 2, "votes_rejected": 1, "soft_label": 2 / 3}
     data = write_planted(tmp_path / "data", train=16, test=2)
     write_rows(Path(data["train"]), [{**row, **votes} for row in planted_rows(16)])
     job = write_job(tmp_path / "run", "reward", fixture_model, data, ties="davidson", soft_labels=True, epochs=1)
