@@ -84,11 +84,22 @@ class Row:
     def strength(self) -> float:
         """How much better the chosen response is, 0 to 1: the mean of the votes' degrees toward it as a share of the
         highest, a tie 0, not below 0. A vote without a degree counts in full, as all do where none has one: then it is
-        |2p - 1| of the soft label p, and so it is of a final word, and of a tie (0)."""
-        even = abs(2 * self.soft_label - 1)
-        if not even or self.adjudication is not None or not self.degrees:
-            return even
-        return max(0.0, sum(map(self._toward_chosen, self.votes)) / (MOST * len(self.votes)))
+        how far the votes are from even, 2p - 1 of their share p. A final word has 1, a tie 0.
+
+        Never of the soft label: an aggregation can be sure which response is better where the votes hardly differ."""
+        if self.soft_label == 0.5 or self.adjudication is not None:
+            return abs(2 * self.soft_label - 1)
+        if self.degrees:
+            return max(0.0, sum(map(self._toward_chosen, self.votes)) / (MOST * len(self.votes)))
+        return max(0.0, 2 * self._share_of_votes - 1)
+
+    @property
+    def _share_of_votes(self) -> float:
+        """For the chosen response, a tie half: to the last bit the soft label that a majority makes of the votes, so
+        that snapshots by majority keep their hashes."""
+        choices = [vote.choice for vote in self.votes]
+        share_a = (choices.count(Choice.A) + choices.count(Choice.TIE) / 2) / len(choices)
+        return share_a if self.a_wins else 1 - share_a
 
     def _toward_chosen(self, vote: Vote) -> int:
         degree = vote.degree or MOST
