@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from typing import Any
 
 from training.workflow.alignment_tax import Probed
 from training.workflow.evaluation import Figure
@@ -51,6 +52,7 @@ class Facts:
     train: int = 0
     test: int = 0
     left_out: int = 0
+    seen_before: dict[str, Any] | None = None
     steps: int = 0
     settings: list[tuple[str, str]] = field(default_factory=list)
     figures: list[Figure] = field(default_factory=list)

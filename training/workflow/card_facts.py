@@ -64,6 +64,7 @@ def facts_for(artifact: Artifact, form: str, dtype: str) -> Facts:
         train=int(data.get("train") or 0),
         test=int(data.get("test") or 0),
         left_out=len(data.get("dropped") or []),
+        seen_before=(manifest.get("lineage") or {}).get("seen_before"),
         steps=_steps(run) if run else 0,
         settings=_settings(run) if run else [],
         figures=figures_of(trained),

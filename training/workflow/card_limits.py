@@ -32,6 +32,12 @@ def limits_of(facts: Facts) -> list[str]:
 def _of_figures(facts: Facts) -> Iterator[str]:
     if facts.recipe and not any(figure.value is not None for figure in facts.figures):
         yield "There are no held-out numbers: nothing is known of how well it does."
+    if seen := facts.seen_before:
+        names = ", ".join(plain(name) for name in seen["by"])
+        yield (
+            f"The numbers flatter it: {seen['seen']} of {counted(seen['prompts'], 'held-out prompt')} had been trained "
+            f"on before, by {names}."
+        )
     known = {figure.name: figure for figure in facts.figures}
     for name, chance in CHANCE.items():
         if _covers(known.get(name), chance):

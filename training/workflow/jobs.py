@@ -17,6 +17,7 @@ from training.workflow.artifacts import model_spec
 from training.workflow.card_facts import card_for
 from training.workflow.folders import folder_of, progress_of
 from training.workflow.probing import is_probed, material_of
+from training.workflow.seen_before import seen_before
 
 FORMAT = 1
 
@@ -73,6 +74,7 @@ def lineage_of_run(run: Run) -> dict[str, Any]:
         "demonstrations": run.demonstrations.name if run.demonstrations else None,
         "feedback": run.feedback.name if run.feedback else None,
         "reward_model": run.reward_model.name if run.reward_model else None,
+        "seen_before": seen_before(run),
     }
 
 

@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy
 
+from annotate.lists import listed
 from annotate.shares import as_percent
 from training.models import Run
 from training.workflow import left_out
@@ -115,6 +116,7 @@ def notes_on_product(manifest: dict[str, Any]) -> list[Note]:
     notes = [Note(TRAINED_ON.get(recipe, ON_PAIRS) % sizes)]
     said = HELD_OUT.get(recipe, PAIRS_HELD_OUT)
     notes += _on_prompts(said, sizes["test"], data.get("test_prompts", sizes["test"]))
+    notes += _on_seen((manifest.get("lineage") or {}).get("seen_before"))
     if dropped := data.get("dropped"):
         said = LEFT_OUT.get(recipe, PAIRS_LEFT_OUT)
         notes.append(_on_left_out(str(said), dropped, sum(sizes.values()) + len(dropped)))
@@ -169,6 +171,18 @@ def _on_prompts(words: tuple[Promise, Promise, Promise], examples: int, prompts:
     else:
         said = few if prompts < FEW_PROMPTS else enough
     return [Note(said % {"prompts": prompts}, warns=prompts < FEW_PROMPTS)]
+
+
+def _on_seen(seen: dict[str, Any] | None) -> list[Note]:
+    if not seen:
+        return []
+    said = ngettext(
+        "%(n)s of %(total)s held-out prompts had been trained on before, by %(names)s: the figures flatter this model.",
+        "%(n)s of %(total)s held-out prompts had been trained on before, by %(names)s: the figures flatter this model.",
+        seen["seen"],
+    )
+    names = listed(f"“{name}”" for name in seen["by"])
+    return [Note(said % {"n": seen["seen"], "total": seen["prompts"], "names": names}, warns=True)]
 
 
 def _on_cut(share: float, n: int) -> Note:

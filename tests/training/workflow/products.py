@@ -16,7 +16,7 @@ from training.workflow.manifests import verified_manifest, weights_sha256
 
 def finished(project: Project, model: Artifact, recipe: str = "dpo", *, config: Any = None, **more: Any) -> Artifact:
     """What the supervisor takes in of a run that went well; `more`: fields of the manifest."""
-    fields = {name: more.pop(name) for name in ("snapshot", "reward_model") if name in more}
+    fields = {name: more.pop(name) for name in ("snapshot", "reward_model", "demonstrations") if name in more}
     run = runs.create_run(
         project, recipe, config or {}, more.pop("name", f"trained by {recipe}"), model=model, **fields
     )
