@@ -91,14 +91,16 @@ def frozen_start(model: nn.Module, config: AdapterConfig, load: Callable[[], nn.
 
 def model_key(model: nn.Module, tokenizer: PreTrainedTokenizerBase, config: AdapterConfig) -> str:
     """Names the frozen start by what it computes with: every weight as loaded (base and merged adapters, in this
-    precision), the chat template, and the quantisation that an adapter method asks for."""
+    precision), the chat template, the quantisation that an adapter method asks for, and the precision of the products
+    where it is not the weights'."""
     whole = hashlib.sha256()
     for name, weight in sorted(model.state_dict().items()):
         whole.update(f"{name} {weight.dtype} {tuple(weight.shape)}\0".encode())
         if weight.numel():
             whole.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     quantised = config.adapter if config.adapter == "qlora" else ""
-    whole.update(f"{tokenizer.chat_template}\0{quantised}".encode())
+    products = "products in bf16" if getattr(model, "multiplies_in_bf16", False) else ""
+    whole.update(f"{tokenizer.chat_template}\0{quantised}{products}".encode())
     return whole.hexdigest()[:32]
 
 

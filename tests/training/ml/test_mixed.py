@@ -22,6 +22,7 @@ from training.ml.job import Job, ModelSpec
 from training.ml.load import load_policy, load_reward_model, load_tokenizer
 from training.ml.precision import Mixed, for_frozen, for_training
 from training.ml.prompt_data import AskedPrompt
+from training.ml.reference import model_key
 from training.ml.rollout import roll_out
 from training.recipes import load
 
@@ -56,6 +57,14 @@ def test_an_adapter_is_trained_beside_weights_in_bf16() -> None:
 def test_a_model_that_is_not_trained_takes_half_the_memory() -> None:
     device = for_frozen(for_training(GPU, load("ppo", {"adapter": "full"})))
     assert type(device) is Device and device.dtype == torch.bfloat16
+
+
+def test_what_is_computed_in_either_arithmetic_is_kept_apart(fixture_model: Path, tmp_path: Path) -> None:
+    """Weights and their precision are the same: a CPU that shares the cache would read what a GPU has rounded."""
+    tokenizer, config = load_tokenizer(ModelSpec(str(fixture_model)), cache=tmp_path), load("dpo", {"adapter": "full"})
+    exact, half, again = (policy(fixture_model, device, tmp_path) for device in (choose_device(), here(), here()))
+    key = model_key(half, tokenizer, config)
+    assert key == model_key(again, tokenizer, config) != model_key(exact, tokenizer, config)
 
 
 def policy(model: Path, device: Device, cache: Path) -> Any:
