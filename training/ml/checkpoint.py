@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,17 @@ from training.ml.errors import ModelError
 from training.ml.sharded import parted, whole
 from training.recipes.words import gettext_noop
 
+# The models that a run begins with: under each name a mark of its weights, "" where that is not known. Checkpoints of
+# an earlier version know `base` alone, or nothing.
+BegunOn = Mapping[str, str]
+NOT_KNOWN: BegunOn = {}
+OTHER_WEIGHTS = {
+    "base": gettext_noop("The model has other weights now than when the checkpoint in %(path)s was written."),
+    "reward_model": gettext_noop(
+        "The reward model has other weights now than when the checkpoint in %(path)s was written."
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Position:
@@ -31,7 +42,9 @@ class Position:
     state: dict[str, Any] = field(default_factory=dict)
 
 
-def save_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, position: Position) -> None:
+def save_checkpoint(
+    directory: Path, model: nn.Module, optimizer: Optimizer, position: Position, begun_on: BegunOn
+) -> None:
     """Write `directory/checkpoint`; the old one is there until the new one is whole. All processes of a run call this,
     and the first one writes: the same files as one process would."""
     weights, state = trainable_tensors(model), optimizer.state_dict()
@@ -44,12 +57,14 @@ def save_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, pos
     # A file of Python's own says what went wrong with it; torch's would only say that something did.
     with (temporary / "optimizer.pt").open("wb") as file:
         torch.save({"optimizer": state, "random": _random_state()}, file)
-    facts = {**asdict(position), "base": _base_of(model)}
+    facts = {**asdict(position), **begun_on}
     (temporary / "position.json").write_text(json.dumps(facts), encoding="utf-8")
     swap_in(temporary, target)
 
 
-def load_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, fingerprint: str) -> Position:
+def load_checkpoint(
+    directory: Path, model: nn.Module, optimizer: Optimizer, fingerprint: str, begun_on: BegunOn
+) -> Position:
     """Restore model, optimizer and random numbers in place; the start if there is no checkpoint.
 
     Raises ModelError("foreign_checkpoint") if it was written with other settings or data, or on other weights.
@@ -60,7 +75,7 @@ def load_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, fin
     if not found:
         return Position(fingerprint)
     facts = json.loads((target / "position.json").read_text(encoding="utf-8"))
-    base, here = facts.pop("base", ""), _base_of(model)
+    before = {name: facts.pop(name, "") for name in OTHER_WEIGHTS}
     position = Position(**facts)
     if position.fingerprint != fingerprint:
         raise ModelError(
@@ -69,13 +84,10 @@ def load_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, fin
             gettext_noop("Start a new run instead of resuming this one, or restore the run's job.json."),
             path=target,
         )
-    if base and here and base != here:
-        raise ModelError(
-            "foreign_checkpoint",
-            gettext_noop("The model has other weights now than when the checkpoint in %(path)s was written."),
-            gettext_noop("Put the weights back as they were and resume the run, or start a new one."),
-            path=target,
-        )
+    for name, here in begun_on.items():
+        if before[name] and here and before[name] != here:
+            hint = gettext_noop("Put the weights back as they were and resume the run, or start a new one.")
+            raise ModelError("foreign_checkpoint", OTHER_WEIGHTS[name], hint, path=target)
     _restore_weights(model, load_file(target / "weights.safetensors"))
     # Only tensors and plain values: a file put here by somebody else cannot run code.
     state = torch.load(target / "optimizer.pt", map_location="cpu", weights_only=True)
@@ -88,8 +100,8 @@ def load_checkpoint(directory: Path, model: nn.Module, optimizer: Optimizer, fin
     return position
 
 
-def _base_of(model: nn.Module) -> str:
-    """What names the weights it was loaded with; "" where that is not known."""
+def base_of(model: nn.Module) -> str:
+    """What names the weights that a model with its adapter was loaded with; "" where that is not known."""
     return (getattr(model, "made_for", None) or {}).get("weights", "")
 
 

@@ -11,6 +11,7 @@ from training.ml import launched
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
 from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
+from training.ml.checkpoint import base_of
 from training.ml.device import choose_device
 from training.ml.evaluate import headline
 from training.ml.group_training import Parts, train_groups
@@ -21,7 +22,7 @@ from training.ml.precision import for_training
 from training.ml.progress import Progress
 from training.ml.prompt_data import load_prompts
 from training.ml.reference import frozen_start
-from training.ml.rewarding import cuts_told, load_rewarder, require_reward_model
+from training.ml.rewarding import cuts_told, load_rewarder, mark_of_rewarder, require_reward_model
 from training.ml.rollout_evaluation import evaluate_rollouts
 
 
@@ -49,6 +50,7 @@ def run_groups(job: Job, trainer: type, settings: type) -> None:
     progress.status("training", data=data.counts(), **machine)
     where = {"seed": job.seed, "directory": job.directory, "progress": progress}
     where["checkpointing"] = machine["gradient_checkpointing"]
+    where["begun_on"] = {"base": base_of(policy), "reward_model": mark_of_rewarder(job)}
     parts = Parts(job.recipe, policy, start, rewarding, tokenizer, data.train, config, **where)
     end = train_groups(trainer, settings, parts)
     require_change(policy, untrained)

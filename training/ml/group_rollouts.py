@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
+from training.ml.checkpoint import BegunOn
 from training.ml.computed_twice import computed_twice
 from training.ml.kl import k3
 from training.ml.notices import Notices
@@ -47,6 +48,7 @@ class Parts:
     directory: Path
     progress: Progress
     checkpointing: bool = False
+    begun_on: BegunOn = field(default_factory=dict)
 
     @property
     def responses(self) -> int:

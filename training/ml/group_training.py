@@ -91,7 +91,7 @@ class Telling(TrainerCallback):
             parts.progress.samples(number, told)
 
     def save(self) -> None:
-        save_checkpoint(self.parts.directory, self.parts.policy, self.optimizer, self.position)
+        save_checkpoint(self.parts.directory, self.parts.policy, self.optimizer, self.position, self.parts.begun_on)
         self.saved = self.position.step
 
     def seconds(self) -> float:
@@ -104,7 +104,7 @@ def train_groups(kind: type, settings: type, parts: Parts) -> Position:
     config = parts.config
     optimizer = adamw(parts.policy, config)
     mark = fingerprint(parts.prompts, config, parts.seed)
-    start = load_checkpoint(parts.directory, parts.policy, optimizer, mark)
+    start = load_checkpoint(parts.directory, parts.policy, optimizer, mark, parts.begun_on)
     parts.progress.truncate_after(start.step)
     if start.step == parts.steps:
         return start

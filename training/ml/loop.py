@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from training.ml import cancel, launched, together
-from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
+from training.ml.checkpoint import NOT_KNOWN, BegunOn, Position, load_checkpoint, save_checkpoint
 from training.ml.clock import Clock
 from training.ml.not_finite import NotFinite, Words, told
 from training.ml.optimizer import adamw, rate_factor
@@ -73,10 +73,12 @@ def train(
     seed: int,
     directory: Path,
     progress: Progress,
+    begun_on: BegunOn = NOT_KNOWN,
     by_item: bool = False,
     look: Callable[[int], None] = lambda number: None,
 ) -> Position:
-    """Train the parameters that require a gradient, from the last checkpoint in `directory` if there is one.
+    """Train the parameters that require a gradient, from the last checkpoint in `directory` if there is one, which must
+    have been `begun_on` the same weights.
 
     Several processes do each step together (`sharing.py`); `by_item` says that an item's loss does not look at the rest
     of its batch. When training ends, only rank 0 returns; the others raise NotNeeded. `look` is called with the number
@@ -89,14 +91,14 @@ def train(
     shard(model, config)
     optimizer = adamw(model, config)
     torch.manual_seed(seed)
-    position = load_checkpoint(directory, model, optimizer, fingerprint(items, config, seed))
+    position = load_checkpoint(directory, model, optimizer, fingerprint(items, config, seed), begun_on)
     optimizer = part(model, optimizer, config)
     progress.truncate_after(position.step)
     clock = Clock([sum(items[i].tokens for batch in step for i in batch) for step in steps], config.epochs, position)
     model.train()
 
     def save() -> None:
-        save_checkpoint(directory, model, optimizer, position)
+        save_checkpoint(directory, model, optimizer, position, begun_on)
 
     if position.step:
         _show(look, position.step, model, optimizer, save)

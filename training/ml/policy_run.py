@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
 from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
-from training.ml.checkpoint import Position
+from training.ml.checkpoint import Position, base_of
 from training.ml.device import Device, choose_device
 from training.ml.dropout import switch_off_dropout
 from training.ml.evaluate import Figures, headline
@@ -54,6 +54,7 @@ class PolicyRun:
         untrained = trainable_hash(self.model)
         self.progress.status("training", data=self.data.counts(), **self.facts)
         where = {"seed": self.job.seed, "directory": self.job.directory, "progress": self.progress}
+        where["begun_on"] = {"base": base_of(self.model)}
         how = {"by_item": self.job.config.by_item, "look": self._look(held_out)}
         end = train(self.model, self.data.train, objective, self.job.config, **where, **how)
         require_change(self.model, untrained)

@@ -21,6 +21,7 @@ from training.ml.actors import (
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
 from training.ml.alignment_tax import AlignmentTax
 from training.ml.artifact import write_artifact
+from training.ml.checkpoint import base_of
 from training.ml.device import choose_device
 from training.ml.evaluate import headline
 from training.ml.job import Job
@@ -31,7 +32,7 @@ from training.ml.precision import for_training
 from training.ml.progress import Progress
 from training.ml.prompt_data import load_prompts
 from training.ml.reference import Start, frozen_start
-from training.ml.rewarding import RewardModel, cuts_told, load_rewarder, require_reward_model
+from training.ml.rewarding import RewardModel, cuts_told, load_rewarder, mark_of_rewarder, require_reward_model
 from training.ml.rollout_evaluation import evaluate_rollouts
 
 
@@ -60,6 +61,7 @@ def run(job: Job) -> None:
     progress.status("training", data=data.counts(), sharing=actors.sharing, **machine)
     where = {"seed": job.seed, "directory": job.directory, "progress": progress}
     where["checkpointing"] = machine["gradient_checkpointing"]
+    where["begun_on"] = {"base": base_of(policy), "reward_model": mark_of_rewarder(job)}
     end = PPO(actors, tokenizer, data.train, config, **where).train()
 
     progress.status("evaluating")

@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerBase
 
 from training.ml import cancel
 from training.ml.actors import Actors
-from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
+from training.ml.checkpoint import NOT_KNOWN, BegunOn, Position, load_checkpoint, save_checkpoint
 from training.ml.computed_twice import computed_twice
 from training.ml.dropout import switch_off_dropout
 from training.ml.experience import Experience, Gathered, from_json, gather, to_json
@@ -82,9 +82,10 @@ class PPO:
         directory: Path,
         progress: Progress,
         checkpointing: bool = False,
+        begun_on: BegunOn = NOT_KNOWN,
     ) -> None:
         self.actors, self.tokenizer, self.prompts, self.config = actors, tokenizer, prompts, config
-        self.seed, self.directory, self.progress = seed, directory, progress
+        self.seed, self.directory, self.progress, self.begun_on = seed, directory, progress, begun_on
         values = actors.value.weights()
         self.optimizer = adamw(actors.trained, config, apart=values, apart_rate=config.value_learning_rate)
         whole = [weight for group in self.optimizer.param_groups for weight in group["params"]]
@@ -102,7 +103,7 @@ class PPO:
         self.actors.trained.eval()
         torch.manual_seed(self.seed)
         mark = fingerprint(self.prompts, self.config, self.seed)
-        self.position = load_checkpoint(self.directory, self.actors.trained, self.optimizer, mark)
+        self.position = load_checkpoint(self.directory, self.actors.trained, self.optimizer, mark, self.begun_on)
         self.progress.truncate_after(self.position.step)
         self.began, self.first, self.drawn = time.monotonic(), self.position, 0
         standing = self.restored(self.position.state)
@@ -248,7 +249,7 @@ class PPO:
     def save(self, number: int, standing: Standing) -> None:
         seconds = round(self.first.seconds + time.monotonic() - self.began, 3)
         self.position = Position(self.first.fingerprint, number, seconds, standing.as_json())
-        save_checkpoint(self.directory, self.actors.trained, self.optimizer, self.position)
+        save_checkpoint(self.directory, self.actors.trained, self.optimizer, self.position, self.begun_on)
 
     def restored(self, state: dict[str, Any]) -> Standing:
         """What `as_json` has written; the beginning if nothing."""

@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from training.ml.adapters import apply_adapter, parameter_counts, require_change, save_weights, trainable_hash
 from training.ml.artifact import write_artifact
-from training.ml.checkpoint import Position
+from training.ml.checkpoint import Position, base_of
 from training.ml.device import choose_device
 from training.ml.dropout import switch_off_dropout
 from training.ml.evaluate import evaluate_reward, headline
@@ -41,6 +41,7 @@ class Learner:
     trained: nn.Module
     scores: Scorer
     config: RewardConfig
+    base: str  # what names the weights that it stands on
     penalty: Callable[[Objective], Objective] = lambda objective: objective
     finish: Callable[[], None] = lambda: None
     facts: dict[str, Any] = field(default_factory=dict)
@@ -111,6 +112,7 @@ def learn(learner: Learner, data: PairData, job: Job, progress: Progress) -> tup
         trained = nn.ModuleDict({"model": trained, "ties": ties.to(next(trained.parameters()).device)})
     objective = learner.penalty(preference_likelihood(learner.scores, config, job.seed, ties))
     where = {"seed": job.seed, "directory": job.directory, "progress": progress, "by_item": learner.config.by_item}
+    where["begun_on"] = {"base": learner.base}
     return train(trained, items_of(data, config), objective, learner.config, **where), ties
 
 
@@ -118,7 +120,7 @@ def on_texts(
     model: nn.Module, tokenizer: PreTrainedTokenizerBase, data: PairData, job: Job, progress: Progress
 ) -> Learner:
     """Every step reads the texts."""
-    return Learner(model, by_model(model, tokenizer.pad_token_id), job.config)
+    return Learner(model, by_model(model, tokenizer.pad_token_id), job.config, base_of(model))
 
 
 def on_features(
@@ -136,6 +138,7 @@ def on_features(
         trained=head,
         scores=lambda texts: head(known.of([prompt + response for prompt, response in texts])),
         config=for_head(config),
+        base=base_of(model),
         penalty=lambda objective: penalised(objective, head, config.head_l2),
         finish=lambda: head.fold_into(model.score),
         facts={"features": known.facts},

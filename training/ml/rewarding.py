@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedTokenizerBase
+from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from training.ml import cancel
 from training.ml.batching import pad, sorted_batches
@@ -18,13 +18,14 @@ from training.ml.device import Device
 from training.ml.errors import ModelError
 from training.ml.forward import context_of
 from training.ml.job import Job, ModelSpec
-from training.ml.load import load_reward_model, load_tokenizer
+from training.ml.load import load_reward_model, load_tokenizer, resolve
 from training.ml.notices import Notices
 from training.ml.progress import read_lines
 from training.ml.prompts import Prompt
 from training.ml.rollout import Rollout
 from training.ml.scoring import member_rewards
 from training.ml.unusable import Unusable, usable_prompt
+from training.ml.weights_mark import folder_mark, weights_mark
 from training.recipes.rollouts import RolloutConfig
 from training.recipes.sample import SampleConfig
 from training.recipes.words import gettext_noop
@@ -159,6 +160,13 @@ def load_rewarder(job: Job, device: Device, load: Callable[[ModelSpec], nn.Modul
     spec = job.reward_model
     model = load(spec) if load else load_reward_model(spec, cache=job.cache, device=device)
     return RewardModel(model.requires_grad_(False), tokenizer, job.config, job.config.batch_size)
+
+
+def mark_of_rewarder(job: Job) -> str:
+    """What names the weights of the job's reward model, those of its adapters too; "" where that is not known."""
+    config = AutoConfig.from_pretrained(resolve(job.reward_model.base, job.cache), trust_remote_code=False)
+    marks = [weights_mark(config), *(folder_mark(Path(adapter)) for adapter in job.reward_model.adapters)]
+    return ":".join(marks) if all(marks) else ""
 
 
 def require_reward_model(job: Job) -> None:

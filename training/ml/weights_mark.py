@@ -21,11 +21,12 @@ def weights_mark(config: PretrainedConfig) -> str:
     commit of the hub; "" where neither is known."""
     folder = Path(config.name_or_path or "")
     if config.name_or_path and folder.is_dir():
-        return _of_folder(folder)
+        return folder_mark(folder)
     return str(getattr(config, "_commit_hash", None) or "")
 
 
-def _of_folder(folder: Path) -> str:
+def folder_mark(folder: Path) -> str:
+    """Of its tensors; "" where it has none."""
     tensors = sorted(tensor for path in folder.glob("*.safetensors") for tensor in _tensors(path))
     return hashlib.sha256(repr(tensors).encode()).hexdigest()[:32] if tensors else ""
 

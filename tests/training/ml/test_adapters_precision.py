@@ -12,7 +12,7 @@ from tests.training.ml.trained import VARIANTS, configured, outcome, train_brief
 from training.ml import optimizer as optimizers
 from training.ml.adapters import apply_adapter
 from training.ml.batching import pad
-from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint, trainable_tensors
+from training.ml.checkpoint import NOT_KNOWN, Position, load_checkpoint, save_checkpoint, trainable_tensors
 from training.ml.decoding import Drawing, complete
 from training.ml.device import choose_device
 from training.ml.fallbacks import fallbacks
@@ -68,12 +68,12 @@ def test_a_paged_optimizer_steps_as_adamw_does_and_is_resumed(
         model = untrained(config, "reward", fixture_model)
         optimizer = optimizers.adamw(model, config)
         if resume:
-            load_checkpoint(tmp_path, model, optimizer, "mark")
+            load_checkpoint(tmp_path, model, optimizer, "mark", NOT_KNOWN)
         for _ in range(steps):
             rewards(model, pad([[1, 50, 60, 2]], 0)).sum().backward()
             optimizer.step()
             optimizer.zero_grad()
-        save_checkpoint(tmp_path, model, optimizer, Position("mark"))
+        save_checkpoint(tmp_path, model, optimizer, Position("mark"), NOT_KNOWN)
         assert type(optimizer).__name__ == ("PagedAdamW" if optimizers.is_paged(config) else "AdamW")
         return trainable_tensors(model)
 

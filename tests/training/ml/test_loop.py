@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from training.ml import cancel, loop
-from training.ml.checkpoint import Position, load_checkpoint, save_checkpoint
+from training.ml.checkpoint import NOT_KNOWN, Position, load_checkpoint, save_checkpoint
 from training.ml.errors import ModelError
 from training.ml.loop import Objective, Outcome, plan, train
 from training.ml.optimizer import adamw, rate_factor
@@ -223,7 +223,7 @@ def test_a_loss_that_is_not_a_number_ends_the_run_and_keeps_the_checkpoint(tmp_p
         run(tmp_path / "run", wrap=spoilt_at(5))
     assert caught.value.code == "nan_loss"
     net = model()
-    saved = load_checkpoint(tmp_path / "run", net, adamw(net, CONFIG), _fingerprint(tmp_path / "run"))
+    saved = load_checkpoint(tmp_path / "run", net, adamw(net, CONFIG), _fingerprint(tmp_path / "run"), NOT_KNOWN)
     assert saved.step == 3
     assert torch.isfinite(weights(net)).all()
 
@@ -257,30 +257,37 @@ def test_a_checkpoint_of_other_settings_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("before", "now", "fits"), [("a", "a", True), ("a", "b", False), ("", "b", True)])
-def test_a_checkpoint_goes_on_only_on_the_weights_that_it_was_made_on(
-    tmp_path: Path, before: str, now: str, fits: bool
+@pytest.mark.parametrize("name", ["base", "reward_model"])
+def test_a_checkpoint_goes_on_only_on_the_weights_that_it_was_begun_on(
+    tmp_path: Path, name: str, before: str, now: str, fits: bool
 ) -> None:
     net = model()
     optimizer = adamw(net, CONFIG)
-    net.made_for = {"weights": before}
-    save_checkpoint(tmp_path, net, optimizer, Position("f", 3))
-    net.made_for = {"weights": now}
+    same = {"base": "x", "reward_model": "y"}
+    save_checkpoint(tmp_path, net, optimizer, Position("f", 3), same | {name: before})
     if fits:
-        assert load_checkpoint(tmp_path, net, optimizer, "f").step == 3
+        assert load_checkpoint(tmp_path, net, optimizer, "f", same | {name: now}).step == 3
         return
     with pytest.raises(ModelError, match="other weights") as caught:
-        load_checkpoint(tmp_path, net, optimizer, "f")
+        load_checkpoint(tmp_path, net, optimizer, "f", same | {name: now})
     assert caught.value.code == "foreign_checkpoint"
 
 
 def test_a_checkpoint_that_was_being_replaced_is_found_again(tmp_path: Path) -> None:
     net = model()
     optimizer = adamw(net, CONFIG)
-    save_checkpoint(tmp_path, net, optimizer, Position("f", 3))
+    save_checkpoint(tmp_path, net, optimizer, Position("f", 3), NOT_KNOWN)
     # What a kill between the two renames leaves: the old one moved away, the new one not yet in place.
     os.rename(tmp_path / "checkpoint", tmp_path / "checkpoint.old")
     (tmp_path / "checkpoint.tmp").mkdir()
-    assert load_checkpoint(tmp_path, net, optimizer, "f").step == 3
+    assert load_checkpoint(tmp_path, net, optimizer, "f", NOT_KNOWN).step == 3
+
+
+def test_a_checkpoint_of_an_earlier_version_names_no_reward_model(tmp_path: Path) -> None:
+    net = model()
+    optimizer = adamw(net, CONFIG)
+    save_checkpoint(tmp_path, net, optimizer, Position("f", 3), {"base": "x"})
+    assert load_checkpoint(tmp_path, net, optimizer, "f", {"base": "x", "reward_model": "y"}).step == 3
 
 
 def _fingerprint(directory: Path) -> str:

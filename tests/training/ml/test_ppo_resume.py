@@ -186,6 +186,25 @@ def test_a_checkpoint_of_other_settings_is_refused(make: Make, die_at: Callable[
     assert json.loads((cut / "error.json").read_text())["code"] == "foreign_checkpoint"
 
 
+@pytest.mark.parametrize("recipe", ["ppo", "rloo"])
+@pytest.mark.parametrize("name", ["base", "reward_model"])
+def test_a_run_does_not_go_on_with_other_weights(
+    recipe: str, name: str, make: Make, die_at: Callable[[int], None]
+) -> None:
+    """Of the model, or of the reward model: what it would learn from then is no end of what it has begun."""
+    cut = make("cut", recipe, **(PPO_SETTINGS if recipe == "ppo" else GROUPS))
+    die_at(3)
+    with pytest.raises(Died):
+        run.main([str(cut)])
+    path = cut / "checkpoint" / "position.json"
+    facts = json.loads(path.read_text())
+    assert facts["base"] and facts["reward_model"]
+    path.write_text(json.dumps(facts | {name: "another"}))
+    assert run.main([str(cut)]) == run.FAILED
+    error = json.loads((cut / "error.json").read_text())
+    assert error["code"] == "foreign_checkpoint" and "other weights" in error["message"]
+
+
 @pytest.mark.parametrize("recipe", ["rloo", "grpo"])
 @pytest.mark.parametrize("seed", [0, *later(1, 2)])
 def test_rloo_and_grpo_killed_at_a_random_step_resume_to_the_same_end(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -62,6 +63,7 @@ def test_a_cancelled_run_resumes_to_the_same_end(
         assert run.main([str(cut)]) == run.CANCELLED
     run.cancel.reset()
     assert len(steps(cut)) == last and not (cut / "artifact").exists()
+    assert json.loads((cut / "checkpoint" / "position.json").read_text())["base"], "other weights would be noticed"
     assert run.main([str(cut)]) == run.DONE
     assert len(steps(cut)) == len(steps(whole))
     for ours, theirs in zip(steps(cut), steps(whole), strict=True):
