@@ -37,7 +37,7 @@ ONLY_UNDESIRABLE = gettext_noop(
 
 def run(job: Job) -> None:
     """Load, prepare, train, evaluate, write the artifact. Raises ModelError for every known failure."""
-    begun = begin(job, load_votes, rows=1, with_reference=True)
+    begun = begin(job, load_votes, rows=1, with_reference=True, beside_its_start=True)
     model, data, reference, config = begun.model, begun.data, begun.reference, job.config
     pairs = [] if job.data.unpaired else read_pairs(job.data.test, begun.tokenizer, data.limit).kept
     held_out = data.test if job.data.unpaired else pairs

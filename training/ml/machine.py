@@ -28,14 +28,17 @@ def body_of(model: nn.Module) -> PreTrainedModel:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
-def settle(model: nn.Module, config: MachineConfig, device: Device, items: Sequence[Item], rows: int) -> dict[str, Any]:
+def settle(
+    model: nn.Module, config: MachineConfig, device: Device, items: Sequence[Item], rows: int, *, to_come: int = 0
+) -> dict[str, Any]:
     """Set attention and gradient checkpointing of a model about to be trained on `items`, each of which is `rows`
-    sequences. Returns what the manifest and the page say of it. Raises ModelError("bad_config")."""
+    sequences; models of `to_come` bytes are loaded beside it only later. Returns what the manifest and the page say of
+    it. Raises ModelError("bad_config")."""
     body = body_of(model)
     if flash.flash_fits(device) and body._supports_flash_attn:
         body.set_attn_implementation(flash.NAME)
     tokens = rows * config.batch_size * max(item.length for item in items)
-    if checkpointing := wants_checkpointing([model], config, device, tokens):
+    if checkpointing := wants_checkpointing([model], config, device, tokens, to_come):
         # Without re-entering autograd: then also what comes before the first trained weight may be frozen.
         body.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         body.disable_input_require_grads()  # for re-entering alone: gradients would go through all that is frozen
@@ -70,8 +73,11 @@ def facts_of(model: nn.Module, device: Device) -> dict[str, Any]:
     }
 
 
-def wants_checkpointing(models: Sequence[nn.Module], config: MemoryConfig, device: Device, tokens: int) -> bool:
-    """As `config` asks; by itself only on a GPU that the largest batch, of so many `tokens`, would not fit otherwise.
+def wants_checkpointing(
+    models: Sequence[nn.Module], config: MemoryConfig, device: Device, tokens: int, to_come: int = 0
+) -> bool:
+    """As `config` asks; by itself only on a GPU that the largest batch, of so many `tokens`, would not fit otherwise,
+    beside the bytes `to_come`.
     Models that learn in turns have their optimizer beside them all the time, and what a batch keeps one at a time.
     Raises ModelError("bad_config") where it is asked for and a model or its adapter cannot do it."""
     loses = getattr(config, "adapter", None) in KEYS_BEFORE_THE_TEXT
@@ -92,4 +98,4 @@ def wants_checkpointing(models: Sequence[nn.Module], config: MemoryConfig, devic
     trained = sum(weight.numel() for weight in nn.ModuleList(models).parameters() if weight.requires_grad)
     kept = max(kept_bytes(model, tokens, device.dtype.itemsize) for model in models)
     wanted = kept + OPTIMIZER_BYTES * trained
-    return wanted > ROOM * torch.cuda.mem_get_info()[0]
+    return wanted > ROOM * (torch.cuda.mem_get_info()[0] - to_come)

@@ -98,10 +98,16 @@ class PolicyRun:
 
 
 def begin(
-    job: Job, load: Callable[..., Any], rows: int, *, with_reference: bool = False, own_dropout: bool = False
+    job: Job,
+    load: Callable[..., Any],
+    rows: int,
+    *,
+    with_reference: bool = False,
+    own_dropout: bool = False,
+    beside_its_start: bool = False,
 ) -> PolicyRun:
-    """`load` reads the examples, of `rows` sequences each; `own_dropout` leaves the model's on. Raises ModelError for
-    every known failure."""
+    """`load` reads the examples, of `rows` sequences each; `own_dropout` leaves the model's on; `beside_its_start`: it
+    asks for its start while it learns. Raises ModelError for every known failure."""
     config, progress = job.config, Progress(job.directory)
     device = for_training(choose_device(), config)
     progress.status("loading")
@@ -115,7 +121,9 @@ def begin(
         switch_off_dropout(model)
     torch.manual_seed(job.seed)  # draws the adapter
     model = apply_adapter(model, config, "policy")
-    facts = settle(model, config, device, data.train, rows)
+    second = beside_its_start and config.artifact_kind != "adapter"  # as `frozen_start` decides
+    to_come = sum(weight.nbytes for weight in model.parameters()) if second else 0
+    facts = settle(model, config, device, data.train, rows, to_come=to_come)
     reference = Reference(job.cache, key) if key else None
     return PolicyRun(job, progress, device, tokenizer, model, data, reference, tax, facts)
 

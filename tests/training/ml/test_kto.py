@@ -14,9 +14,12 @@ from tests.training.ml.completion_logps import completion_logps
 from tests.training.ml.jobs import job_of, manifest
 from tests.training.ml.references import reference_of
 from tests.training.planted import planted_rows, row, write_planted, write_rows
-from training.ml import kto
+from training.ml import kto, policy_run
+from training.ml.cancel import Cancelled
+from training.ml.device import Device
 from training.ml.errors import ModelError
 from training.ml.job import Data
+from training.ml.machine import wants_checkpointing
 from training.ml.votes import Vote, load_votes, read_votes
 from training.recipes import RecipeError, load
 from training.recipes.kto import KTOConfig
@@ -131,3 +134,25 @@ def test_full_fine_tuning_has_its_frozen_start_beside_it(fixture_model: Path, tm
 def test_one_response_at_a_time_is_refused_before_the_run() -> None:
     with pytest.raises(RecipeError, match="between 2 and 1024"):
         load("kto", {"batch_size": 1})
+
+
+@pytest.mark.parametrize(("adapter", "second"), [("full", True), ("lora", False), ("last_layers", False)])
+def test_auto_leaves_room_for_the_start_that_is_loaded_while_it_learns(
+    adapter: str, second: bool, fixture_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+
+    def settled(*_: Any, to_come: int) -> dict[str, Any]:
+        told.append(to_come)
+        raise Cancelled
+
+    monkeypatch.setattr(policy_run, "settle", settled)
+    data = write_planted(tmp_path / "data", train=4, test=2)
+    with pytest.raises(Cancelled):
+        kto.run(job_of(tmp_path / "run", "kto", fixture_model, data, adapter=adapter, layers=1))
+    model = AutoModelForCausalLM.from_pretrained(fixture_model)
+    assert told == [sum(weight.nbytes for weight in model.parameters()) * second]
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**40, 0))
+    gpu = Device(torch.device("cuda"), torch.float32, "a GPU")  # nothing here computes on it
+    wanted = [wants_checkpointing([model], KTOConfig(), gpu, 1024, to_come=n) for n in (0, 2**40 - 1000)]
+    assert wanted == [False, True]

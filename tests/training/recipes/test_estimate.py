@@ -201,6 +201,19 @@ def test_what_stands_beside_a_policy_leaves_its_batches_less_room() -> None:
     assert estimate(beside, auto).memory == estimate(beside, on).memory != estimate(beside, off).memory
 
 
+@pytest.mark.parametrize(("memory", "batch"), [(160, 2), (170, 2), (190, 4)])
+def test_a_second_model_leaves_batches_less_room(memory: int, batch: int) -> None:
+    """KTO asks its frozen start in every step: trained whole, it has that beside it. Of 7 billion weights, in GB."""
+    sizes = {"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}
+    heads = {"num_attention_heads": 32, "num_key_value_heads": 32, "tie_word_embeddings": False}
+    asked = question("kto", Machine("gpu", memory * 10**9))
+    asked = replace(asked, model=read_architecture({**SIZES, **sizes, **heads}))
+    settings = {"adapter": "full", "max_length": 1024, "batch_size": batch}
+    auto, on, off = (load("kto", {**settings, "gradient_checkpointing": how}) for how in ("auto", "on", "off"))
+    assert estimate(asked, on).fits and not estimate(asked, off).fits
+    assert estimate(asked, auto).memory == estimate(asked, on).memory
+
+
 def test_on_a_gpu_a_value_model_is_counted_as_a_gpu_computes_it() -> None:
     """What one family's attention does without on a CPU it does nowhere else."""
     large = read_architecture({**SIZES, "num_hidden_layers": 24, "hidden_size": 1024, "intermediate_size": 2560})

@@ -99,16 +99,20 @@ def memory(
     parts["optimizer"] = counted.trainable * MOMENTS
     loading = parts["weights"]  # every process reads the whole model before it is parted
     parts |= parted(model, config, parts, counted, precision.base, processes)
-    if config.adapter in SELECTIVE:
-        parts["reference"] = counted.trained_base * SINGLE  # what they were, for the reference
-    if config.adapter == "full" and work.recipe in BESIDE_THEIR_START:
-        parts["reference"] = counted.base * SINGLE
+    parts["reference"] = start_beside(config, work, counted)
     if reward := beside(reward, model, config, work):
         parts |= players(model, config, work, counted, precision.base, reward)
         parts["kv_cache"] = 2 * model.layers * model.keys * work.drawn * work.length * precision.base
     learning = _activations(model, config, work, counted, precision, parts, reward)
     parts["activations"] = max(learning, loading - sum(parts.values()))
     return Memory(parts, round(HEAP * parts["activations"]) if device == "cpu" else 0)
+
+
+def start_beside(config: Any, work: Workload, counted: Parameters) -> int:
+    """Bytes of what a policy keeps of its start while it learns, a recipe that draws beside others aside."""
+    if config.adapter in SELECTIVE:
+        return counted.trained_base * SINGLE  # what they were, for the reference
+    return counted.base * SINGLE if config.adapter == "full" and work.recipe in BESIDE_THEIR_START else 0
 
 
 def with_prompts_once(model: Architecture, work: Workload, device: str) -> Workload:

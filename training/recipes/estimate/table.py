@@ -11,7 +11,7 @@ from training.recipes.estimate.adapters import NotKnown, Parameters, base_of, me
 from training.recipes.estimate.checkpointing import settled
 from training.recipes.estimate.disk import disk
 from training.recipes.estimate.layout import Architecture
-from training.recipes.estimate.memory import Memory, Precision, memory, weights, with_prompts_once
+from training.recipes.estimate.memory import Memory, Precision, memory, start_beside, weights, with_prompts_once
 from training.recipes.estimate.parallel import largest_piece
 from training.recipes.estimate.players import Rewarder, beside, loaded_beside, value_model, value_of
 from training.recipes.estimate.throughput import Data, Durations, Speed, durations
@@ -129,6 +129,7 @@ def _settled(question: Question, config: Any, work: Workload, counted: Parameter
         models.append(value_model(model, config, work, reward).host)
     if machine.device == "gpu" and machine.memory is not None:
         free = machine.memory - machine.process - weights(model, config, counted, precision, work)
+        free -= start_beside(config, work, counted)
         if reward is not None:
             free -= loaded_beside(model, config, work, counted, precision.base, reward)
     trainable = counted.trainable + value_of(model, config, work, reward)
