@@ -73,6 +73,21 @@ def _of_processes(config: object) -> list[str]:
         if torch.cuda.device_count() > 1:
             return [gettext_noop("This recipe computes in one process: of several GPUs it uses the first.")]
         return []
+    return [*_of_answers(config, count), *_of_waiting(config, count)]
+
+
+def _of_answers(config: MachineConfig, count: int) -> list[str]:
+    if count == 1 or config.parallel != "fsdp" or not getattr(config, "samples_every", 0):
+        return []
+    return [
+        gettext_noop(
+            "No held-out prompts are answered between the steps: each process holds a part of the model (FSDP). They "
+            "are answered before and after the training."
+        )
+    ]
+
+
+def _of_waiting(config: MachineConfig, count: int) -> list[str]:
     if config.by_item or config.gradient_accumulation % count == 0:
         return []
     return [

@@ -17,7 +17,7 @@ class WatchedConfig:
             "label": gettext_noop("Steps between sample answers"),
             "help": gettext_noop(
                 "Each time three held-out prompts are answered for the run's page: seconds on a GPU, half a minute on "
-                "two CPU cores. 0: only before and after the training."
+                "two CPU cores. 0: only before and after the training, and so with FSDP on several GPUs."
             ),
             "min": 0,
             "max": 1000000,

@@ -139,6 +139,16 @@ def test_processes_that_would_wait_are_told_of(monkeypatch: pytest.MonkeyPatch) 
     assert len(fallbacks(KTOConfig(gradient_accumulation=3))) == 1
 
 
+def test_answers_that_a_model_in_parts_does_not_give_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {"samples_every": 5, "gradient_accumulation": 2}
+    assert not fallbacks(SFTConfig(parallel="fsdp", **asked)), "one process has the whole of it"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    [said] = fallbacks(SFTConfig(parallel="fsdp", **asked))
+    assert said.startswith("No held-out prompts are answered between the steps")
+    assert not fallbacks(SFTConfig(parallel="ddp", **asked))
+    assert not fallbacks(SFTConfig(parallel="fsdp", gradient_accumulation=2))
+
+
 def test_packing_that_was_asked_for_and_cannot_be_had_is_told() -> None:
     assert len(fallbacks(SFTConfig(packing="on"))) == 1
     assert not fallbacks(SFTConfig())
