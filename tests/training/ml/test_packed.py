@@ -17,7 +17,7 @@ from training.ml.decoding import Drawing, complete
 from training.ml.device import choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_speaker
-from training.ml.packed import PackedConv1D, PackedLinear, PackedTogether, pack
+from training.ml.packed import ByOneDNN, PackedConv1D, PackedLinear, PackedTogether, pack
 from training.recipes.shared_rows import FAMILIES
 
 pytestmark = pytest.mark.not_db
@@ -63,10 +63,14 @@ def test_an_output_layer_that_is_the_embedding_is_not_kept_twice(fixture_model: 
     model = load_speaker(ModelSpec(str(fixture_model)), cache=fixture_model, device=choose_device())
     embedding = model.get_input_embeddings().weight
     assert model.get_output_embeddings().weight is embedding
+    states = torch.randn(3, embedding.shape[1])
+    logits = model.get_output_embeddings()(states)
     before = sum(weight.numel() for weight in model.parameters())
     assert pack(model) > 0
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight is embedding
     assert embedding.layout is torch.strided and sum(weight.numel() for weight in model.parameters()) == before
+    assert type(model.get_output_embeddings()) is ByOneDNN
+    assert torch.allclose(model.get_output_embeddings()(states), logits, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's list of what is mapped")
