@@ -53,10 +53,11 @@ def pairs_once(sizes: Sizes, pairs: Sequence[tuple[int, int, int]], recipe: str,
     return passes * total
 
 
-def drawn_once(sizes: Sizes, texts: Sequence[Text], copies: int) -> float:
-    """What drawing responses needs: each prompt read once for its `copies` responses, each token drawn once."""
-    total = sum(sizes.read(prompt, response, response) for prompt, response in texts)
-    return total + sum(sizes.read(0, prompt, 1) for prompt, _ in texts) / copies
+def drawn_once(sizes: Sizes, texts: Sequence[Text], copies: int, shared: int = 0) -> float:
+    """What drawing responses needs: each prompt read once for its `copies` responses, the tokens `shared` by all
+    prompts once for all, each token drawn once."""
+    total = sizes.read(0, shared, 0) + sum(sizes.read(prompt, response, response) for prompt, response in texts)
+    return total + sum(sizes.read(shared, prompt - shared, 1) for prompt, _ in texts) / copies
 
 
 def peak(device: torch.device, dtype: torch.dtype) -> tuple[float, str]:

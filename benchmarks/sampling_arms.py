@@ -18,6 +18,7 @@ from training.ml.job import ModelSpec
 from training.ml.load import load_speaker, load_tokenizer
 from training.ml.products import as_torch_comes
 from training.ml.sampling import make_ready
+from training.ml.waiting import common_to
 
 DRAWING = {"temperature": 0.7, "top_p": 0.9}
 REPEATED = (1, 1, 3, 1, 6, 2, 1, 4)  # how often a prompt says its question: lengths differ as users' do
@@ -37,7 +38,7 @@ def sampled(asked: dict[str, Any], folder: Path) -> dict[str, Any]:
     way = ours if asked["side"] == "ours" else theirs
     lengths = list(way(model, prompts, stop, tokenizer.pad_token_id, asked))
     seconds, processor = time.perf_counter() - began, time.process_time() - worked
-    needed = drawn_once(Sizes.of(model.config), lengths, asked["copies"])
+    needed = drawn_once(Sizes.of(model.config), lengths, asked["copies"], common_to(prompts))
     tokens = sum(response for _, response in lengths)
     return {
         "seconds": seconds,

@@ -59,6 +59,10 @@ def test_operations_are_counted_once_for_what_is_shared() -> None:
     assert pairs_once(sizes, [(2, 1, 2)], "dpo", 3) == 3 * (forward + 2 * sizes.head * 3)
     two_responses = [(2, 1), (2, 2)]  # the last token of a prompt is given to the output layer too
     assert drawn_once(sizes, two_responses, 2) == forward + 2 * sizes.head * (3 + 1)
+    # And another prompt that begins alike: of its two tokens the second is read, which looks at both.
+    more = 2 * sizes.body * (1 + 1) + 4 * sizes.wide * (2 + 3) + 2 * sizes.head * (1 + 1)
+    twice = [(2, 1), (2, 1)]  # one response each
+    assert drawn_once(sizes, [twice[0]], 1, 1) + more == drawn_once(sizes, twice, 1, 1)
 
 
 def test_an_arm_that_there_is_not_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import nn
@@ -16,7 +15,8 @@ from training.ml.forward import inputs, virtual_tokens
 from training.ml.lean_step import LeanSteps
 from training.ml.not_finite import require_numbers
 from training.ml.row_attention import can_read_rows
-from training.ml.slots import Kept, Slots, read_prompts
+from training.ml.slots import Slots
+from training.ml.waiting import Text, Waiting
 
 # The tokens that together make up top_p mostly stand among the first few hundred. Where not, the one that is drawn
 # mostly still does; all are sorted for the rest.
@@ -107,15 +107,6 @@ class Ending:
         return Completion(row, ids, ids[-1] in self.stop, drawn)
 
 
-@dataclass
-class Text:
-    """A completion that is being drawn."""
-
-    row: int
-    generator: torch.Generator
-    ids: list[int] = field(default_factory=list)
-
-
 def _in_slots(
     model: PreTrainedModel,
     prompts: Sequence[Sequence[int]],
@@ -162,36 +153,6 @@ def _enter(waiting: Waiting, slots: Slots, working: list[Text], free: int, more:
         slots.put(kept, more)
         working.append(text)
     return torch.stack([first for _, first, _ in entering])
-
-
-class Waiting:
-    """Completions that have not begun, prompt by prompt. What a prompt was read to is kept until all of its completions
-    have entered."""
-
-    def __init__(
-        self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], seeds: Sequence[Sequence[int]]
-    ) -> None:
-        self.model, self.prompts = model, prompts
-        copies = len(seeds[0])
-        self.queue = deque((n, n * copies + copy, seed) for n, row in enumerate(seeds) for copy, seed in enumerate(row))
-        self._read: dict[int, tuple[torch.Tensor, Kept]] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self.queue)
-
-    def next(self, number: int) -> list[tuple[Text, torch.Tensor, Kept]]:
-        """The next `number` of them, or what is left, each with the logits after its prompt and the prompt's keys and
-        values."""
-        chosen = [self.queue.popleft() for _ in range(min(number, len(self.queue)))]
-        new = sorted({prompt for prompt, _, _ in chosen} - self._read.keys())
-        if new:
-            logits, kept = read_prompts(self.model, [self.prompts[prompt] for prompt in new])
-            require_numbers(self.model, logits)
-            self._read |= {prompt: found for prompt, *found in zip(new, logits, kept, strict=True)}
-        found = [(Text(row, torch.Generator().manual_seed(seed)), *self._read[prompt]) for prompt, row, seed in chosen]
-        still = {prompt for prompt, _, _ in list(self.queue)[:1]}
-        self._read = {prompt: read for prompt, read in self._read.items() if prompt in still}
-        return found
 
 
 def _in_one_batch(

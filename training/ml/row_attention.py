@@ -36,13 +36,15 @@ def how_prompts_are_read(model: nn.Module) -> str:
     return ONCE
 
 
-def row_inputs(model: nn.Module, rows: Rows) -> Inputs:
-    """As `forward.inputs`: virtual tokens stand before every row, and every sequence in it sees them."""
+def row_inputs(model: nn.Module, rows: Rows, read: int = 0) -> Inputs:
+    """As `forward.inputs`: virtual tokens stand before every row, and every sequence in it sees them. So are as many
+    tokens as have been `read` before, whose keys and values the caller has; of a model without virtual tokens."""
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
+    before = rows.visible.new_ones(*rows.visible.shape[:3], read)
     arguments = {
         "input_ids": rows.input_ids,
-        "attention_mask": _added(rows.visible, body),
-        "position_ids": rows.position_ids,
+        "attention_mask": _added(torch.cat([before, rows.visible], dim=3) if read else rows.visible, body),
+        "position_ids": rows.position_ids + read,
     }
     count = virtual_tokens(model)
     if count == 0:

@@ -20,14 +20,23 @@ Kept = list[tuple[Tensor, Tensor]]  # for each layer the keys and the values of 
 
 
 class Read:
-    """Stands where a cache would while prompts are read: takes down what each layer computes."""
+    """Stands where a cache would while prompts are read: takes down what each layer computes, and shows it behind what
+    was known of the tokens before."""
 
-    def __init__(self) -> None:
+    def __init__(self, known: Kept) -> None:
+        self.known = known
         self.layers: list[tuple[Tensor, Tensor]] = []
 
     def update(self, keys: Tensor, values: Tensor, _layer: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        before = self.known[len(self.layers)] if self.known else ()
         self.layers.append((keys, values))
-        return keys, values
+        if not before:
+            return keys, values
+        shown = [
+            torch.cat([part.expand(len(new), -1, -1, -1), new], dim=2)
+            for part, new in zip(before, (keys, values), strict=True)
+        ]
+        return shown[0], shown[1]
 
     def get_seq_length(self, *_: object) -> int:
         return 0
@@ -134,17 +143,34 @@ class Slots:
             ).logits[:, -1]
 
 
-def read_prompts(model: nn.Module, prompts: Sequence[Sequence[int]]) -> tuple[Tensor, list[Kept]]:
+def read_prompts(
+    model: nn.Module, prompts: Sequence[Sequence[int]], known: Kept | None = None
+) -> tuple[Tensor, list[Kept]]:
     """Logits after each prompt, [prompts, vocabulary], and its keys and values; what prompts begin with alike is read
-    once."""
+    once, and not at all where it is `known`: the keys and values of tokens that all of them begin with, and none ends
+    with."""
     device = next(model.parameters()).device
+    before = known[0][0].shape[1] if known else 0
+    prompts = [prompt[before:] for prompt in prompts]
     rows = lay_out(prompts, [tuple(prompt) for prompt in prompts]).to(device)
-    read, taken = row_inputs(model, rows), Read()
+    read, taken = row_inputs(model, rows, before), Read(known or [])
     states = read.body.base_model(**read.arguments, past_key_values=taken, use_cache=True).last_hidden_state
     ends = rows.at([len(prompt) - 1 for prompt in prompts], [len(prompt) for prompt in prompts])
     logits = read.body.get_output_embeddings()(states[ends])
     kept = []
     for row, columns in rows.places:
         where = torch.tensor(columns, device=device)
-        kept.append([(keys[row][:, where], values[row][:, where]) for keys, values in taken.layers])
+        own = [(keys[row][:, where], values[row][:, where]) for keys, values in taken.layers]
+        kept.append(_joined(known, own) if known else own)
     return logits, kept
+
+
+def _joined(first: Kept, second: Kept) -> Kept:
+    """What stands behind one another in one text."""
+    pairs = zip(first, second, strict=True)
+    return [(torch.cat([k, keys], dim=1), torch.cat([v, values], dim=1)) for (k, v), (keys, values) in pairs]
+
+
+def beginning(kept: Kept, tokens: int) -> Kept:
+    """Of the first `tokens` of a text, in memory of their own."""
+    return [(keys[:, :tokens].clone(), values[:, :tokens].clone()) for keys, values in kept]

@@ -11,13 +11,14 @@ from transformers import AutoModelForCausalLM
 
 from tests.training.ml.families import build_family
 from tests.training.ml.trained import configured, untrained
-from training.ml import decoding
+from training.ml import decoding, waiting
 from training.ml.decoding import Completion, Drawing, complete
-from training.ml.slots import Slots, read_prompts
+from training.ml.slots import Kept, Slots, beginning, read_prompts
 from training.recipes.shared_rows import FAMILIES
 
 pytestmark = pytest.mark.not_db
 PROMPTS = [[3, 4, 5], [3, 4, 6, 7, 8, 9, 10], [11], [3, 4, 5, 12], [13, 14, 15, 16, 17], [3, 4]]
+SYSTEM = [30, 31, 32, 33, 34]
 
 
 def by_row(found: Iterator[Completion]) -> dict[int, list[int]]:
@@ -80,10 +81,54 @@ def test_no_more_rows_are_drawn_than_asked_for_and_freed_ones_are_taken(
 def test_a_prompt_is_read_once_for_all_its_responses(fixture_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = AutoModelForCausalLM.from_pretrained(fixture_model).eval()
     read: list[list[int]] = []
-    monkeypatch.setattr(decoding, "read_prompts", lambda *given: read.extend(given[1]) or read_prompts(*given))
+    monkeypatch.setattr(waiting, "read_prompts", lambda *given: read.extend(given[1]) or read_prompts(*given))
     settings = {"stop": frozenset(), "pad_id": 0, "drawing": Drawing(1.0, 1.0, 5)}
     list(complete(model, PROMPTS, [[n, n + 1, n + 2] for n in range(6)], rows=4, **settings))
     assert read == PROMPTS
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_what_prompts_begin_with_alike_need_not_be_read_again(family: str) -> None:
+    model = build_family(family)
+    prompts = [SYSTEM + prompt for prompt in PROMPTS]
+    with torch.inference_mode():
+        logits, kept = read_prompts(model, prompts)
+        found, again = read_prompts(model, prompts, beginning(kept[3], len(SYSTEM)))
+    assert torch.allclose(found, logits, rtol=1e-4, atol=1e-5)
+    for one, other in zip(flat(again), flat(kept), strict=True):
+        assert one.shape == other.shape and torch.allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def flat(kept: list[Kept]) -> list[torch.Tensor]:
+    return [part for text in kept for layer in text for part in layer]
+
+
+def test_what_all_prompts_begin_with_is_read_with_the_first_ones(fixture_model: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(fixture_model).double().eval()
+    prompts, read = [SYSTEM + prompt for prompt in PROMPTS], []
+    settings = {"stop": frozenset(range(0, 700, 10)), "pad_id": 0, "drawing": Drawing(1.0, 0.95, 30)}
+    whole = by_row(complete(model, prompts, [[n] for n in range(6)], **settings))
+    watching = model.model.embed_tokens.register_forward_hook(lambda _part, given, _found: read.append(given[0]))
+    assert by_row(complete(model, prompts, [[n] for n in range(6)], rows=2, **settings)) == whole
+    watching.remove()
+    rows = [row for ids in read if ids.dim() == 2 for row in ids.tolist()]
+    assert sum(row[: len(SYSTEM)] == SYSTEM for row in rows) == 1
+    assert not any(token in SYSTEM for row in rows[2:] for token in row)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "tokens"),
+    [
+        ([[1, 2, 3], [1, 2, 4]], 2),
+        ([[1, 2, 3], [1, 2]], 1),  # after its last token something is drawn
+        ([[1, 2, 3], [1, 2, 3]], 2),
+        ([[1, 2], [3, 2], [1, 2]], 0),
+        ([[7]], 0),
+        ([[1, 2, 3], [1, 2, 3, 4], [1, 5, 3]], 1),
+    ],
+)
+def test_how_much_prompts_have_in_common(prompts: list[list[int]], tokens: int) -> None:
+    assert waiting.common_to(prompts) == tokens
 
 
 def test_an_adapter_with_virtual_tokens_is_drawn_from_in_batches(fixture_model: Path) -> None:
