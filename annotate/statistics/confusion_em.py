@@ -17,6 +17,8 @@ Parameters = TypeVar("Parameters")
 MAX_STEPS = 1000
 PLAIN = 20  # steps before the first leap
 TOLERANCE = 1e-8
+PAIRS = 8.0
+SCALINGS = 100
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,30 @@ def vote_share_matrix(judgments: Judgments) -> Floats:
 
 
 def votes_of_the_crowd(judgments: Judgments) -> Floats:
-    """(K true, K said): what all annotators together say of items by the shares of their votes."""
-    return vote_share_matrix(judgments).T @ count_matrix(judgments)
+    """(K true, K said): how often one of all annotators says each label, by the true one; in all as many as there are.
+
+        J[t, l] ∝ Σ_i (votes for t on item i) · (share of the others' votes there for l),   Σ_l J[t, l] = p_t
+        J = Cᵀ diag(p) C with p_t C[t, l] = p_l C[l, t],   so diag(p) C = D^½ (D^-½ J D^-½)^½ D^½,   D = diag(p)
+
+    The second line's condition is assumed: pairs of votes do not tell which of two labels is taken for the other. A
+    vote is never compared with itself, and the root is taken because the others err as well: if everybody knows the
+    label with probability θ and else says any by p, two of them agree with θ² beyond chance, and C = θ I + (1 - θ) p.
+    J is scaled to the shares p of all labels (Sinkhorn & Knopp 1967), those of items with one vote too, and starts from
+    PAIRS votes that agree and as many by chance: a few pairs shall not say that people know nothing.
+    """
+    counts = count_matrix(judgments).astype(float)
+    votes = counts.sum(axis=1, keepdims=True)
+    others = counts / np.maximum(votes - 1, 1) * (votes > 1)
+    shares = rows_to_one(counts.sum(axis=0) + 1)
+    pairs = others.T @ counts - np.diag(others.sum(axis=0))
+    pairs += PAIRS * (np.diag(shares) + np.outer(shares, shares))
+    for _ in range(SCALINGS):
+        factor = np.sqrt(shares / rows_to_one(pairs.sum(axis=1)))
+        pairs *= np.outer(factor, factor)
+    root = np.sqrt(shares)
+    squared, ways = np.linalg.eigh(pairs / pairs.sum() / np.outer(root, root))
+    knowing = (ways * np.sqrt(np.maximum(squared, 0.0))) @ ways.T
+    return len(judgments) * np.maximum(root[:, None] * knowing * root, 0.0)
 
 
 def rows_to_one(votes: Floats) -> Floats:
