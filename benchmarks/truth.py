@@ -1,8 +1,8 @@
 """Truth inference and ratings: speed at a million judgments, smoothing, honest intervals.
 
-    python -m benchmarks.truth [speed] [noise] [smoothing] [coverage] [--data DIR]
+    python -m benchmarks.truth [speed] [noise] [smoothing] [coverage] [prompts] [--data DIR]
 
-Without a name, all four, one line of JSON each. Set OMP_NUM_THREADS=1: seconds are of processor time.
+Without a name, all five, one line of JSON each. Set OMP_NUM_THREADS=1: seconds are of processor time.
 `smoothing` reads the two comparison files of DIR.
 """
 
@@ -36,7 +36,7 @@ FILES = ("comparisons_convarg.jsonl.gz", "comparisons_mqm_zhen.jsonl.gz")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", help="of: speed, noise, smoothing, coverage")
+    parser.add_argument("parts", nargs="*", help="of: speed, noise, smoothing, coverage, prompts")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     options = parser.parse_args()
     parts: dict[str, Callable[[], Any]] = {
@@ -44,6 +44,7 @@ def main() -> None:
         "noise": noise,
         "smoothing": lambda: smoothing(options.data),
         "coverage": coverage,
+        "prompts": prompts,
     }
     chosen = options.parts or list(parts)
     if unknown := set(chosen) - set(parts):
@@ -123,6 +124,15 @@ def coverage(projects: int = 400) -> dict[str, Any]:
         "2 models, 40 items x 1": (2, 40, 1, 0.0, -0.5),
     }
     return {name: _coverage(projects, *setting) for name, setting in settings.items()}
+
+
+def prompts(projects: int = 200) -> dict[str, Any]:
+    """The same of models that are alike, each with one response to a prompt, all of which are compared; by clusters."""
+    return {
+        f"{n} prompts, {models} models, clustered by {by}": _of_prompts(projects, n, models, by == "prompt")
+        for n, models in ((30, 10), (40, 6), (80, 4))
+        for by in ("comparison", "prompt")
+    }
 
 
 def crowd(items: int, votes: int, annotators: int) -> tuple[Judgments, np.ndarray]:
@@ -237,6 +247,25 @@ def _coverage(projects: int, models: int, items: int, overlap: int, spread: floa
             rating.low <= true[model] <= rating.high for model, rating in zip(found.models, found.ratings, strict=True)
         ]
     return {"covered": round(float(np.mean(inside)), 4), "intervals": len(inside), "undefined": undefined}
+
+
+def _of_prompts(projects: int, number: int, models: int, by_prompt: bool) -> dict[str, Any]:
+    random = np.random.default_rng(2)
+    first, second = (np.tile(each, number) for each in np.triu_indices(models, 1))
+    prompt = np.repeat(np.arange(number), first.size // number)
+    inside, apart, even = [], [], []
+    for _ in range(projects):
+        quality = random.normal(0, 1.5, (number, models))
+        p = probabilities("plain", quality[prompt, first] - quality[prompt, second], 0.0)
+        label = np.where(random.random(prompt.size) < p[:, 0], 0, 2)
+        clusters = prompt if by_prompt else None
+        found = model_ratings(PairedComparisons.from_arrays(first, second, label, clusters=clusters))
+        if isinstance(found, ModelRatings):
+            inside += [rating.low <= 0 <= rating.high for rating in found.ratings]
+            apart.append(len(found.groups) > 1)
+            even += [rate.low <= 0.5 <= rate.high for row in found.win_rates for rate in row if rate]
+    means = {"covered": inside, "told apart": apart, "win rates covered": even}
+    return {name: round(float(np.mean(values)), 3) for name, values in means.items()}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class BradleyTerry(Truth):
     the strengths give to the annotator's choices among the decided ones, 1/2 for one who only gave ties.
 
     strength          (P,) natural logarithm of the odds, mean 0 over the players
-    covariance        (P + effects,) squared, of strengths and effects, clustered by item
+    covariance        (P + effects,) squared, of strengths and effects, by clusters of items
     information_covariance   the same if every judgment were independent and the model exactly true
     effect            (effects,) log-odds towards the first per unit
     tie               τ of the tie model; None where there were no ties or they count as half wins
@@ -41,11 +41,11 @@ def bradley_terry(comparisons: PairedComparisons, ties: TieModel = "davidson") -
     """Maximum likelihood by Newton's method.
 
         η = s_first - s_second + Σ_e γ_e x_e,   P(a), P(tie), P(b) of η by `tie_models.probabilities`
-        covariance = H⁻¹ (m/(m-1) Σ_items g g') H⁻¹,   g = Σ of the scores of the item's judgments, m items
+        covariance = H⁻¹ (m/(m-1) Σ_clusters g g') H⁻¹,   g = Σ of the scores of the cluster's judgments, m clusters
 
     `plain` counts a tie as half a win for each. The clustered covariance stays honest when several people judge one
-    item, and when ties count half. Undefined, with the reason, where the likelihood has no maximum: players who
-    won everything, groups never compared, only ties, an effect that decides everything.
+    item, when items share a response, and when ties count half. Undefined, with the reason, where the likelihood has no
+    maximum: players who won everything, groups never compared, only ties, an effect that decides everything.
     Bradley & Terry (1952), Biometrika 39:324; Davidson & Beaver (1977), Biometrics 33:693 (order effects);
     Liang & Zeger (1986), Biometrika 73:13, eq. 8 (the sandwich).
     """
@@ -112,7 +112,7 @@ def _result(comparisons: PairedComparisons, design: csr_array, model: TieModel, 
     found = slopes(model, comparisons.label, design @ top.point[:columns], tie)
     to_centre = centred(players, columns - players + 1)
     inverse = np.linalg.inv(top.information)
-    meat = _by_item(comparisons, design, found, top.point.size)
+    meat = _by_cluster(comparisons, design, found, top.point.size)
     moved = to_centre @ top.point[:columns]
     strength = moved[:players]
     return BradleyTerry(
@@ -130,13 +130,13 @@ def _result(comparisons: PairedComparisons, design: csr_array, model: TieModel, 
     )
 
 
-def _by_item(comparisons: PairedComparisons, design: csr_array, found: Slopes, size: int) -> Floats:
-    """Σ over items of g g', (q, q), times m / (m - 1)."""
+def _by_cluster(comparisons: PairedComparisons, design: csr_array, found: Slopes, size: int) -> Floats:
+    """Σ over clusters of g g', (q, q), times m / (m - 1)."""
     scores = csr_array(hstack([design * found.by_lead[:, None], csr_array(found.by_tie[:, None])]))[:, :size]
-    n, items = len(comparisons), int(comparisons.item.max()) + 1
-    member = csr_array((np.ones(n), (comparisons.item, np.arange(n))), shape=(items, n))
+    n, clusters = len(comparisons), comparisons.clusters
+    member = csr_array((np.ones(n), (comparisons.cluster, np.arange(n))), shape=(clusters, n))
     summed = member @ scores
-    return (summed.T @ summed).toarray() * items / max(items - 1, 1)
+    return (summed.T @ summed).toarray() * clusters / max(clusters - 1, 1)
 
 
 def _of_items(comparisons: PairedComparisons, strength: Floats, model: TieModel, tie: float) -> Floats:

@@ -14,6 +14,7 @@ Floats = NDArray[np.floating[Any]]
 
 LEVEL = 0.95
 REPLICATES = 1000
+FEWEST_CLUSTERS = 5
 _CELLS_AT_ONCE = 2**22
 _ROUNDING = 1e-12
 _RAREST_RANK = 0.01
@@ -36,17 +37,17 @@ class PooledStatistic:
         return float(self.value(frequency @ self.terms(rows)))
 
 
-def wilson_interval(successes: float, n: int, *, level: float = LEVEL) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, *, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's score interval for a proportion p = successes / n.
 
         (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n)
 
     Honest near 0 and 1 and for small n, where p ± z·se is not. `successes` may be fractional (half credit).
-    Raises ValueError for n < 1 or successes outside 0 .. n.
+    Raises ValueError for n <= 0 or successes outside 0 .. n.
     Wilson (1927), JASA 22:209; Brown, Cai & DasGupta (2001), Statistical Science 16:101.
     """
-    if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"A proportion needs 0 <= successes <= n and n >= 1, got {successes} of {n}.")
+    if n <= 0 or not 0 <= successes <= n:
+        raise ValueError(f"A proportion needs 0 <= successes <= n and n > 0, got {successes} of {n}.")
     z2 = float(ndtri((1 + level) / 2)) ** 2
     p = successes / n
     centre = p + z2 / (2 * n)
@@ -54,6 +55,33 @@ def wilson_interval(successes: float, n: int, *, level: float = LEVEL) -> tuple[
     low, high = (centre - half_width) / (1 + z2 / n), (centre + half_width) / (1 + z2 / n)
     # At p = 0 and p = 1 the bound is exactly p; rounding must not leave it on the wrong side.
     return max(0.0, min(float(low), p)), min(1.0, max(float(high), p))
+
+
+def clustered_wilson_interval(
+    hits: Floats, clusters: NDArray[np.int64], *, level: float = LEVEL
+) -> tuple[float, float]:
+    """Wilson's interval of the mean of hits, each 0 to 1, (n,), that hang together in clusters (n,).
+
+    For the number of independent hits that would be as uncertain: n by the design effect, the linearised variance over
+    the m clusters by p(1-p)/n, at least 1, and by the square of t's quantile over the normal one; where all are hits or
+    none, so that no spread is seen, n by the mean size of the cluster of a hit. Of fewer than FEWEST_CLUSTERS each is
+    one hit: too few for a variance. Where every hit is a cluster of its own, Wilson's with n.
+    Kish (1965), Survey Sampling, section 8.2; Korn & Graubard (1998), Survey Methodology 24:193.
+    """
+    n, p = hits.size, min(max(float(hits.mean()), 0.0), 1.0)
+    _, member = np.unique(clusters, return_inverse=True)
+    sizes = np.bincount(member)
+    m = sizes.size
+    if m == n:
+        return wilson_interval(p * n, n, level=level)
+    if m < FEWEST_CLUSTERS:
+        return wilson_interval(p * m, m, level=level)
+    binomial = p * (1 - p) / n
+    variance = float(((np.bincount(member, hits) - p * sizes) ** 2).sum()) * m / (m - 1) / n**2
+    effect = max(variance / binomial, 1.0) if binomial > 0 else float((sizes**2).sum() / n)
+    narrow, wide = float(ndtri((1 + level) / 2)), float(stdtrit(m - 1, (1 + level) / 2))
+    independent = n / effect * (narrow / wide) ** 2
+    return wilson_interval(p * independent, independent, level=level)
 
 
 def bootstrap_interval(

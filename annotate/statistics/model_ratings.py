@@ -9,7 +9,7 @@ from scipy.special import stdtr, stdtrit
 
 from annotate.statistics.bradley_terry import BradleyTerry, bradley_terry
 from annotate.statistics.estimate import Estimate, Undefined
-from annotate.statistics.intervals import LEVEL, wilson_interval
+from annotate.statistics.intervals import LEVEL, clustered_wilson_interval
 from annotate.statistics.paired_comparisons import PairedComparisons
 from annotate.statistics.truth import Floats
 
@@ -38,7 +38,7 @@ class ModelRatings:
 def model_ratings(comparisons: PairedComparisons, *, level: float = LEVEL) -> ModelRatings | Undefined:
     """Bradley-Terry with Davidson's ties over all comparisons, Wald's intervals with t quantiles.
 
-        s_i ± t √V_ii,   V clustered by item; m - P degrees of freedom, m items and P models
+        s_i ± t √V_ii,   V by clusters of items; m - P degrees of freedom, m clusters and P models
         i and j are told apart when |s_i - s_j| / √(V_ii + V_jj - 2 V_ij) is significant after Holm's correction
         over all pairs, so that among models that are all alike a difference is seen in at most 1 - level of projects
 
@@ -50,9 +50,9 @@ def model_ratings(comparisons: PairedComparisons, *, level: float = LEVEL) -> Mo
         return fit
     players = comparisons.players.size
     order = np.argsort(-fit.strength, kind="stable")
-    freedom = max(int(comparisons.item.max()) + 1 - players, 1)
+    freedom = max(comparisons.clusters - players, 1)
     width = float(stdtrit(freedom, (1 + level) / 2))
-    error = np.sqrt(np.diag(fit.covariance))
+    error = np.sqrt(np.maximum(np.diag(fit.covariance), 0.0))  # next to 0 it may round below
     met = _items_of_players(comparisons)
     rates = win_rates(comparisons, level=level)
     return ModelRatings(
@@ -71,28 +71,27 @@ def model_ratings(comparisons: PairedComparisons, *, level: float = LEVEL) -> Mo
 def win_rates(comparisons: PairedComparisons, *, level: float = LEVEL) -> list[list[Estimate | None]]:
     """[i][j] for players i and j: the mean over their items of (wins of i + ties / 2) / judgments, Wilson's interval.
 
-    One trial an item, because judgments of one item hang together; n counts items.
+    One trial an item, because judgments of one item hang together, and as many independent ones as its clusters allow
+    (`clustered_wilson_interval`); n counts items.
     """
     size = comparisons.players.size
     score, item = (1 - comparisons.label / 2), comparisons.item
     low, high = (np.minimum(comparisons.first, comparisons.second), np.maximum(comparisons.first, comparisons.second))
     for_low = np.where(comparisons.first == low, score, 1 - score)
-    cells, cell = np.unique(np.stack([low, high, item]), axis=1, return_inverse=True)
-    mean = np.bincount(cell, for_low) / np.bincount(cell)
-    pair = cells[0] * size + cells[1]
-    wins, items = (np.bincount(pair, each, minlength=size * size).reshape(size, size) for each in (mean, None))
-    return [
-        [_win_rate(i, j, wins, items, level) if items[min(i, j), max(i, j)] else None for j in range(size)]
-        for i in range(size)
-    ]
+    cells, place, cell = np.unique(np.stack([low, high, item]), axis=1, return_index=True, return_inverse=True)
+    mean, cluster = np.bincount(cell, for_low) / np.bincount(cell), comparisons.cluster[place]
+    pair, starts = np.unique(cells[0] * size + cells[1], return_index=True)
+    rates: list[list[Estimate | None]] = [[None] * size for _ in range(size)]
+    for which, start, end in zip(pair.tolist(), starts, np.append(starts[1:], cell.max() + 1), strict=True):
+        i, j = divmod(which, size)
+        rates[i][j] = _win_rate(mean[start:end], cluster[start:end], level)
+        rates[j][i] = _win_rate(1 - mean[start:end], cluster[start:end], level)
+    return rates
 
 
-def _win_rate(i: int, j: int, wins: Floats, items: NDArray[np.int64], level: float) -> Estimate:
-    n = int(items[min(i, j), max(i, j)])
-    won = float(wins[i, j] if i < j else n - wins[j, i])
-    won = min(max(won, 0.0), float(n))
-    low, high = wilson_interval(won, n, level=level)
-    return Estimate(value=won / n, low=low, high=high, n=n)
+def _win_rate(won: Floats, cluster: NDArray[np.int64], level: float) -> Estimate:
+    low, high = clustered_wilson_interval(won, cluster, level=level)
+    return Estimate(value=float(won.mean()), low=low, high=high, n=won.size)
 
 
 def _wald(value: float, half_width: float, n: int) -> Estimate:

@@ -32,6 +32,8 @@ class PairedComparisons:
     first, second  (n,) the two players: label A says that the first is better
     label          (n,) A, TIE or B
     item           (n,) what was judged: judgments of one item hang together
+    cluster        (n,) what items belong to: those of one cluster hang together too, as a prompt's, in which one
+                   response is compared with several others
     effects        names of what else moves a choice towards the first
     effect         (n, effects) how far it did so in this judgment, 0 for not at all
     """
@@ -43,6 +45,7 @@ class PairedComparisons:
     label: NDArray[np.int64]
     annotator: NDArray[np.int64]
     item: NDArray[np.int64]
+    cluster: NDArray[np.int64]
     effects: tuple[str, ...]
     effect: Floats
 
@@ -55,12 +58,14 @@ class PairedComparisons:
         *,
         annotators: ArrayLike | None = None,
         items: ArrayLike | None = None,
+        clusters: ArrayLike | None = None,
         effects: Mapping[str, ArrayLike] | None = None,
     ) -> Self:
         """Codes ids (numbers or strings) and labels, all (n,).
 
         annotators  one for all if not given
         items       every judgment its own if not given
+        clusters    every item its own if not given
         effects     name -> (n,) finite numbers, e.g. position: +1 where the first was shown first, -1 where second;
                     length: log length of the first's text minus that of the second's
 
@@ -71,11 +76,14 @@ class PairedComparisons:
         n = label.size
         ones, others = np.asarray(first).ravel(), np.asarray(second).ravel()
         _, item = np.unique(np.arange(n) if items is None else np.asarray(items), return_inverse=True)
+        _, cluster = np.unique(item if clusters is None else np.asarray(clusters), return_inverse=True)
         annotator_ids, annotator = np.unique(
             np.zeros(n, dtype=np.int64) if annotators is None else np.asarray(annotators), return_inverse=True
         )
         columns = {name: np.asarray(values, dtype=float) for name, values in (effects or {}).items()}
-        _refuse_unequal(n, {"first": ones, "second": others, "items": item, "annotators": annotator, **columns})
+        _refuse_unequal(
+            n, {"first": ones, "second": others, "items": item, "clusters": cluster, "annotators": annotator, **columns}
+        )
         players, player = np.unique(np.concatenate([ones, others]), return_inverse=True)
         itself = np.flatnonzero(player[:n] == player[n:])
         if itself.size:
@@ -91,12 +99,17 @@ class PairedComparisons:
             label=label,
             annotator=annotator.astype(np.int64),
             item=item.astype(np.int64),
+            cluster=cluster.astype(np.int64),
             effects=tuple(columns),
             effect=np.column_stack([np.zeros((n, 0)), *columns.values()]),
         )
 
     def __len__(self) -> int:
         return self.label.size
+
+    @property
+    def clusters(self) -> int:
+        return int(self.cluster.max()) + 1
 
     def why_not_rated(self) -> Reason | None:
         """Why strengths have no finite maximum-likelihood estimate, or None where they have one.

@@ -65,6 +65,7 @@ class _Sources:
 class RatedPairs:
     """n judgments, each column (n,); `first` and `second` are the places in `players` of who wrote A and B.
 
+    prompt         of the item: a response may be in several of its prompt's comparisons
     side           +1 where A was shown first, -1 where second, 0 where that is not known
     unnamed        judgments left out because a model is not known
     same_model     those left out because both responses are of one model
@@ -73,6 +74,7 @@ class RatedPairs:
 
     players: list[Player]
     item: Ints
+    prompt: Ints
     annotator: Ints
     label: Ints
     side: Ints
@@ -92,6 +94,7 @@ class _Sheet:
     """Comparisons in the order of their ids, (m,) each."""
 
     item: Ints
+    prompt: Ints
     first: Ints
     second: Ints
     rounds: list[int | None]
@@ -112,6 +115,7 @@ def read_pairs(project: Project, filters: RatingFilters) -> RatedPairs:
     return RatedPairs(
         players=sources.players(),
         item=item[taken][two],
+        prompt=sheet.prompt[place][two],
         annotator=annotator[taken][two],
         label=label[taken][two],
         side=side[taken][two],
@@ -128,18 +132,18 @@ def _read_comparisons(project: Project, filters: RatingFilters, sources: _Source
     # A comparison may have nothing but surplus.
     rows = project.comparisons.all() if filters.surplus else project.comparisons.judged_at_all()
     made = [f"response_{side}__{name}" for side in "ab" for name in ("source", "sample__artifact_id")]
-    columns = rows.order_by("pk").values_list("pk", "batch__round_number", "prompt__tags", *made)
+    columns = rows.order_by("pk").values_list("pk", "prompt_id", "batch__round_number", "prompt__tags", *made)
     rounds: set[int | None] = set()
     tags: Counter[str] = Counter()
-    kept: list[tuple[int, int, int]] = []
-    for pk, number, tagged, source_a, artifact_a, source_b, artifact_b in columns.iterator(chunk_size=ROWS_AT_ONCE):
+    kept: list[tuple[int, int, int, int]] = []
+    for pk, prompt, number, tagged, *sides in columns.iterator(chunk_size=ROWS_AT_ONCE):
         rounds.add(number)
         tags.update(tagged)
         if filters.takes(number, tagged):
-            kept.append((pk, sources.code(source_a, artifact_a), sources.code(source_b, artifact_b)))
-    item, first, second = np.array(kept, dtype=np.int64).reshape(-1, 3).T
+            kept.append((pk, prompt, sources.code(*sides[:2]), sources.code(*sides[2:])))
+    item, prompt, first, second = np.array(kept, dtype=np.int64).reshape(-1, 4).T
     most = sorted(tag for tag, _times in tags.most_common(MOST_TAGS))
-    return _Sheet(item, first, second, sorted(rounds, key=lambda number: (number is None, number)), most)
+    return _Sheet(item, prompt, first, second, sorted(rounds, key=lambda number: (number is None, number)), most)
 
 
 def _read_judgments(project: Project, filters: RatingFilters) -> tuple[Ints, ...]:

@@ -4,13 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import stdtrit
 
 from annotate.models import Project
 from annotate.statistics.bradley_terry import bradley_terry
 from annotate.statistics.elo import on_elo_scale
 from annotate.statistics.estimate import Estimate, Outcome, Reason, Undefined
-from annotate.statistics.intervals import LEVEL
+from annotate.statistics.intervals import FEWEST_CLUSTERS, LEVEL
 from annotate.statistics.judgments import TIE, A
 from annotate.statistics.model_ratings import ModelRatings, model_ratings, win_rates
 from annotate.statistics.paired_comparisons import PairedComparisons
@@ -20,6 +20,7 @@ from training.workflow.rating_filters import RatingFilters
 # Those compared most; a table of more is read by nobody, and an import can name thousands.
 MOST_MODELS = 100
 Rates = list[list[Estimate | None]]
+PROMPTS, COMPARISONS = "prompts", "comparisons"
 
 
 def ratings_of(*, project: Project, filters: RatingFilters | None = None) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def ratings_of(*, project: Project, filters: RatingFilters | None = None) -> dic
         "options": {"rounds": pairs.rounds, "tags": pairs.tags},
         "n_judgments": len(kept),
         "n_comparisons": int(np.unique(kept.item).size),
+        "n_prompts": int(np.unique(kept.prompt).size),
         "n_annotators": int(np.unique(kept.annotator).size),
         "left_out": counts,
         **_rated(kept),
@@ -43,15 +45,23 @@ def _rated(pairs: RatedPairs) -> dict[str, Any]:
     if not len(pairs):
         nobody = Reason.ONE_PLAYER if pairs.same_model or pairs.unnamed else Reason.NO_JUDGMENTS
         why = Undefined(nobody).as_json()
-        return {"reason": str(nobody), "ratings": [], "groups": [], "win_rates": [], "parts": [], "position": why}
+        nothing = {name: [] for name in ("ratings", "groups", "win_rates", "parts")}
+        return {"reason": str(nobody), "intervals_over": None, **nothing, "position": why}
+    over = _over(pairs)
     games = PairedComparisons.from_arrays(
-        pairs.first, pairs.second, pairs.label, annotators=pairs.annotator, items=pairs.item
+        pairs.first,
+        pairs.second,
+        pairs.label,
+        annotators=pairs.annotator,
+        items=pairs.item,
+        clusters=pairs.prompt if over == PROMPTS else None,
     )
     found = model_ratings(games)
     order, rates = _in_order(games, found)
     players = [pairs.players[games.players[place]] for place in order]
     return {
         "reason": str(found.reason) if isinstance(found, Undefined) else None,
+        "intervals_over": over,
         "model": None if isinstance(found, Undefined) else found.method.model,
         "tie": None if isinstance(found, Undefined) else found.method.tie,
         "ratings": _rows(games, found, order, players),
@@ -60,6 +70,13 @@ def _rated(pairs: RatedPairs) -> dict[str, Any]:
         "parts": _parts(games, pairs.players),
         "position": _position(pairs, games).as_json(),
     }
+
+
+def _over(pairs: RatedPairs) -> str:
+    """What the intervals generalise to. A response to a prompt may be in several comparisons, which hang together; with
+    too few prompts for their spread to be seen, nothing can be said of others, only of more comparisons on these."""
+    prompts, models = np.unique(pairs.prompt).size, np.unique(np.concatenate([pairs.first, pairs.second])).size
+    return PROMPTS if prompts >= max(FEWEST_CLUSTERS, models + 1) else COMPARISONS
 
 
 def _in_order(games: PairedComparisons, found: ModelRatings | Undefined) -> tuple[list[int], Rates]:
@@ -132,14 +149,16 @@ def _parts(games: PairedComparisons, players: list[Player]) -> list[dict[str, An
 
 
 def _position(pairs: RatedPairs, games: PairedComparisons) -> Outcome:
-    """P(the one shown first is preferred | the models are alike, no tie) = σ(γ), from a fit with the side in it."""
+    """P(the one shown first is preferred | the models are alike, no tie) = σ(γ), from a fit with the side in it. The
+    interval is over prompts, these people taken as given: a habit that one of them has is in all that they judged."""
     known = int((pairs.side != 0).sum())
     if not known:
         return Undefined(Reason.SIDE_UNKNOWN)
     found = bradley_terry(replace(games, effects=("position",), effect=pairs.side[:, None].astype(float)))
     if isinstance(found, Undefined):
         return found
-    half = float(ndtri((1 + LEVEL) / 2)) * float(np.sqrt(found.covariance[-1, -1]))
+    freedom = max(games.clusters - games.players.size - 1, 1)
+    half = float(stdtrit(freedom, (1 + LEVEL) / 2)) * float(np.sqrt(found.covariance[-1, -1]))
     value = float(found.effect[0])
     share, low, high = (1 / (1 + np.exp(-np.array([value, value - half, value + half])))).tolist()
     return Estimate(value=share, low=low, high=high, n=known)
@@ -168,5 +187,5 @@ def _most_compared(pairs: RatedPairs) -> tuple[RatedPairs, int]:
     most = np.zeros(times.size, dtype=bool)
     most[np.argsort(-times, kind="stable")[:MOST_MODELS]] = True
     kept = most[pairs.first] & most[pairs.second]
-    columns = ("item", "annotator", "label", "side", "first", "second")
+    columns = ("item", "prompt", "annotator", "label", "side", "first", "second")
     return replace(pairs, **{name: getattr(pairs, name)[kept] for name in columns}), int((~kept).sum())

@@ -18,6 +18,8 @@ from training.workflow.ratings import ratings_of
 
 # Of one project; every choice of filters is a report of its own.
 MOST_KEPT = 40
+# Goes up where reports are computed another way: those that are kept are old then.
+VERSION = 2
 Query = dict[str, Any]
 
 
@@ -66,7 +68,7 @@ def refresh_report(project: Project, kind: Kind, query: Query) -> bool:
 def _stamp(project: Project, judgments: int) -> str:
     """Changes with judgments, and with models: they have names and accuracies."""
     last = Artifact.ever.filter(project=project).order_by("-pk").values_list("pk", flat=True).first()
-    return f"{judgment_stamp(project, judgments)}-{last}"
+    return f"{judgment_stamp(project, judgments)}-{last}-{VERSION}"
 
 
 def _name(kind: Kind, query: Query) -> str:

@@ -50,6 +50,41 @@ def test_models_that_are_alike_are_rarely_told_apart() -> None:
     assert np.mean([len(project.groups) > 1 for project in projects]) < 0.09
 
 
+def _prompts(prompts: int, models: int, random: np.random.Generator) -> PairedComparisons:
+    """Models that are alike; of each one response to a prompt, better or worse, and every pair of them is judged."""
+    first, second = (np.tile(each, prompts) for each in np.triu_indices(models, 1))
+    prompt = np.repeat(np.arange(prompts), models * (models - 1) // 2)
+    quality = random.normal(0, 1.5, (prompts, models))
+    ahead = random.random(prompt.size) < 1 / (1 + np.exp(quality[prompt, second] - quality[prompt, first]))
+    return PairedComparisons.from_arrays(first, second, np.where(ahead, A, B), clusters=prompt)
+
+
+def test_comparisons_that_share_a_response_are_not_taken_for_independent_ones() -> None:
+    random = np.random.default_rng(8)
+    projects = [model_ratings(_prompts(30, 8, random)) for _ in range(40)]
+    inside = [rating.low <= 0 <= rating.high for project in projects for rating in project.ratings]
+    assert np.mean(inside) > 0.92
+    assert np.mean([len(project.groups) > 1 for project in projects]) < 0.15
+
+
+def test_a_win_rate_is_as_sure_as_its_prompts_allow() -> None:
+    """40 prompts with five comparisons each, all of one prompt with the same outcome: 40 trials."""
+    random = np.random.default_rng(9)
+    label = np.repeat(random.choice([A, B], 40), 5)
+    prompt = np.repeat(np.arange(40), 5)
+    pairs = PairedComparisons.from_arrays(["x"] * 200, ["y"] * 200, label, clusters=prompt)
+    each, once = win_rates(pairs)[0][1], win_rates(games_of(label[::5]))[0][1]
+    assert each.n == 200 and each.value == pytest.approx(once.value)
+    assert each.high - each.low == pytest.approx(once.high - once.low, rel=0.08)
+    assert each.low <= once.low and each.high >= once.high
+    few = PairedComparisons.from_arrays(["x"] * 200, ["y"] * 200, [A] * 200, clusters=prompt // 20)
+    assert win_rates(few)[0][1].low < 0.5, "two prompts say no more than two comparisons"
+
+
+def games_of(label: np.ndarray) -> PairedComparisons:
+    return PairedComparisons.from_arrays(["x"] * label.size, ["y"] * label.size, label)
+
+
 def test_win_rates_count_items_and_give_half_for_a_tie() -> None:
     comparisons = PairedComparisons.from_arrays(
         ["x", "x", "y", "y", "z"], ["y", "y", "x", "x", "y"], [A, TIE, A, B, A], items=[0, 0, 1, 2, 3]

@@ -58,6 +58,13 @@ def test_nothing_judged_and_unnamed_models_say_so(as_lead: Client, project: Proj
     assert "2 judgments are left out because the import did not name the models." in as_lead.get(PAGE).content.decode()
 
 
+def test_the_page_says_what_the_intervals_are_over(as_lead: Client, judged: Project) -> None:
+    html = as_lead.get(PAGE).content.decode()
+    assert "The intervals are over prompts" in html and "others may have other habits" not in html, "no side is known"
+    few = as_lead.get(PAGE, {"tag": "none of them"}).content.decode()
+    assert "The intervals are over" not in few
+
+
 def test_a_filter_changes_the_numbers_and_stays_chosen(as_lead: Client, judged: Project) -> None:
     html = as_lead.get(PAGE, {"tag": "hard"}).content.decode()
     assert '<option value="hard" selected>' in html and '<div class="value">60</div>' in html

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from annotate.models import Comparison, Project, Response, User
+from annotate.models import Comparison, Judgment, Project, Response, User
 from annotate.statistics.bradley_terry import bradley_terry
 from annotate.statistics.paired_comparisons import PairedComparisons
 from annotate.workflow.guidelines import publish, save_draft
@@ -59,6 +59,28 @@ def test_win_rates_give_half_for_a_tie_and_count_a_comparison_once(project: Proj
     assert (pair["model"], pair["against"], pair["win_rate"]["n"]) == ("x", "y", 3)
     assert pair["win_rate"]["value"] == pytest.approx((1 + 0.25 + 0.5) / 3)
     assert pair["win_rate"]["low"] < 0.5 < pair["win_rate"]["high"]
+
+
+def test_intervals_are_over_prompts_because_comparisons_of_one_share_its_responses(project: Project) -> None:
+    """Twenty prompts, each with five comparisons in which the same model wins: no more is known than from twenty."""
+    records = [
+        record(5 * n + again, ("x", "y"), ["ab"[n % 3 == 0]], prompt=f"Prompt {n}")
+        for n in range(20)
+        for again in range(5)
+    ]
+    bring(project, records)
+    found = ratings_of(project=project)
+    assert (found["intervals_over"], found["n_prompts"], found["n_comparisons"]) == ("prompts", 20, 100)
+    [pair] = found["win_rates"]
+    assert pair["win_rate"]["n"] == 100 and pair["win_rate"]["high"] - pair["win_rate"]["low"] > 0.35
+    rating = found["ratings"][0]["rating"]
+    assert rating["low"] < 0 < rating["high"] or rating["high"] - rating["low"] > 0.8
+
+
+def test_of_few_prompts_intervals_are_over_comparisons_and_say_so(project: Project) -> None:
+    bring(project, [record(n, ("x", "y"), ["ab"[n % 3 == 0]], prompt=f"Prompt {n % 2}") for n in range(20)])
+    found = ratings_of(project=project)
+    assert (found["intervals_over"], found["n_prompts"], found["n_comparisons"]) == ("comparisons", 2, 20)
 
 
 def test_the_model_that_never_lost_is_named_and_nothing_is_rated(project: Project) -> None:
@@ -179,6 +201,14 @@ def test_the_side_shown_first_shows_when_it_draws_votes(project: Project, two: l
         comparison.judgments.update(flipped=flipped, choice=choice)
     position = ratings_of(project=project)["position"]
     assert position["value"] == pytest.approx(0.9, abs=0.03) and position["low"] > 0.5 and position["n"] == 40
+    low, value, high = (np.log(position[name] / (1 - position[name])) for name in ("low", "value", "high"))
+    assert value - low == pytest.approx(high - value)
+    said = Judgment.objects.filter(comparison__in=made).values_list("choice", "flipped")
+    label, flipped = zip(*said, strict=True)
+    sides = {"position": np.where(flipped, -1, 1)}
+    games = PairedComparisons.from_arrays([0] * 40, [1] * 40, [CODES[each] for each in label], effects=sides)
+    fit = bradley_terry(games)
+    assert (high - low) / 2 == pytest.approx(2.026 * np.sqrt(fit.covariance[-1, -1]), rel=1e-3), "t of 40 - 2 - 1"
 
 
 def test_of_thousands_of_names_the_most_compared_are_rated(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,12 @@ class Command(ProjectCommand):
         return ratings_of(project=project, filters=filters_from({name: options[name] for name in names}))
 
     def describe(self, result: dict[str, Any]) -> str:
-        counts = "{n_judgments} judgments of {n_comparisons} comparisons by {n_annotators} annotators"
+        counts = (
+            "{n_judgments} judgments of {n_comparisons} comparisons of {n_prompts} prompts by {n_annotators} annotators"
+        )
         lines = [counts.format(**result), *(f"left out, {why}: {n}" for why, n in result["left_out"].items() if n)]
+        if result["intervals_over"]:
+            lines.append(f"intervals are over {result['intervals_over']}")
         if result["reason"]:
             lines.append(f"ratings are not defined, because {result['reason']}")
         lines += [_row(row) for row in result["ratings"]]
@@ -34,7 +38,9 @@ class Command(ProjectCommand):
         lines += [
             f"{pair['model']} against {pair['against']}: {_share(pair['win_rate'])}" for pair in result["win_rates"]
         ]
-        return "\n".join([*lines, f"the response shown first, between equals: {_share(result['position'])}"])
+        return "\n".join(
+            [*lines, f"the response shown first, between equals, by these people: {_share(result['position'])}"]
+        )
 
 
 def _row(row: dict[str, Any]) -> str:
