@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from annotate.models import Judgment, Project
+from annotate.models import Degrees, Judgment, Project
 from annotate.statistics.judgments import TIE, A, B, Judgments
 
 CODES = {"a": A, "tie": TIE, "b": B}
@@ -24,6 +24,7 @@ class JudgmentColumns:
     version  number of the guideline version, NO_VERSION for none
     week     days from year 1 to the Monday of the week, all 0 if not asked for
     degree   how much better the response is, 0 of ties and where it was not asked
+    asked    whether the card asked for a degree, or the judgment has one
     """
 
     item: NDArray[np.int64]
@@ -33,6 +34,7 @@ class JudgmentColumns:
     version: NDArray[np.int64]
     week: NDArray[np.int64]
     degree: NDArray[np.int64]
+    asked: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return self.label.size
@@ -46,7 +48,8 @@ class JudgmentColumns:
 
 def read_columns(project: Project, *, weeks: bool = False) -> JudgmentColumns:
     """Surplus and retracted judgments are left out. Times are read for weeks only, because reading them is slow."""
-    names = ["comparison_id", "annotator_id", "choice", "seconds", "guideline_version__number", "degree"]
+    names = ["comparison_id", "annotator_id", "choice", "seconds", "guideline_version__number"]
+    names += ["degree", "assignment__degrees"]
     rows = Judgment.objects.counted().filter(comparison__project=project).order_by()
     found = rows.values_list(*names, *(["created_at"] if weeks else [])).iterator(chunk_size=ROWS_AT_ONCE)
     parts = [_columns([])]
@@ -63,8 +66,9 @@ def _columns(rows: list[tuple[Any, ...]]) -> tuple[NDArray[Any], ...]:
         np.fromiter((CODES[row[2]] for row in rows), np.int64, n),
         np.fromiter((np.nan if row[3] is None else row[3] for row in rows), np.float64, n),
         np.fromiter((row[4] or NO_VERSION for row in rows), np.int64, n),
-        np.fromiter((_monday(row[6]) if len(row) > 6 else 0 for row in rows), np.int64, n),
+        np.fromiter((_monday(row[7]) if len(row) > 7 else 0 for row in rows), np.int64, n),
         np.fromiter((row[5] or 0 for row in rows), np.int64, n),
+        np.fromiter((bool(row[5]) or row[6] > Degrees.ONE for row in rows), np.bool_, n),
     )
 
 

@@ -61,7 +61,7 @@ def test_degrees_have_a_coefficient_of_their_own_where_there_are_any(
     _import(project, records)
     refresh_agreement(project.pk)
     assert "Alpha of the degrees" in leading.get(PAGE).content.decode()
-    assert leading.get("/api/v1/projects/garden/agreement/").json()["alpha_of_degrees"]["n"] == 9
+    assert leading.get("/api/v1/projects/garden/agreement/").json()["alpha_of_degrees"]["n"] == 6
 
 
 def _record(n: int) -> dict[str, Any]:

@@ -50,6 +50,18 @@ def test_a_side_without_a_degree_has_no_place_on_the_scale(judged: Project, ann:
     assert agreement_of(project=judged).degrees == before
 
 
+def test_ties_where_nobody_was_asked_are_no_agreement_on_degrees(judged: Project, ann: User, ben: User) -> None:
+    """But a tie of two who were asked is, though neither says a degree: the third of VOTES."""
+    before = agreement_of(project=judged).degrees
+    judged.degrees = Degrees.ONE
+    judged.save()
+    make_comparisons(judged, 5, start=50)
+    for person in (ann, ben):
+        for _again in range(5):
+            judge(judged, person, "tie")
+    assert agreement_of(project=judged).degrees == before
+
+
 def test_where_nobody_was_asked_there_is_no_such_number(project: Project, ann: User, ben: User) -> None:
     make_comparisons(project, 2)
     for person in (ann, ben):
