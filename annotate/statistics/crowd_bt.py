@@ -36,9 +36,10 @@ def crowd_bt(comparisons: PairedComparisons) -> CrowdBT | Undefined:
         p_a : p_tie : p_b = e^(x/2) : e^τ : e^(-x/2),   x = s_first - s_second
         s ~ N(0, 2²),   η_k ~ Beta(1 + 9, 1 + 1),   τ ~ N(0, 10²)
 
-    Effects of the comparisons are not used. The priors keep everything finite where Bradley-Terry has no
-    maximum: pairs that hang together with no other, players who won everything, an annotator of one choice. A pair
-    with no other comparison leans on its own votes and on what else is known of those who gave them.
+    `probabilities` are p_a, p_tie and p_b: of the next vote of a faithful annotator, not of a true label, so they stay
+    nearer to even than a posterior. Effects of the comparisons are not used. The priors keep everything finite where
+    Bradley-Terry has no maximum: pairs that hang together with no other, players who won everything, an annotator of
+    one choice. A pair with no other comparison leans on its own votes and on what else is known of those who gave them.
     Chen et al. (2013), WSDM, eq. 4 (without ties, with a virtual player as the prior); ties of Davidson (1970).
     Undefined without judgments.
     """

@@ -41,7 +41,8 @@ def decide(aggregation: str, comparisons: Sequence[Comparison], votes: Sequence[
     """One decision for each comparison, from its votes (at least one); the same votes give the same decisions.
 
     Majority looks at each comparison alone. The others learn from all of them together how far each person can
-    be relied on; P(a is better) = p_a + p_tie / 2 of their posterior.
+    be relied on; P(a is better) = p_a + p_tie / 2 of their posterior, or with Crowd-BT, which has no true label, of the
+    vote that the strengths let expect of a faithful annotator.
 
     Raises NothingToInferFrom where the votes do not say how far anybody can be relied on.
     """
