@@ -138,8 +138,10 @@ def test_without_ties_no_tie_is_believed_in(method: Method) -> None:
     assert (method(judgments).probabilities[:, TIE] < 1 / 3).all()
 
 
-@pytest.mark.parametrize(("method", "least"), [(dawid_skene, 0.0), (mace, -0.005), (glad, 0.0)])
-def test_thinly_labelled_workers_do_not_spoil_the_labels(method: Method, least: float) -> None:
+@pytest.mark.parametrize(
+    ("method", "least", "of_decided"), [(dawid_skene, 0.0, -0.005), (mace, -0.005, -0.01), (glad, 0.0, -0.005)]
+)
+def test_thinly_labelled_workers_do_not_spoil_the_labels(method: Method, least: float, of_decided: float) -> None:
     """Half of the 2,564 workers gave two labels or one; against the labels of the corpus, with splits as half right.
 
     Those are of MACE with all labels equally frequent, so that many of them are ties: ours, which learns how frequent
@@ -152,7 +154,7 @@ def test_thinly_labelled_workers_do_not_spoil_the_labels(method: Method, least: 
     labels = method(judgments).labels
     assert (labels == gold)[known].mean() >= credit[known].mean() + least
     decided = known & (leading.sum(axis=1) == 1)
-    assert (labels == gold)[decided].mean() >= credit[decided].mean() - 0.01
+    assert (labels == gold)[decided].mean() >= credit[decided].mean() + of_decided
 
 
 def test_a_draw_is_undecided_and_soft_labels_need_a_tie_b() -> None:
