@@ -52,6 +52,9 @@ def as_trl_preference(record: Record) -> Record:
         }
     elif not is_given(record, "prompt") and all(_is_transcript(record.get(side)) for side in SIDES):
         return {**record, **{side: _transcript(record[side]) for side in SIDES}}
+    elif _is_transcript(record.get("prompt")):
+        sides = {side: _after_transcript(record[side]) for side in SIDES if isinstance(record.get(side), str)}
+        record = {**record, "prompt": _asked(record["prompt"]), **sides}
     return {**record, **{side: _said(record, side) for side in SIDES if isinstance(record.get(side), dict)}}
 
 
@@ -136,3 +139,13 @@ def _transcript(text: str) -> Turns:
     _before, *parts = TURN.split(text)
     pairs = zip(parts[::2], parts[1::2], strict=True)
     return [{"role": "user" if who == "Human" else "assistant", "content": said.strip()} for who, said in pairs]
+
+
+def _asked(prompt: str) -> Turns:
+    """Without the name of the assistant at its end, whose answer comes beside it."""
+    turns = _transcript(prompt)
+    return turns if turns[-1]["content"] or turns[-1]["role"] == "user" else turns[:-1]
+
+
+def _after_transcript(text: str) -> Turns | str:
+    return _transcript(text) if _is_transcript(text) else text.strip()

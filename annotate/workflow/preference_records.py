@@ -19,6 +19,10 @@ from annotate.workflow.uploaded_lines import Problem, Record, is_given, turns_of
 COLUMNS = ("prompt", *SIDES)
 RESPONSES = ("response_a", "response_b")
 JUDGED = ("annotations", "choice")
+LETTERS = ("model_a", "model_b")
+# What made the response of a side, also as Argilla's sets spell it.
+MODELS = {side: (f"{side}_model", f"{side}-model") for side in SIDES}
+READ = ("messages", *COLUMNS, *(name for names in MODELS.values() for name in names))
 # Of a tie: our snapshots keep it as a pair of which neither is preferred.
 EVEN = (0.5, "0.5")
 Turns = list[dict[str, str]]
@@ -33,6 +37,7 @@ def as_comparison(record: Record, annotator: str) -> Record:
     """The record with one judgment in the form of ours. What else it says (scores, a margin) goes with the judgment:
     it would tell who won. Without an id, its content names it. Raises Problem."""
     require_alone(record, "chosen", JUDGED)
+    models = _models(record)
     record = as_trl_preference(record)
     prompt, chosen, rejected = _pair(record)
     if is_given(record, "messages") and turns_of(record, "messages") not in (prompt, [*prompt, _answered(chosen)]):
@@ -43,9 +48,14 @@ def as_comparison(record: Record, annotator: str) -> Record:
     # Not by who won: the letters must not tell, and the pair with the other winner is the same comparison.
     chosen_is_a = (chosen < rejected) == (int(digest, 16) % 2 == 0)
     choice = Choice.TIE if record.get("soft_label") in EVEN else Choice.A if chosen_is_a else Choice.B
-    rest = {name: value for name, value in record.items() if name not in ("messages", *COLUMNS)}
+    rest = {name: value for name, value in record.items() if name not in READ}
     return {
         **rest,
+        **{
+            letter: models[side]
+            for letter, side in zip(LETTERS, SIDES if chosen_is_a else SIDES[::-1], strict=True)
+            if side in models
+        },
         "id": record["id"] if is_given(record, "id") else f"preference-{digest[:16]}",
         "prompt": prompt,
         "response_a": chosen if chosen_is_a else rejected,
@@ -53,6 +63,19 @@ def as_comparison(record: Record, annotator: str) -> Record:
         "annotator": record["annotator"] if is_given(record, "annotator") else annotator,
         "choice": str(choice),
     }
+
+
+def _models(record: Record) -> Record:
+    """By side, where the record says it. The names of A and B are refused: those letters are drawn here, and would go
+    to the wrong response in half of the records."""
+    for letter in LETTERS:
+        if is_given(record, letter):
+            said = _("A and B are drawn for “chosen” and “rejected”: name “chosen_model” and “rejected_model” instead")
+            raise Problem(letter, said)
+    for name, other in MODELS.values():
+        if is_given(record, name):
+            require_alone(record, name, (other,))
+    return {side: record[name] for side, names in MODELS.items() for name in names if is_given(record, name)}
 
 
 def _pair(record: Record) -> tuple[Turns, str, str]:

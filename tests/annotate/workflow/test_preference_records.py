@@ -83,6 +83,17 @@ def _won(row: Comparison) -> str:
             },
             [ASKED, BAD, ASKED],
         ),
+        ({"prompt": "\n\nHuman: Why?\n\nAssistant:", "chosen": " Because.", "rejected": " No."}, [ASKED]),
+        (
+            {
+                "prompt": "\n\nHuman: Why?\n\nAssistant: No.\n\nHuman: Why?",
+                **{
+                    side: f"\n\nHuman: Why?\n\nAssistant: No.\n\nHuman: Why?\n\nAssistant: {said}"
+                    for side, said in SAID.items()
+                },
+            },
+            [ASKED, BAD, ASKED],
+        ),
     ],
 )
 def test_each_form_is_a_comparison_that_one_annotator_judged(
@@ -129,6 +140,17 @@ def test_scores_and_margin_go_with_the_judgment_and_a_degree_is_read(project: Pr
     assert (judgment.degree, judgment.annotator.shown_name) == (2, "gpt-4")
 
 
+@pytest.mark.parametrize("named", ["{}_model", "{}-model"])
+def test_models_go_with_the_responses_whichever_is_a(project: Project, named: str) -> None:
+    models = {named.format("chosen"): "big", named.format("rejected"): "small"}
+    _import(project, _jsonl(*[{"prompt": f"{n}?", **SAID, **models} for n in range(20)]))
+    rows = project.comparisons.all()
+    assert {_won(row) for row in rows} == {"Because."}
+    sources = {(each.text, each.source) for row in rows for each in (row.response_a, row.response_b)}
+    assert sources == {("Because.", "big"), ("No.", "small")}
+    assert Judgment.objects.filter(metadata={}).count() == 20
+
+
 @pytest.mark.parametrize(
     ("record", "field"),
     [
@@ -148,6 +170,10 @@ def test_scores_and_margin_go_with_the_judgment_and_a_degree_is_read(project: Pr
         ({"conversations": [HUMAN], "chosen": {"from": "tool", "value": "x"}, "rejected": _gpt("No.")}, "chosen"),
         ({"conversations": [HUMAN], "chosen": _gpt(""), "rejected": _gpt("No.")}, "chosen"),
         ({"conversations": [], **SAID}, "conversations"),
+        ({**PLAIN, "model_a": "big"}, "model_a"),
+        ({**PLAIN, "model_b": "small"}, "model_b"),
+        ({**PLAIN, "chosen_model": "big", "chosen-model": "big"}, "chosen-model"),
+        ({"prompt": "\n\nHuman: Why?\n\nAssistant: So.", **SAID}, "prompt"),
         ({"instruction": "Why?", "output": "x", **SAID}, "output"),
         ({"chosen": "\n\nHuman: Why?\n\nAssistant: So.", "rejected": "\n\nHuman: Why?\n\nAssistant:"}, "rejected"),
     ],
