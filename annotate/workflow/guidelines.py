@@ -9,7 +9,7 @@ from typing import Literal
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from annotate.models import GuidelineDraft, GuidelineReading, GuidelineVersion, Project, User
+from annotate.models import Assignment, GuidelineDraft, GuidelineReading, GuidelineVersion, Project, User
 from annotate.workflow.exceptions import EmptyGuideline
 
 # A second or two at worst; a text of 100,000 characters in lines of 80 has a fifth of it.
@@ -84,7 +84,12 @@ def last_read_version(project: Project, user: User) -> GuidelineVersion | None:
 
 
 def mark_read(*, version: GuidelineVersion, user: User) -> None:
+    """From now on this person's open cards are answered under it, too, whether or not they are asked for again."""
     GuidelineReading.objects.get_or_create(version=version, user=user)
+    leases = user.assignments.leased().filter(comparison__project=version.project_id)
+    # One by one: a statement that locks several could wait for a verb that waits for one of them.
+    for lease in leases.filter(guideline_version__number__lt=version.number).values_list("pk", flat=True):
+        Assignment.objects.leased().filter(pk=lease).update(guideline_version=version)
 
 
 @lru_cache(maxsize=32)

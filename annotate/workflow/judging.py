@@ -20,6 +20,7 @@ from annotate.models import (
 )
 from annotate.workflow.assignment import free_slot, lease_until, take_slot
 from annotate.workflow.exceptions import AlreadyAnswered, NothingToUndo, NotYourAssignment, WrongDegree
+from annotate.workflow.guidelines import last_read_version
 
 ANSWERED = (AssignmentState.JUDGED, AssignmentState.SURPLUS, AssignmentState.SKIPPED)
 
@@ -154,6 +155,7 @@ def undo_last(
     *, project: Project, annotator: User, assignment_id: int | None = None, revision: int | None = None
 ) -> Assignment:
     """Take back the last answer: the judgment is retracted by a new revision and the card comes back, asking as it did.
+    What is answered now is answered under the version of the guideline that the person has read last.
 
     `assignment_id`, and of a judgment its `revision` as well, say which answer is meant: if it has been taken back
     already, nothing changes. Without them a request that is sent twice takes back two answers, one after the other.
@@ -183,6 +185,7 @@ def undo_last(
         _append(assignment, choice=None, is_surplus=assignment.state == AssignmentState.SURPLUS)
     assignment.state, assignment.skip_reason, assignment.note = AssignmentState.LEASED, "", ""
     assignment.leased_at, assignment.expires_at = timezone.now(), lease_until(project)
+    assignment.guideline_version = last_read_version(project, annotator) or assignment.guideline_version
     assignment.save()
     return assignment
 

@@ -8,6 +8,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from annotate.models import Judgment, Project, User
+from annotate.workflow.guidelines import publish
 from annotate.workflow.snapshots import freeze
 from tests.factories import judge_all, make_comparisons
 
@@ -109,6 +110,19 @@ def test_an_unread_guideline_is_409_until_it_is_read(project: Project, lead: Use
     assert client.post(BASE + "next/").json()["code"] == "GuidelineNotRead"
     client.post(BASE + "guideline/")
     assert client.post(BASE + "next/").status_code == 200
+
+
+def test_a_card_taken_back_is_answered_under_the_version_read_meanwhile(
+    project: Project, ann: User, lead: User, comparisons: list
+) -> None:
+    client = _client(ann)
+    address = f"{BASE}cards/{client.post(BASE + 'next/').json()['id']}/judgment/"
+    client.post(address, {"side": "left", "client_key": str(uuid.uuid4())}, format="json")
+    publish(project=project, summary="More", actor=lead, body="Two.")
+    assert client.post(BASE + "guideline/").json()["number"] == 2
+    assert client.post(BASE + "undo/").json()["guideline_version"] == 2
+    again = client.post(address, {"side": "right", "client_key": str(uuid.uuid4())}, format="json").json()
+    assert (again["guideline_version"], again["revision"]) == (2, 3)
 
 
 def test_a_bad_upload_names_its_lines(project: Project, lead: User) -> None:

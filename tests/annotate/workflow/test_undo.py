@@ -10,8 +10,9 @@ from rest_framework.test import APIClient
 from annotate.models import Assignment, AssignmentState, Comparison, Judgment, Project, SkipReason, User
 from annotate.workflow.assignment import lease_next
 from annotate.workflow.exceptions import NothingToUndo, NotYourAssignment
+from annotate.workflow.guidelines import mark_read, publish
 from annotate.workflow.judging import skip, undo_last
-from tests.factories import judge
+from tests.factories import judge, make_comparisons, take
 
 pytestmark = pytest.mark.django_db
 UNDO = "/api/v1/projects/garden/undo/"
@@ -70,6 +71,35 @@ def test_a_skip_is_meant_by_its_card_alone(project: Project, two: list[Judgment]
     for _ in range(2):
         assert undo_last(project=project, annotator=ann, assignment_id=lease.pk).state == AssignmentState.LEASED
     assert _standing() == [each.pk for each in two]
+
+
+def test_what_is_answered_after_an_undo_is_answered_under_the_version_read_last(
+    project: Project, two: list[Judgment], ann: User, lead: User
+) -> None:
+    undo_last(project=project, annotator=ann, **_meant(two[1]))
+    assert judge(project, ann, "a").guideline_version.number == 1
+    newer = publish(project=project, summary="More", actor=lead, body="Two.")
+    assert undo_last(project=project, annotator=ann).guideline_version.number == 1, "nobody has read the newer one"
+    mark_read(version=newer, user=ann)
+    card = Assignment.objects.leased().get(annotator=ann)
+    assert card.guideline_version == newer, "the card that is open is answered under it, too"
+    answered = judge(project, ann, "b")
+    assert (answered.assignment, answered.guideline_version) == (card, newer)
+    mark_read(version=publish(project=project, summary="More", actor=lead, body="Three."), user=ann)
+    assert undo_last(project=project, annotator=ann).guideline_version.number == 3
+    retracted = Judgment.objects.get(assignment=card, revision=answered.revision + 1)
+    assert retracted.guideline_version == newer, "what was taken back is of the version it was given under"
+
+
+def test_reading_an_older_version_again_changes_no_card(project: Project, ann: User, ben: User, lead: User) -> None:
+    make_comparisons(project, 1)
+    older = project.guideline_versions.get()
+    newer = publish(project=project, summary="More", actor=lead, body="Two.")
+    for person in (ann, ben):
+        mark_read(version=newer, user=person)
+        take(project, person)
+    mark_read(version=older, user=ann)
+    assert {card.guideline_version for card in Assignment.objects.leased()} == {newer}
 
 
 def _shown(html: str) -> dict[str, str]:
