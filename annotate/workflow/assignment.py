@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Exists, F, OuterRef, Subquery
+from django.db.models.functions import Greatest, Least
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -82,7 +83,12 @@ def take_slot(comparison: Comparison) -> int | None:
 
 
 def free_slot(comparison_id: int) -> None:
-    Comparison.objects.filter(pk=comparison_id).update(taken=F("taken") - 1)
+    """The caller holds the row's lock. Where leases kept the overlap above the project's, which had been lowered, it
+    follows them down: nobody is asked for more than is wanted now."""
+    project = Project.objects.filter(pk=OuterRef("project")).values("overlap")
+    Comparison.objects.filter(pk=comparison_id).update(
+        taken=F("taken") - 1, overlap=Least(F("overlap"), Greatest(F("taken") - 1, Subquery(project)))
+    )
 
 
 def _count_slot(comparison: Comparison) -> bool:

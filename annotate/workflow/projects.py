@@ -56,7 +56,7 @@ def change_overlap(*, project: Project, overlap: int) -> int:
     """Set the overlap of the project and of its comparisons; returns how many comparisons changed.
 
     A comparison that holds more leases and judgments than the new overlap already gets their number: none of them is
-    lost, and none comes on top.
+    lost, and none comes on top, also when a lease is given back (`free_slot`).
     """
     with transaction.atomic():
         # The project before its comparisons: this takes the lock that an import holds while it locks them.

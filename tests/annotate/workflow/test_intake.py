@@ -4,11 +4,13 @@ import json
 
 import pytest
 
-from annotate.models import Project, User
+from annotate.models import Project, SkipReason, User
+from annotate.workflow.assignment import expire_leases, lease_next
 from annotate.workflow.exceptions import UploadRejected
 from annotate.workflow.intake import compare, import_prompts, open_batch, store_response
+from annotate.workflow.judging import skip
 from annotate.workflow.projects import change_overlap
-from tests.factories import judge, make_comparisons, make_prompts
+from tests.factories import judge, make_comparisons, make_prompts, run_out, take
 
 pytestmark = pytest.mark.django_db
 
@@ -136,3 +138,22 @@ def test_a_lower_overlap_asks_for_no_more_where_judging_has_begun(
     assert judge(project, reviewer, "a").comparison == fresh, "nobody is asked for the first one again"
     assert change_overlap(project=project, overlap=1) == 0, "what is as low as it can be has not changed"
     assert change_overlap(project=project, overlap=4) == 2
+
+
+@pytest.mark.parametrize("how", ["the lease runs out", "it is skipped"])
+def test_an_overlap_held_up_by_leases_follows_them_down(
+    project: Project, ann: User, ben: User, reviewer: User, how: str
+) -> None:
+    change_overlap(project=project, overlap=4)
+    make_comparisons(project, 1)
+    judge(project, ann, "a")
+    lease = take(project, ben)
+    change_overlap(project=project, overlap=1)
+    assert project.comparisons.get().overlap == 2
+    if how == "it is skipped":
+        skip(assignment_id=lease.pk, annotator=ben, reason=SkipReason.LANGUAGE)
+    else:
+        run_out()
+        expire_leases()
+    assert project.comparisons.values_list("overlap", "taken", "judged").get() == (1, 1, 1)
+    assert lease_next(project=project, annotator=reviewer) is None
