@@ -27,7 +27,7 @@ def manage_members(request: HttpRequest, project: Project) -> HttpResponse:
             set_member(project=project, user=user, role=role)
             messages.success(request, _("%(name)s is now %(role)s.") % {"name": user, "role": role.label})
             return redirect("members", project.slug)
-    theirs = Judgment.objects.current().filter(comparison__project=project, annotator=OuterRef("user"))
+    theirs = Judgment.objects.counted().filter(comparison__project=project, annotator=OuterRef("user"))
     counted = theirs.order_by().values("annotator").annotate(n=Count("pk")).values("n")
     rows = project.memberships.select_related("user").annotate(judged=Coalesce(Subquery(counted), 0))
     imported = Q(user__username__startswith=IMPORTED)

@@ -3,7 +3,7 @@
 from datetime import date, timedelta
 from typing import Any
 
-from django.db.models import Avg, Count, Max
+from django.db.models import Avg, Count, Max, Q
 from django.db.models.functions import TruncDate
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -43,7 +43,7 @@ def _days(project: Project) -> list[dict[str, Any]]:
     """Judgments of each of the last days, those without any included; `height` in percent of the best day."""
     today = timezone.localdate()
     since = today - timedelta(days=DAYS - 1)
-    rows = Judgment.objects.current().filter(comparison__project=project, created_at__date__gte=since)
+    rows = Judgment.objects.counted().filter(comparison__project=project, created_at__date__gte=since)
     found: dict[date, int] = dict(
         rows.order_by().annotate(day=TruncDate("created_at")).values_list("day").annotate(n=Count("id"))
     )
@@ -53,9 +53,13 @@ def _days(project: Project) -> list[dict[str, Any]]:
 
 
 def _people(project: Project) -> list[dict[str, Any]]:
+    """An answer that was given anew after an undo has no time: its texts had been read by then."""
     rows = Judgment.objects.current().filter(comparison__project=project).order_by()
     by_person = rows.values("annotator__username", "annotator__first_name").annotate(
-        n=Count("id"), mean_seconds=Avg("seconds"), last=Max("created_at")
+        n=Count("id", filter=Q(is_surplus=False)),
+        surplus=Count("id", filter=Q(is_surplus=True)),
+        mean_seconds=Avg("seconds", filter=Q(revision=1)),
+        last=Max("created_at"),
     )
     return [
         {**person, "name": shown_name(person["annotator__username"], person["annotator__first_name"])}

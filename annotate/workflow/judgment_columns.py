@@ -6,6 +6,8 @@ from itertools import islice
 from typing import Any, Self
 
 import numpy as np
+from django.db.models import Case, When
+from django.utils import timezone
 from numpy.typing import NDArray
 
 from annotate.models import Degrees, Judgment, Project
@@ -19,10 +21,11 @@ WEEK = 7
 
 @dataclass(frozen=True)
 class JudgmentColumns:
-    """n judgments, each column (n,). item and annotator are ids; seconds is NaN where unknown.
+    """n judgments, each column (n,). item and annotator are ids.
 
+    seconds  NaN where unknown, and of an answer that was given anew after an undo: the texts had been read by then
     version  number of the guideline version, NO_VERSION for none
-    week     days from year 1 to the Monday of the week, all 0 if not asked for
+    week     days from year 1 to the Monday of the week at PLUMBLINE_TIME_ZONE, all 0 if not asked for
     degree   how much better the response is, 0 of ties and where it was not asked
     asked    whether the card asked for a degree, or the judgment has one
     """
@@ -48,7 +51,8 @@ class JudgmentColumns:
 
 def read_columns(project: Project, *, weeks: bool = False) -> JudgmentColumns:
     """Surplus and retracted judgments are left out. Times are read for weeks only, because reading them is slow."""
-    names = ["comparison_id", "annotator_id", "choice", "seconds", "guideline_version__number"]
+    seconds = Case(When(revision=1, then="seconds"))
+    names = ["comparison_id", "annotator_id", "choice", seconds, "guideline_version__number"]
     names += ["degree", "assignment__degrees"]
     rows = Judgment.objects.counted().filter(comparison__project=project).order_by()
     found = rows.values_list(*names, *(["created_at"] if weeks else [])).iterator(chunk_size=ROWS_AT_ONCE)
@@ -73,5 +77,5 @@ def _columns(rows: list[tuple[Any, ...]]) -> tuple[NDArray[Any], ...]:
 
 
 def _monday(time: datetime) -> int:
-    day = time.toordinal()
+    day = timezone.localtime(time).toordinal()
     return day - (day - 1) % WEEK

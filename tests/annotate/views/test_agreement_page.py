@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from celery import current_app
+from django.conf import LazySettings
 from django.core.management import call_command
 from django.test import Client
 
@@ -129,6 +130,14 @@ def test_somebody_who_contradicts_all_others_is_filtered_out_and_counted(project
     filtered = agreement_summary.summary_for(project, "tag").body["filtered"]
     assert filtered["removed"] == {"fast": 0, "people": 1, "theirs": 12}
     assert filtered["raw"]["value"] == 1 and filtered["alpha"]["value"] is None
+
+
+def test_weeks_begin_where_the_days_of_the_overview_do(project: Project, settings: LazySettings) -> None:
+    settings.TIME_ZONE = "Asia/Tokyo"
+    said = [{"annotator": name, "choice": "a", "submitted_at": "2026-03-29T18:00:00"} for name in ("w1", "w2")]
+    _import(project, [{**_record(0), "annotations": said}])
+    weeks = agreement_summary.summary_for(project, "week").body["breakdowns"]["week"]
+    assert [week["group"] for week in weeks] == ["2026-W14"], "a Monday in Tokyo, a Sunday in UTC"
 
 
 def test_a_new_version_is_compared_with_the_one_before(

@@ -1,14 +1,16 @@
 """Projects, members and settings on their pages, and what stands there when something is wrong."""
 
 import re
+import uuid
 
 import pytest
 from django.test import Client
 
-from annotate.models import Comparison, Membership, Project, Role, User
-from annotate.workflow.judging import undo_last
+from annotate.models import Choice, Comparison, Membership, Project, Role, User
+from annotate.workflow.agreement_summary import summary_for
+from annotate.workflow.judging import submit_judgment, undo_last
 from annotate.workflow.projects import set_member
-from tests.factories import judge, judge_all, make_user
+from tests.factories import judge, judge_all, make_comparisons, make_user, run_out, take
 
 
 @pytest.fixture
@@ -73,6 +75,35 @@ def test_members_are_shown_with_the_judgments_that_stand(
         undo_last(project=project, annotator=person)
     page = manager.get("/p/garden/members/")
     assert {row.user.username: row.judged for row in page.context["members"]} == {"ann": 1, "ben": 0, "lead": 0}
+
+
+def test_surplus_is_counted_beside_the_judgments(
+    manager: Client, project: Project, reviewer: User, ann: User, ben: User
+) -> None:
+    make_comparisons(project, 1)
+    late = take(project, ann)
+    run_out()
+    for person in (ben, reviewer):
+        judge(project, person, "a")
+    submit_judgment(assignment_id=late.pk, annotator=ann, client_key=uuid.uuid4(), choice=Choice.A)
+    overview = manager.get("/p/garden/")
+    assert '<td>ann</td><td class="num">0 <span class="muted small">+ 1 surplus</span></td>' in overview.text
+    assert sum(day["count"] for day in overview.context["days"]) == 2
+    judged = {row.user.username: row.judged for row in manager.get("/p/garden/members/").context["members"]}
+    assert judged == {"ann": 0, "ben": 1, "rev": 1, "lead": 0}
+
+
+def test_an_answer_given_anew_is_no_fast_one(manager: Client, project: Project, ann: User, ben: User) -> None:
+    make_comparisons(project, 1)
+    for person in (ann, ben):
+        said = {"annotator": person, "choice": Choice.A, "client_key": uuid.uuid4(), "seconds": 45.0}
+        submit_judgment(assignment_id=take(project, person).pk, **said)
+    card = undo_last(project=project, annotator=ann)
+    again = {"annotator": ann, "choice": Choice.B, "client_key": uuid.uuid4(), "seconds": 1.4}
+    submit_judgment(assignment_id=card.pk, **again)
+    assert summary_for(project, "annotator").body["filtered"]["removed"]["fast"] == 0
+    people = manager.get("/p/garden/").context["people"]
+    assert {row["name"]: row["mean_seconds"] for row in people} == {"ann": None, "ben": 45.0}
 
 
 def test_managers_cannot_leave_a_project_without_a_manager(manager: Client, lead: User) -> None:
