@@ -42,6 +42,10 @@ class AdjudicationQuerySet(models.QuerySet["Adjudication"]):
         """The last word on each comparison, withdrawals left out."""
         return self.filter(is_current=True).exclude(verdict=Verdict.WITHDRAWN)
 
+    def bad(self) -> Self:
+        """Current ones that no answer fits."""
+        return self.filter(is_current=True, verdict=Verdict.BAD)
+
     def labels(self) -> Self:
         """Current ones that say which response is better, or that neither is."""
         return self.filter(is_current=True, verdict__in=Choice.values)

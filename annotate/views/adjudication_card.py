@@ -8,7 +8,7 @@ from django.utils.http import urlencode
 from annotate.forms import BadItemForm
 from annotate.models import Comparison, GuidelineVersion, Project, User, Verdict
 from annotate.views.card import guideline_card
-from annotate.workflow.adjudication import draw_flipped
+from annotate.workflow.adjudication import draw_flipped, skipped
 from annotate.workflow.disputes import DisputeFilters, count_decided, count_undecided
 from annotate.workflow.guidelines import last_read_version
 from annotate.workflow.judging import side_of_choice
@@ -38,6 +38,9 @@ def case_of(comparison: Comparison, adjudicator: User, filters: DisputeFilters, 
         "is_mine": comparison.judgments.current().filter(annotator=adjudicator).exists(),
         "bad_form": BadItemForm(auto_id="bad_%s"),
         "votes": _votes(comparison, flipped) if reveal or last else None,
+        "skips": skipped(comparison).select_related("annotator") if not comparison.judged else [],
+        # A bad item needs no votes; a side does.
+        "can_choose": comparison.judged or last,
         **frame_of(comparison.project, filters),
     }
 

@@ -1,7 +1,7 @@
 """Comparisons: the queue with its states, and one comparison with its judgments and where they went."""
 
 from django.core.paginator import Paginator
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.http import urlencode
@@ -11,6 +11,8 @@ from django.views.decorators.http import require_safe
 from annotate.access import in_project, require_role
 from annotate.models import Comparison, Project, Role
 from annotate.views.asked_number import is_number
+from annotate.workflow.adjudication import skipped
+from annotate.workflow.bad_items import IS_BAD, WANTED
 
 PER_PAGE = 50
 # The right wing may say which models a judgment went into; the left wing does not know it.
@@ -56,7 +58,7 @@ def show_comparison(request: HttpRequest, project: Project, comparison_id: int) 
         "comparison": comparison,
         "judgments": comparison.judgments.current().select_related("annotator", "guideline_version"),
         "words": comparison.adjudications.select_related("adjudicator"),
-        "skips": comparison.assignments.filter(state="skipped").select_related("annotator"),
+        "skips": skipped(comparison).select_related("annotator"),
         "items": comparison.snapshot_items.select_related("snapshot").order_by("-snapshot__number"),
         "lineage": LINEAGE,
     }
@@ -65,11 +67,11 @@ def show_comparison(request: HttpRequest, project: Project, comparison_id: int) 
 
 def _of_status(rows: QuerySet[Comparison], status: str) -> QuerySet[Comparison]:
     if status == "waiting":
-        return rows.filter(judged=0)
+        return rows.exclude(IS_BAD).filter(judged=0)
     if status == "partly":
-        return rows.filter(judged__gt=0, judged__lt=F("overlap"))
+        return rows.filter(judged__gt=0, judged__lt=WANTED)
     if status == "complete":
-        return rows.filter(judged__gte=F("overlap"))
+        return rows.filter(judged__gte=WANTED)
     if status == "disputed":
         return rows.disputed()
     if status == "adjudicated":

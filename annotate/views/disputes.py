@@ -15,6 +15,7 @@ from annotate.views.asked_number import is_number
 from annotate.workflow.disputes import (
     DisputeFilters,
     count_decided,
+    count_skipped_by_all,
     count_undecided,
     disputes,
     filters_from,
@@ -26,7 +27,12 @@ PER_PAGE = 50
 
 
 def states() -> dict[str, str]:
-    return {"undecided": _("Undecided"), "decided": _("Decided"), "all": _("All disputed")}
+    return {
+        "undecided": _("Undecided"),
+        "decided": _("Decided"),
+        "skipped": _("Skipped by all"),
+        "all": _("All disputed"),
+    }
 
 
 @require_safe
@@ -55,6 +61,7 @@ def list_disputes(request: HttpRequest, project: Project) -> HttpResponse:
         "languages": sorted({row.prompt.language for row in shown if row.prompt.language}),
         "undecided": count_undecided(project),
         "decided": count_decided(project),
+        "skipped": count_skipped_by_all(project),
     }
     return render(request, "annotate/disputes.html", context)
 

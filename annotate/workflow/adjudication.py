@@ -4,11 +4,21 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from annotate.models import Adjudication, BadReason, Comparison, GuidelineVersion, Project, User, Verdict
+from annotate.models import (
+    Adjudication,
+    Assignment,
+    AssignmentState,
+    BadReason,
+    Comparison,
+    GuidelineVersion,
+    Project,
+    User,
+    Verdict,
+)
 from annotate.workflow.exceptions import (
     AlreadyAnswered,
     DecidedMeanwhile,
@@ -46,7 +56,8 @@ def adjudicate(
     Raises:
         ReasonNeeded: a bad item without a reason, or another reason without a note.
         GuidelineNotRead: the current version must be shown first.
-        NothingToAdjudicate: nobody has judged the comparison; or there is nothing to withdraw.
+        NothingToAdjudicate: nobody has judged the comparison, nor skipped it where it is called a bad item; or there is
+            nothing to withdraw.
         DecidedMeanwhile: somebody has written a later revision than `after`.
         AlreadyAnswered: the client key was used for something else.
     """
@@ -59,9 +70,10 @@ def adjudicate(
                 _("Somebody has decided this comparison meanwhile, or taken a decision back."),
                 _("Reload the page and look at what was said before you decide."),
             )
-        if not locked.judged and not last:
+        if not (locked.judged or last or (verdict == Verdict.BAD and skipped(locked).exists())):
             raise NothingToAdjudicate(
-                _("Nobody has judged this comparison yet."), _("A final word needs votes that it is the last of.")
+                _("Nobody has judged this comparison yet."),
+                _("A final word needs votes that it is the last of; a bad item needs only somebody who skipped it."),
             )
         if verdict == Verdict.WITHDRAWN and (last is None or last.verdict == Verdict.WITHDRAWN):
             raise NothingToAdjudicate(_("There is no final word on this comparison that could be withdrawn."))
@@ -71,6 +83,11 @@ def adjudicate(
         )  # fmt: skip
 
     return _once(comparison, adjudicator, client_key, write)
+
+
+def skipped(comparison: Comparison) -> QuerySet[Assignment]:
+    """By whom, and why."""
+    return comparison.assignments.filter(state=AssignmentState.SKIPPED)
 
 
 def undo_last_adjudication(*, project: Project, adjudicator: User) -> Adjudication:

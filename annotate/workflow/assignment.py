@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from annotate.models import Assignment, AssignmentState, Comparison, GuidelineVersion, Project, User
 from annotate.models.comparison import ComparisonQuerySet
 from annotate.models.judging import AssignmentQuerySet
+from annotate.workflow.bad_items import IS_BAD
 from annotate.workflow.exceptions import GuidelineNotRead, NoGuideline
 
 # Comparisons freed by one claim at most, so that nobody waits for a large clean-up; the periodic task does the rest.
@@ -158,7 +159,7 @@ def _free_a_held_one(assignments: AssignmentQuerySet, now: datetime) -> None:
 
 
 def _candidates(project: Project, annotator: User) -> ComparisonQuerySet:
-    return project.comparisons.open().unseen_by(annotator).order_by("id")
+    return project.comparisons.open().exclude(IS_BAD).unseen_by(annotator).order_by("id")
 
 
 def _locked_candidate(project: Project, annotator: User, held: int | None) -> Comparison | None:

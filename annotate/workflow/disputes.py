@@ -1,13 +1,23 @@
-"""Disputes: the comparisons on which people differ, those that split them most first, and who comes after whom."""
+"""Disputes: the comparisons on which people differ, those that split them most first, and who comes after whom; beside
+them those that nobody would judge."""
 
 from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from annotate.models import Comparison, Judgment, Project, Prompt
+from annotate.models import (
+    Assignment,
+    AssignmentState,
+    Comparison,
+    Judgment,
+    Membership,
+    Project,
+    Prompt,
+    Role,
+)
 from annotate.workflow.exceptions import UnknownFilter
 
-STATES = ("undecided", "decided", "all")
+STATES = ("undecided", "decided", "skipped", "all")
 
 
 @dataclass(frozen=True)
@@ -44,6 +54,8 @@ def disputes(project: Project, filters: DisputeFilters) -> QuerySet[Comparison]:
         rows = rows.filter(is_adjudicated=True)
     elif filters.state == "undecided":
         rows = rows.disputed().filter(is_adjudicated=False)
+    elif filters.state == "skipped":
+        rows = _skipped_by_all(project)
     else:
         rows = rows.disputed()
     if filters.tag or filters.language:
@@ -82,6 +94,21 @@ def count_undecided(project: Project) -> int:
 
 def count_decided(project: Project) -> int:
     return project.comparisons.filter(is_adjudicated=True).count()
+
+
+def count_skipped_by_all(project: Project) -> int:
+    return _skipped_by_all(project).count()
+
+
+def _skipped_by_all(project: Project) -> QuerySet[Comparison]:
+    """Undecided, judged by nobody, out with nobody, and no annotator is left to whom it would be given."""
+    skips = Assignment.objects.filter(annotator__in=project.memberships.values("user"), state=AssignmentState.SKIPPED)
+    had = Assignment.objects.exclude(state=AssignmentState.EXPIRED).filter(
+        comparison=OuterRef(OuterRef("pk")), annotator=OuterRef("user")
+    )
+    waiting = Membership.objects.filter(project=project, role=Role.ANNOTATOR, user__is_active=True).exclude(Exists(had))
+    stuck = project.comparisons.filter(judged=0, taken=0, is_adjudicated=False, pk__in=skips.values("comparison"))
+    return stuck.exclude(Exists(waiting))
 
 
 def _prompts(filters: DisputeFilters) -> QuerySet[Prompt]:

@@ -6,11 +6,12 @@ from django.db.models import Count, F, OuterRef, Q, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from annotate.models import AssignmentState, Project, User
+from annotate.workflow.bad_items import WANTED
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Counts; `wanted` is the sum of all overlaps."""
+    """Counts; `wanted` is the sum of all overlaps. A bad item is complete as it is: no more is wanted of it."""
 
     comparisons: int
     complete: int
@@ -34,17 +35,18 @@ def progress_of(project: Project, annotator: User | None = None) -> Progress:
     """`mine_open` counts the comparisons this person could still get (or has open now). One query."""
     counts = {
         "comparisons": Count("id"),
-        "complete": Count("id", filter=Q(judged__gte=F("overlap"))),
+        "complete": Count("id", filter=Q(judged__gte=F("asked"))),
         "judgments": Coalesce(Sum("judged"), 0),
-        "wanted": Coalesce(Sum("overlap"), 0),
+        "wanted": Coalesce(Sum("asked"), 0),
     }
+    rows = project.comparisons.annotate(asked=WANTED)
     if annotator is None:
-        return Progress(**project.comparisons.aggregate(**counts))
+        return Progress(**rows.aggregate(**counts))
     mine = annotator.assignments.filter(comparison=OuterRef("pk")).values("state")[:1]
     answered = Q(mine__in=[AssignmentState.JUDGED, AssignmentState.SURPLUS])
-    unseen = Q(taken__lt=F("overlap")) & (Q(mine__isnull=True) | Q(mine=AssignmentState.EXPIRED))
+    unseen = Q(taken__lt=F("asked")) & (Q(mine__isnull=True) | Q(mine=AssignmentState.EXPIRED))
     return Progress(
-        **project.comparisons.annotate(mine=Subquery(mine)).aggregate(
+        **rows.annotate(mine=Subquery(mine)).aggregate(
             **counts,
             mine_judged=Count("id", filter=answered),
             mine_skipped=Count("id", filter=Q(mine=AssignmentState.SKIPPED)),

@@ -6,11 +6,12 @@ import uuid
 import pytest
 from django.test import Client
 
-from annotate.models import Adjudication, Comparison, Project, User
+from annotate.models import Adjudication, Comparison, Project, SkipReason, User
 from annotate.workflow.adjudication import draw_flipped
 from annotate.workflow.guidelines import publish, save_draft
+from annotate.workflow.judging import skip
 from tests.annotate.workflow.test_adjudication import decide
-from tests.factories import judge_all, make_comparisons
+from tests.factories import judge_all, make_comparisons, take
 
 pytestmark = pytest.mark.django_db
 QUEUE = "/p/garden/adjudication/"
@@ -202,3 +203,16 @@ def test_a_long_queue_is_walked_page_by_page(page: Client, project: Project) -> 
         address = f"{QUEUE}{later[1].replace('&amp;', '&')}" if later else ""
     assert seen == [str(each.pk) for each in made]
     assert page.get(f"{QUEUE}?after={uuid.uuid4().int}").status_code == 200
+
+
+def test_what_all_have_skipped_is_found_and_can_only_be_a_bad_item(page: Client, project: Project, ann: User) -> None:
+    [only] = make_comparisons(project, 1)
+    assert "Nothing is disputed" in page.get(QUEUE).text
+    reason = {"reason": SkipReason.BROKEN, "note": "Cut off."}
+    skip(assignment_id=take(project, ann).pk, annotator=ann, **reason)
+    assert '<span class="badge warn">Skipped by all</span>' in page.get(QUEUE, {"state": "skipped"}).text
+    card = _card(page, only)
+    assert "ann: A response is broken or not readable (Cut off.)" in card and 'value="left"' not in card
+    page.post(f"{QUEUE}{only.pk}/submit/", _answer(card, "bad", reason="broken"))
+    assert Adjudication.objects.get().verdict == "bad"
+    assert "Skipped by all</span>" not in page.get(QUEUE, {"state": "skipped"}).text

@@ -7,8 +7,9 @@ import pytest
 from django.db import IntegrityError, connections, transaction
 from django.db.models import F
 
-from annotate.models import Adjudication, BadReason, Comparison, Project, User, Verdict
+from annotate.models import Adjudication, BadReason, Comparison, Project, SkipReason, User, Verdict
 from annotate.workflow.adjudication import adjudicate, draw_flipped, undo_last_adjudication
+from annotate.workflow.assignment import lease_next
 from annotate.workflow.exceptions import (
     AlreadyAnswered,
     DecidedMeanwhile,
@@ -18,8 +19,9 @@ from annotate.workflow.exceptions import (
     ReasonNeeded,
 )
 from annotate.workflow.guidelines import current_version, mark_read, publish, save_draft
-from annotate.workflow.judging import undo_last
-from tests.factories import judge, judge_all, make_comparisons
+from annotate.workflow.judging import skip, undo_last
+from annotate.workflow.progress import progress_of
+from tests.factories import judge, judge_all, make_comparisons, take
 
 pytestmark = pytest.mark.django_db
 
@@ -183,3 +185,30 @@ def test_of_several_who_decide_at_once_one_is_first_and_the_others_are_told(
     assert sorted(said).count("told") == 3
     word = Adjudication.objects.get()
     assert word.is_current and word.revision == 1 and word.verdict in said
+
+
+def test_what_all_have_skipped_can_be_called_a_bad_item_and_nothing_else(
+    project: Project, ann: User, ben: User, reviewer: User
+) -> None:
+    one, _other = make_comparisons(project, 2)
+    with pytest.raises(NothingToAdjudicate):
+        decide(one, reviewer, "bad", reason="unclear")
+    for person in (ann, ben):
+        skip(assignment_id=take(project, person).pk, annotator=person, reason=SkipReason.UNCLEAR)
+    with pytest.raises(NothingToAdjudicate, match="judged"):
+        decide(one, reviewer, "a")
+    decide(one, reviewer, "bad", reason="unclear")
+    found = progress_of(project)
+    assert (found.comparisons, found.complete, found.judgments, found.wanted) == (2, 1, 0, project.overlap)
+
+
+def test_a_bad_item_is_given_to_nobody_until_that_is_withdrawn(project: Project, ann: User, reviewer: User) -> None:
+    [only] = make_comparisons(project, 1)
+    judge(project, ann, "a")
+    decide(only, reviewer, "bad", reason="broken")
+    assert lease_next(project=project, annotator=reviewer) is None
+    found = progress_of(project, reviewer)
+    assert (found.complete, found.percent, found.mine_open) == (1, 100, 0)
+    decide(only, reviewer, "withdrawn")
+    assert progress_of(project, reviewer).mine_open == 1
+    assert take(project, reviewer).comparison == only

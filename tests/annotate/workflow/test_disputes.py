@@ -7,13 +7,21 @@ from django.apps import apps
 from django.db import connection
 from django.db.models import F
 
-from annotate.models import Comparison, Project, Prompt, User
+from annotate.models import Comparison, Project, Prompt, SkipReason, User
 from annotate.workflow.comparison_import import import_comparisons
-from annotate.workflow.disputes import DisputeFilters, disputes, filters_from, following, next_dispute
+from annotate.workflow.disputes import (
+    DisputeFilters,
+    count_skipped_by_all,
+    disputes,
+    filters_from,
+    following,
+    next_dispute,
+)
 from annotate.workflow.exceptions import UnknownFilter
 from annotate.workflow.guidelines import current_version, mark_read, publish, save_draft
+from annotate.workflow.judging import skip
 from tests.annotate.workflow.test_adjudication import decide
-from tests.factories import judge_all, make_comparisons, make_user
+from tests.factories import judge, judge_all, make_comparisons, make_user, take
 
 pytestmark = pytest.mark.django_db
 INDEXES = {"undecided": ["undecided", "disputed"], "decided": ["adjudicated"], "all": ["disputed"]}
@@ -126,3 +134,31 @@ def test_the_migration_counts_the_votes_of_before(crowd: Project) -> None:
     Comparison.objects.update(votes_a=0, votes_tie=0, votes_b=F("judged"))
     import_module("annotate.migrations.0006_adjudications").count_votes(apps, None)
     assert list(crowd.comparisons.values_list(*columns)) == kept
+
+
+def test_what_all_annotators_have_skipped_is_listed_until_it_is_decided(
+    project: Project, ann: User, ben: User, reviewer: User
+) -> None:
+    one, other, _fresh = make_comparisons(project, 3)
+
+    def listed() -> list[Comparison]:
+        assert count_skipped_by_all(project) == disputes(project, DisputeFilters("skipped")).count()
+        return list(disputes(project, DisputeFilters("skipped")))
+
+    def skip_next(person: User) -> None:
+        skip(assignment_id=take(project, person).pk, annotator=person, reason=SkipReason.LANGUAGE)
+
+    for _number in range(2):
+        skip_next(ann)
+    assert listed() == [], "the other annotator may still take them"
+    skip_next(ben)
+    assert listed() == [one]
+    card = take(project, reviewer)
+    assert (card.comparison, listed()) == (one, []), "somebody is at it"
+    skip(assignment_id=card.pk, annotator=reviewer, reason=SkipReason.LANGUAGE)
+    skip_next(ben)
+    assert listed() == [one, other]
+    decide(one, reviewer, "bad", reason="unclear")
+    assert listed() == [other]
+    judge(project, reviewer, "a")
+    assert listed() == []
