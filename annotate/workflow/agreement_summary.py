@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Max
 from django.utils import timezone
 
-from annotate.models import Adjudication, AgreementSummary, Project
+from annotate.models import AgreementSummary, Project
 from annotate.workflow.agreement_groups import BREAKDOWNS
 from annotate.workflow.agreement_parts import parts_of
 from annotate.workflow.judgment_columns import read_columns
-from annotate.workflow.judgment_stamp import counted_judgments, judgment_stamp
+from annotate.workflow.judgment_stamp import counted_judgments, judgment_stamp, last_word
 
 # Up to so many judgments a page computes its numbers itself, in about a second.
 LIVE = 20_000
@@ -60,6 +59,6 @@ def _stamp(project: Project) -> tuple[int, str]:
     judgments = counted_judgments(project)
     if judgments <= LIVE:
         return judgments, ""
-    words = Adjudication.objects.filter(comparison__project=project).aggregate(last=Max("pk"))["last"]
+    words = last_word(project)
     stamp = judgment_stamp(project, judgments)
     return judgments, f"{stamp}-{words}" if words else stamp

@@ -1,8 +1,8 @@
 """How many judgments a project has, and whether any have come or gone: all that a kept summary asks."""
 
-from django.db.models import Exists, OuterRef, Sum
+from django.db.models import Exists, Max, OuterRef, Sum
 
-from annotate.models import Comparison, Judgment, Project
+from annotate.models import Adjudication, Comparison, Judgment, Project
 
 
 def counted_judgments(project: Project) -> int:
@@ -15,3 +15,8 @@ def judgment_stamp(project: Project, judgments: int) -> str:
     own = Comparison.objects.filter(pk=OuterRef("comparison_id"), project=project)
     last = Judgment.objects.filter(Exists(own)).order_by("-pk").values_list("pk", flat=True).first()
     return f"{judgments}-{last}"
+
+
+def last_word(project: Project) -> int | None:
+    """What changes with every final word and withdrawal."""
+    return Adjudication.objects.filter(comparison__project=project).aggregate(last=Max("pk"))["last"]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from django.utils.translation import gettext as _
 
 from annotate.models import Project
@@ -14,6 +15,7 @@ from annotate.statistics.judgments import Judgments
 from annotate.statistics.label_curve import LabelsAt, label_curve
 from annotate.statistics.label_value import LabelValue, label_values
 from annotate.statistics.stop_rule import when_to_stop
+from annotate.workflow.bad_items import ids_of_bad_items
 from annotate.workflow.exceptions import WorkflowError
 from annotate.workflow.judgment_columns import read_columns
 from training.workflow.reward_curve import reward_curve
@@ -33,14 +35,17 @@ class WrongWorth(WorkflowError):
 
 
 def label_value_of(*, project: Project) -> dict[str, Any]:
-    """Without the advice, which depends on what a label is worth to somebody: `with_advice`."""
-    judgments = read_columns(project).judgments()
+    """Without bad items, whose labels nobody wants; and without the advice, which depends on what a label is worth to
+    somebody: `with_advice`."""
+    columns, bad = read_columns(project), ids_of_bad_items(project)
+    judgments = columns.where(~np.isin(columns.item, bad)).judgments()
     truth = dawid_skene(judgments)
     items = judgments.items.size
     return {
         "n_judgments": len(judgments),
         "n_comparisons": items,
         "n_annotators": judgments.annotators.size,
+        "n_bad": np.unique(columns.item).size - items,
         "judgments_per_comparison": len(judgments) / items if items else 0.0,
         **(_nothing(truth) if isinstance(truth, Undefined) else _labels(judgments, truth)),
         "reward_models": reward_curve(project),

@@ -7,10 +7,11 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from django.db.models import QuerySet
+from django.db.models import Case, QuerySet, When
 from numpy.typing import NDArray
 
 from annotate.models import Judgment, Project
+from annotate.workflow.bad_items import IS_BAD
 from annotate.workflow.judgment_columns import CODES, ROWS_AT_ONCE
 from training.models import Artifact
 from training.workflow.rating_filters import NONE, RatingFilters
@@ -67,7 +68,8 @@ class RatedPairs:
 
     prompt         of the item: a response may be in several of its prompt's comparisons
     side           +1 where A was shown first, -1 where second, 0 where that is not known
-    unnamed        judgments left out because a model is not known
+    bad            judgments left out because a reviewer has called the comparison a bad item
+    unnamed        those left out because a model is not known
     same_model     those left out because both responses are of one model
     rounds, tags   what the judged comparisons have, whatever the filters take: the most frequent tags
     """
@@ -80,6 +82,7 @@ class RatedPairs:
     side: Ints
     first: Ints
     second: Ints
+    bad: int
     unnamed: int
     same_model: int
     rounds: list[int | None]
@@ -97,17 +100,20 @@ class _Sheet:
     prompt: Ints
     first: Ints
     second: Ints
+    is_bad: NDArray[np.bool_]
     rounds: list[int | None]
     tags: list[str]
 
 
 def read_pairs(project: Project, filters: RatingFilters) -> RatedPairs:
-    """Everything that the filters take, retracted judgments left out."""
+    """Everything that the filters take, retracted judgments and those of bad items left out."""
     sources = _Sources.of(project)
     sheet = _read_comparisons(project, filters, sources)
     item, annotator, label, side = _read_judgments(project, filters)
     place = np.searchsorted(sheet.item, item)
     taken = np.append(sheet.item, UNKNOWN)[place] == item
+    bad = taken & np.append(sheet.is_bad, False)[place]
+    taken &= ~bad
     place = place[taken]
     first, second = sheet.first[place], sheet.second[place]
     named = (first != UNKNOWN) & (second != UNKNOWN)
@@ -121,6 +127,7 @@ def read_pairs(project: Project, filters: RatingFilters) -> RatedPairs:
         side=side[taken][two],
         first=first[two],
         second=second[two],
+        bad=int(bad.sum()),
         unnamed=int((~named).sum()),
         same_model=int((named & (first == second)).sum()),
         rounds=sheet.rounds,
@@ -132,18 +139,20 @@ def _read_comparisons(project: Project, filters: RatingFilters, sources: _Source
     # A comparison may have nothing but surplus.
     rows = project.comparisons.all() if filters.surplus else project.comparisons.judged_at_all()
     made = [f"response_{side}__{name}" for side in "ab" for name in ("source", "sample__artifact_id")]
-    columns = rows.order_by("pk").values_list("pk", "prompt_id", "batch__round_number", "prompt__tags", *made)
+    is_bad = Case(When(IS_BAD, then=True), default=False)
+    columns = rows.order_by("pk").values_list("pk", "prompt_id", "batch__round_number", "prompt__tags", is_bad, *made)
     rounds: set[int | None] = set()
     tags: Counter[str] = Counter()
-    kept: list[tuple[int, int, int, int]] = []
-    for pk, prompt, number, tagged, *sides in columns.iterator(chunk_size=ROWS_AT_ONCE):
+    kept: list[tuple[int, int, int, int, bool]] = []
+    for pk, prompt, number, tagged, bad, *sides in columns.iterator(chunk_size=ROWS_AT_ONCE):
         rounds.add(number)
         tags.update(tagged)
         if filters.takes(number, tagged):
-            kept.append((pk, prompt, sources.code(*sides[:2]), sources.code(*sides[2:])))
-    item, prompt, first, second = np.array(kept, dtype=np.int64).reshape(-1, 4).T
+            kept.append((pk, prompt, sources.code(*sides[:2]), sources.code(*sides[2:]), bad))
+    item, prompt, first, second, left_out = np.array(kept, dtype=np.int64).reshape(-1, 5).T
     most = sorted(tag for tag, _times in tags.most_common(MOST_TAGS))
-    return _Sheet(item, prompt, first, second, sorted(rounds, key=lambda number: (number is None, number)), most)
+    in_order = sorted(rounds, key=lambda number: (number is None, number))
+    return _Sheet(item, prompt, first, second, left_out.astype(bool), in_order, most)
 
 
 def _read_judgments(project: Project, filters: RatingFilters) -> tuple[Ints, ...]:

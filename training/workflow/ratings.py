@@ -28,7 +28,12 @@ def ratings_of(*, project: Project, filters: RatingFilters | None = None) -> dic
     filters = filters or RatingFilters()
     pairs = read_pairs(project, filters)
     kept, beyond = _most_compared(pairs)
-    counts = {"same_model": pairs.same_model, "unnamed": pairs.unnamed, "beyond_the_most_compared": beyond}
+    counts = {
+        "same_model": pairs.same_model,
+        "unnamed": pairs.unnamed,
+        "bad": pairs.bad,
+        "beyond_the_most_compared": beyond,
+    }
     return {
         "filters": filters.as_query(),
         "options": {"rounds": pairs.rounds, "tags": pairs.tags},

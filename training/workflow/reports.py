@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from annotate.models import Project
 from annotate.workflow.agreement_summary import Summary
-from annotate.workflow.judgment_stamp import counted_judgments, judgment_stamp
+from annotate.workflow.judgment_stamp import counted_judgments, judgment_stamp, last_word
 from training.models import Artifact, KeptReport
 from training.workflow.label_value import label_value_of
 from training.workflow.rating_filters import RatingFilters
@@ -66,9 +66,12 @@ def refresh_report(project: Project, kind: Kind, query: Query) -> bool:
 
 
 def _stamp(project: Project, judgments: int) -> str:
-    """Changes with judgments, and with models: they have names and accuracies."""
+    """Changes with judgments, with models (they have names and accuracies), and with final words: they take bad items
+    out."""
     last = Artifact.ever.filter(project=project).order_by("-pk").values_list("pk", flat=True).first()
-    return f"{judgment_stamp(project, judgments)}-{last}-{VERSION}"
+    words = last_word(project)
+    stamp = f"{judgment_stamp(project, judgments)}-{last}-{VERSION}"
+    return f"{stamp}-{words}" if words else stamp
 
 
 def _name(kind: Kind, query: Query) -> str:

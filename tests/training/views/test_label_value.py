@@ -60,7 +60,7 @@ def test_a_large_project_is_shown_as_it_was_kept(
     monkeypatch.setattr("training.views.label_value.ask_for_report", lambda *_given: asked.append("asked"))
     assert "being computed" in as_lead.get(PAGE).content.decode() and asked
     assert "180 judgments of 60" in as_lead.post(PAGE + "refresh/?worth=7", follow=True).content.decode()
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(8):
         assert 'Computed <time datetime="20' in as_lead.get(PAGE).content.decode()
 
 

@@ -95,7 +95,7 @@ def test_a_large_project_is_shown_as_it_was_kept(
 ) -> None:
     assert "being computed" in as_lead.get(PAGE).content.decode() and len(asked) == 1
     assert "240" in as_lead.post(PAGE + "refresh/", follow=True).content.decode()
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(9):
         html = as_lead.get(PAGE).content.decode()
     assert 'Computed <time datetime="20' in html and len(asked) == 1
     bring(judged, [record(500, ("alpha", "beta"), ["a"])], "more.jsonl")

@@ -6,12 +6,14 @@ import pytest
 from annotate.models import Comparison, Judgment, Project, Response, User
 from annotate.statistics.bradley_terry import bradley_terry
 from annotate.statistics.paired_comparisons import PairedComparisons
-from annotate.workflow.guidelines import publish, save_draft
+from annotate.workflow.guidelines import current_version, mark_read, publish, save_draft
 from annotate.workflow.intake import compare, open_batch, store_response
+from tests.annotate.workflow.test_adjudication import decide
 from tests.factories import judge_all, make_prompts
 from tests.training.compared import bring, record, tournament
 from training.models import Artifact, Run, Sample
 from training.workflow import ratings as ratings_module
+from training.workflow.label_value import label_value_of
 from training.workflow.rating_filters import RatingFilters, WrongFilter, filters_from
 from training.workflow.ratings import ratings_of
 
@@ -226,3 +228,17 @@ def test_whatever_the_size_three_queries_read_it(
     assert Response.objects.count() == 20
     with django_assert_num_queries(3):
         ratings_of(project=project)
+
+
+def test_judgments_of_bad_items_are_left_out_and_counted(project: Project, lead: User) -> None:
+    bring(project, [record(n, ("x", "y"), ["a", "b" if n else "a"], tags=["t"] if n else []) for n in range(3)])
+    first, second, _third = project.comparisons.order_by("id")
+    mark_read(version=current_version(project), user=lead)
+    decide(first, lead, "bad", reason="broken")
+    decide(second, lead, "a")
+    found = ratings_of(project=project)
+    assert (found["n_judgments"], found["n_comparisons"], found["left_out"]["bad"]) == (4, 2, 2)
+    tagged = ratings_of(project=project, filters=RatingFilters(tag="t"))
+    assert (tagged["n_comparisons"], tagged["left_out"]["bad"]) == (2, 0), "the filters did not take it anyway"
+    value = label_value_of(project=project)
+    assert (value["n_judgments"], value["n_comparisons"], value["n_bad"]) == (4, 2, 1)

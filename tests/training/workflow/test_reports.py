@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from annotate.models import Project
+from annotate.models import Project, User
+from annotate.workflow.guidelines import current_version, mark_read
+from tests.annotate.workflow.test_adjudication import decide
 from tests.training.compared import bring, record, tournament
 from training.models import Artifact, KeptReport
 from training.tasks import refresh_report as task
@@ -41,6 +43,15 @@ def test_new_judgments_and_new_models_make_it_old(project: Project, ratings: Kin
     assert not report_for(project, ratings, ALL).is_stale
     Artifact.objects.create(project=project, name="x", location="owner/x")
     assert report_for(project, ratings, ALL).is_stale
+
+
+def test_a_final_word_makes_it_old(project: Project, ratings: Kind, lead: User) -> None:
+    refresh_report(project, ratings, ALL)
+    mark_read(version=current_version(project), user=lead)
+    decide(project.comparisons.first(), lead, "bad", reason="broken")
+    assert report_for(project, ratings, ALL).is_stale
+    refresh_report(project, ratings, ALL)
+    assert report_for(project, ratings, ALL).body["left_out"]["bad"] == 2
 
 
 def test_every_question_is_kept_by_itself_and_the_oldest_are_forgotten(

@@ -21,6 +21,8 @@ class Command(ProjectCommand):
     def describe(self, result: dict[str, Any]) -> str:
         counts = "{n_judgments} judgments of {n_comparisons} comparisons by {n_annotators} annotators"
         lines = [counts.format(**result)]
+        if result.get("n_bad"):
+            lines.append(f"left out, bad items: {result['n_bad']}")
         if result["reason"]:
             lines.append(f"the value of labels is not defined, because {result['reason']}")
         lines += [f"right labels with {row['votes']} judgments: {_of(row['accuracy'])}" for row in result["labels"]]
