@@ -137,7 +137,8 @@ class FreezeSerializer(Asked):
     aggregation = serializers.ChoiceField(Aggregation.choices, default=Aggregation.MAJORITY)
     test_share = serializers.FloatField(default=0.2, min_value=0, max_value=0.9)
     seed = serializers.IntegerField(default=0, min_value=0)
-    adjudicated_first = serializers.BooleanField(default=False)
+    # Null as if it were not given: then `words_come_first` says.
+    adjudicated_first = serializers.BooleanField(default=None, allow_null=True)
     annotator_share = serializers.FloatField(default=0, min_value=0, max_value=0.5)
 
 

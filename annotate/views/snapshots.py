@@ -15,6 +15,7 @@ from annotate.forms import FreezeForm
 from annotate.models import Aggregation, Project, Role, Snapshot, Split
 from annotate.workflow.exceptions import EmptySnapshot, NobodyHeldOut, NothingToInferFrom
 from annotate.workflow.export import export_lines, require_readable
+from annotate.workflow.final_words import words_come_first
 from annotate.workflow.snapshots import freeze, parquet_path, select
 
 ROWS_SHOWN = 10
@@ -33,8 +34,7 @@ def list_snapshots(request: HttpRequest, project: Project) -> HttpResponse:
 def create_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
     """GET shows what the query in the address would hold and drop; POST freezes it."""
     defaults = {name: field.initial for name, field in FreezeForm.base_fields.items()}
-    # Whoever adjudicates means it to count.
-    defaults["adjudicated_first"] = "1" if project.comparisons.filter(is_adjudicated=True).exists() else ""
+    defaults["adjudicated_first"] = "1" if words_come_first(project) else ""
     form = FreezeForm(request.POST if request.method == "POST" else {**defaults, **request.GET.dict()})
     valid = form.is_valid()
     asked = partial(freeze, actor=request.user) if request.method == "POST" else select

@@ -27,6 +27,12 @@ class Word:
         return self.verdict == Verdict.BAD
 
 
+def words_come_first(project: Project) -> bool:
+    """Whether final words go before the votes where nobody says: by every door, whoever adjudicates means it to
+    count."""
+    return project.comparisons.filter(is_adjudicated=True).exists()
+
+
 def words_of(project: Project) -> dict[int, Word]:
     """By comparison."""
     rows = Adjudication.objects.current().filter(comparison__project=project)

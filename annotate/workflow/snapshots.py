@@ -18,7 +18,7 @@ from annotate.statistics.judgments import TIE, A
 from annotate.workflow.aggregation import Decision
 from annotate.workflow.counted_votes import guideline_numbers, votes_of
 from annotate.workflow.exceptions import EmptySnapshot, WorkflowError
-from annotate.workflow.final_words import Word, words_of
+from annotate.workflow.final_words import Word, words_come_first, words_of
 from annotate.workflow.held_out import TEST_ANNOTATORS, Labels, Votes, counts_of, draw, labels_by_split, labels_of
 from annotate.workflow.one_state import one_state
 from annotate.workflow.parquet_folder import write_folder
@@ -54,15 +54,16 @@ def select(
     aggregation: str = Aggregation.MAJORITY,
     test_share: float = 0.2,
     seed: int = 0,
-    adjudicated_first: bool = False,
+    adjudicated_first: bool | None = None,
     annotator_share: float = 0,
 ) -> Selection:
     """One label for every judged comparison. Ties and splits are no pairs, and counted; ties stand apart. Reads only.
 
-    With `adjudicated_first` a final word goes before the votes, and bad items are left out, and counted. With an
-    `annotator_share` that many people have no part in the training split.
+    With `adjudicated_first` a final word goes before the votes, and bad items are left out, and counted; None: where
+    `words_come_first`. With an `annotator_share` that many people have no part in the training split.
     Raises NothingToInferFrom as `aggregation.decide` does, and NobodyHeldOut as `held_out.draw`.
     """
+    adjudicated_first = words_come_first(project) if adjudicated_first is None else adjudicated_first
     votes = votes_of(project)
     words = words_of(project) if adjudicated_first else {}
     known = project.comparisons.filter(pk__in=votes.keys() | words.keys())
@@ -119,7 +120,7 @@ def freeze(
     aggregation: str = Aggregation.MAJORITY,
     test_share: float = 0.2,
     seed: int = 0,
-    adjudicated_first: bool = False,
+    adjudicated_first: bool | None = None,
     annotator_share: float = 0,
     actor: User | None = None,
 ) -> tuple[Snapshot, bool]:
@@ -136,10 +137,12 @@ def freeze(
     """
     _check_query(aggregation, test_share, annotator_share)
     query: dict[str, Any] = {"aggregation": str(aggregation), "test_share": test_share, "seed": seed}
-    asked = {"adjudicated_first": adjudicated_first, "annotator_share": annotator_share}
-    query |= {name: value for name, value in asked.items() if value}
     with one_state():
-        selection = select(project=project, **query)
+        selection = select(
+            project=project, **query, adjudicated_first=adjudicated_first, annotator_share=annotator_share
+        )
+    asked = {"adjudicated_first": selection.adjudicated_first, "annotator_share": annotator_share}
+    query |= {name: value for name, value in asked.items() if value}
     _require_pairs(selection)
     digest = _content_hash(selection, query)
     existing = project.snapshots.filter(content_hash=digest).first()

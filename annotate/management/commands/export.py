@@ -23,7 +23,11 @@ class Command(ProjectCommand):
         super().add_arguments(parser)
         parser.add_argument("--format", choices=["trl", "parquet"], default="trl")
         parser.add_argument("--output", type=Path, required=True, help="file to write; must not exist yet")
-        parser.add_argument("--snapshot", type=int, help="number of the snapshot; default: freeze the project now")
+        parser.add_argument(
+            "--snapshot",
+            type=int,
+            help="number of the snapshot; default: freeze the project now, as the command snapshot does",
+        )
         parser.add_argument(
             "--split", choices=[*Split.values, "all"], default="all", help="default: all; Parquet takes train or test"
         )

@@ -1,6 +1,6 @@
 """`snapshot PROJECT`: freezes the judgments into a preference dataset."""
 
-from argparse import ArgumentParser
+from argparse import ArgumentParser, BooleanOptionalAction
 from typing import Any
 
 from annotate.management.project_command import ProjectCommand, named_user
@@ -18,8 +18,9 @@ class Command(ProjectCommand):
         parser.add_argument("--seed", type=int, default=0, help="seed of the split")
         parser.add_argument(
             "--adjudicated-first",
-            action="store_true",
-            help="final words decide where there are any, bad items are left out; the aggregation decides the rest",
+            action=BooleanOptionalAction,
+            help="final words decide where there are any, bad items are left out, the aggregation decides the rest; "
+            "default: once something is adjudicated",
         )
         parser.add_argument(
             "--annotator-share",

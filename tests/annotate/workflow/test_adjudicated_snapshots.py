@@ -83,7 +83,7 @@ def test_it_goes_before_every_aggregation(project: Project, adjudicated: list[Co
 def test_without_it_nothing_has_changed(project: Project, judged: list[Comparison], reviewer: User) -> None:
     before, _created = freeze(project=project)
     decide(judged[0], reviewer, "b")
-    again, created = freeze(project=project)
+    again, created = freeze(project=project, adjudicated_first=False)
     assert (again, created) == (before, False)
     assert "adjudicated" not in next(iter(_rows(before).values()), _rows(before, "test").values())
     assert "adjudicated_first" not in before.query and "bad" not in before.counts
@@ -120,7 +120,7 @@ def test_the_guideline_of_a_word_is_one_of_the_snapshots(
     publish(project=project, summary="Brief", actor=lead)
     mark_read(version=current_version(project), user=reviewer)
     decide(judged[0], reviewer, "b")
-    assert freeze(project=project)[0].guideline_versions == [1]
+    assert freeze(project=project, adjudicated_first=False)[0].guideline_versions == [1]
     assert freeze(project=project, adjudicated_first=True)[0].guideline_versions == [1, 2]
 
 
@@ -148,3 +148,26 @@ def test_page_command_and_api_ask_for_it(project: Project, adjudicated: list[Com
     assert "final word" in page.get(f"/p/garden/comparisons/{adjudicated[0].pk}/").content.decode()
     exported = b"".join(page.get("/p/garden/snapshots/1/all.jsonl").streaming_content).decode()
     assert {"prompt", "chosen", "rejected"} == set(json.loads(exported.splitlines()[0]))
+
+
+def test_every_door_puts_final_words_first_once_there_are_any(
+    client: Client, project: Project, judged: list[Comparison], lead: User, reviewer: User, tmp_path: Path
+) -> None:
+    snapshots = "/api/v1/projects/garden/snapshots/"
+    api = APIClient()
+    api.force_authenticate(lead)
+
+    def by_each_door(name: str) -> list[bool]:
+        call_command("snapshot", "garden")
+        call_command("export", "garden", "--output", str(tmp_path / name))
+        api.post(snapshots, {}, format="json")
+        client.force_login(lead)
+        shown = client.get("/p/garden/snapshots/new/").context["form"].cleaned_data["adjudicated_first"]
+        return [shown, *(snapshot.adjudicated_first for snapshot in Snapshot.objects.all())]
+
+    assert by_each_door("before.jsonl") == [False, False], "one state, one snapshot"
+    decide(judged[0], reviewer, "b")
+    assert sorted(by_each_door("after.jsonl")) == [False, True, True]
+    call_command("snapshot", "garden", "--no-adjudicated-first")
+    api.post(snapshots, {"adjudicated_first": False}, format="json")
+    assert Snapshot.objects.count() == 2, "asked for by name, it is the one of before"
