@@ -111,8 +111,10 @@ def _kept_agreement(project: Project, by: str) -> Response:
     age = {"computed_at": summary.made_at, "is_stale": summary.is_stale}
     if summary.body is None:
         return Response(age, status=status.HTTP_202_ACCEPTED)
-    groups = {"by": by, "groups": summary.body["breakdowns"][by]} if by else {}
-    return Response({**age, **summary.body["overall"], **groups})
+    body = summary.body
+    left_out = body.get("left_out", {}).get(by, 0)
+    groups = {"by": by, "groups": body["breakdowns"][by], "groups_left_out": left_out} if by else {}
+    return Response({**age, **body["overall"], **groups})
 
 
 @extend_schema(request=FreezeSerializer, responses=SnapshotSerializer(many=True))

@@ -97,7 +97,7 @@ def share_of_reference(
     counts = counts[counts.any(axis=1)].astype(np.int64)
     n = counts.shape[0]
     if n < 2:
-        return Undefined(Reason.FEW_COMMON if n else missing)
+        return Undefined(Reason.ONE_COMMON if n else missing)
     value = _EQUAL.of(counts)
     bounds = bootstrap_interval(
         counts, _EQUAL, replicates=resampling.replicates, level=resampling.level, seed=resampling.seed

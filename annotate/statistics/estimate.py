@@ -14,6 +14,7 @@ class Reason(StrEnum):
     ONE_CATEGORY = "only one label was used, so chance agreement cannot be told from real agreement"
     NO_DECIDED_PAIR = "no item has two judgments that are not ties"
     FEW_COMMON = "too few items in common"
+    ONE_COMMON = "only one item in common"
     UNUSED_LABEL = "nobody used this label"
     NO_MAJORITY = "the others have no majority for any item that this annotator judged"
     NO_GOLD = "no judged item has a gold label"

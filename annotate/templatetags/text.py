@@ -89,6 +89,7 @@ def _sentences() -> dict[str, str]:
         Reason.ONE_CATEGORY: _("Everybody always gave the same answer, so agreement cannot be told from chance."),
         Reason.NO_DECIDED_PAIR: _("No comparison has two judgments that are not ties."),
         Reason.FEW_COMMON: _("Too few comparisons in common; at least ten are needed."),
+        Reason.ONE_COMMON: _("Only one comparison in common; at least two are needed."),
         Reason.UNUSED_LABEL: _("Nobody gave this answer."),
         Reason.NO_MAJORITY: _("The others have no majority for any comparison that this person judged."),
         Reason.NO_GOLD: _("None of the judged comparisons has a known right answer."),

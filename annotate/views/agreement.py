@@ -18,6 +18,9 @@ from annotate.workflow.agreement_groups import BREAKDOWNS
 from annotate.workflow.agreement_parts import FASTEST, LEAST_AGREEMENT, LEAST_COMPARED
 from annotate.workflow.agreement_summary import refresh_summary, summary_for
 
+# Those with most judgments; the CSV has all.
+MOST_PEOPLE = 100
+
 
 @require_safe
 @require_role(Role.REVIEWER)
@@ -48,6 +51,10 @@ def _figures(body: dict[str, Any], by: str, sort: Sort) -> dict[str, Any]:
     found = with_outcomes(body)
     overall, filtered = found["overall"], found["filtered"]
     pairs, choices = found["pairs"], ["A", _("Tie"), "B"]
+    # Neither of the two is in summaries that were kept before there were such.
+    adjudicated, left_out = found.get("adjudicated", {}), found.get("left_out", {})
+    groups, people = found["breakdowns"].get(by, []), adjudicated.get("people", [])
+    most = MOST_PEOPLE if by == "annotator" else len(groups)
     return {
         "overall": overall,
         "raws": [(*_raw_words()[rule], outcome) for rule, outcome in overall["raw_agreement"].items()],
@@ -59,7 +66,9 @@ def _figures(body: dict[str, Any], by: str, sort: Sort) -> dict[str, Any]:
             (_("Gwet’s AC1"), overall["gwet_ac1"], filtered["ac1"]),
         ],
         "limits": {"seconds": FASTEST, "share": LEAST_AGREEMENT, "compared": LEAST_COMPARED},
-        "groups": found["breakdowns"].get(by, []),
+        "groups": groups[:most],
+        "more_people": len(groups[most:]),
+        "left_out": left_out.get(by, 0),
         "differences": found["differences"] if by == "guideline" else [],
         "matrix": matrix_of(pairs["people"], pairs["rows"]) if pairs["is_matrix"] else [],
         "pairs": sorted_pairs(pairs["rows"], sort),
@@ -68,8 +77,8 @@ def _figures(body: dict[str, Any], by: str, sort: Sort) -> dict[str, Any]:
         "confusion": list(zip(choices, _rows(found["confusion"]), strict=True)),
         "choices": choices,
         "split": found["split"],
-        # Not in summaries that were kept before there were final words.
-        "adjudicated": found.get("adjudicated", {}),
+        "adjudicated": {**adjudicated, "people": people[:MOST_PEOPLE]},
+        "more_adjudicated": len(people[MOST_PEOPLE:]),
     }
 
 

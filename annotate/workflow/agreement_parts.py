@@ -32,20 +32,25 @@ FASTEST = 2.0
 LEAST_AGREEMENT = 0.5
 LEAST_COMPARED = 10
 MOST_GROUPS = 60
-MOST_PEOPLE = 100
 MOST_PAIRS = 100
 MOST_SPLIT = 30
 
 
 def parts_of(project: Project, columns: JudgmentColumns, breakdowns: Iterable[str]) -> dict[str, Any]:
+    """`left_out` counts by breakdown the groups that are too small to be among its largest."""
     judgments = columns.judgments()
     names = names_of(judgments)
     people = leave_one_out(judgments).annotators
     adjudicated = against_final_words(project, columns, replicates=REPLICATES)
+    groups = {
+        by: (_people(people, names, adjudicated), 0) if by == "annotator" else _breakdown(project, columns, by)
+        for by in breakdowns
+    }
     return {
         "overall": _overall(columns, judgments),
         "filtered": _filtered(columns, people),
-        "breakdowns": {by: _breakdown(project, columns, by, people, names, adjudicated) for by in breakdowns},
+        "breakdowns": {by: shown for by, (shown, _left_out) in groups.items()},
+        "left_out": {by: left_out for by, (_shown, left_out) in groups.items()},
         "differences": _differences(columns),
         "adjudicated": _adjudicated(adjudicated, people, names),
         "pairs": _pairs(judgments, names),
@@ -87,32 +92,30 @@ def _is_unlike(each: AgainstReference) -> bool:
     return isinstance(share, Estimate) and each.n >= LEAST_COMPARED and share.value < LEAST_AGREEMENT
 
 
-def _breakdown(
-    project: Project,
-    columns: JudgmentColumns,
-    by: str,
-    people: list[AgainstReference],
-    names: dict[int, str],
-    adjudicated: AgainstFinalWords,
+def _people(
+    people: list[AgainstReference], names: dict[int, str], adjudicated: AgainstFinalWords
 ) -> list[dict[str, Any]]:
-    """The largest groups, in their order; by annotator each person against the majority of the others, as `corrected`
-    Cohen's kappa with it."""
-    if by == "annotator":
-        most = sorted(people, key=lambda each: -each.n_judgments)[:MOST_PEOPLE]
-        return [
-            {
-                "group": names[each.annotator],
-                "n_judgments": each.n_judgments,
-                "raw": each.raw_agreement.as_json(),
-                "corrected": each.kappa.as_json(),
-                "adjudicated": adjudicated.share_of(each.annotator).as_json(),
-            }
-            for each in most
-        ]
+    """Each person against the majority of the others, as `corrected` Cohen's kappa with it; those with most judgments
+    first."""
+    return [
+        {
+            "group": names[each.annotator],
+            "n_judgments": each.n_judgments,
+            "raw": each.raw_agreement.as_json(),
+            "corrected": each.kappa.as_json(),
+            "adjudicated": adjudicated.share_of(each.annotator).as_json(),
+        }
+        for each in sorted(people, key=lambda each: -each.n_judgments)
+    ]
+
+
+def _breakdown(project: Project, columns: JudgmentColumns, by: str) -> tuple[list[dict[str, Any]], int]:
+    """The largest groups, in their order, and how many there are beside them: each has bootstraps of its own."""
     groups = list(groups_of(project, columns, by))
     sizes = sorted((int(mask.sum()) for _name, mask in groups), reverse=True)
     least = sizes[MOST_GROUPS - 1] if len(sizes) > MOST_GROUPS else 0
-    return [_group(name, columns.where(mask).judgments()) for name, mask in groups if mask.sum() >= least]
+    shown = [(name, mask) for name, mask in groups if mask.sum() >= least]
+    return [_group(name, columns.where(mask).judgments()) for name, mask in shown], len(groups) - len(shown)
 
 
 def _group(name: str | None, judgments: Judgments) -> dict[str, Any]:
@@ -123,9 +126,8 @@ def _group(name: str | None, judgments: Judgments) -> dict[str, Any]:
 
 
 def _adjudicated(found: AgainstFinalWords, people: list[AgainstReference], names: dict[int, str]) -> dict[str, Any]:
-    """Those with most judgments of adjudicated comparisons, each also against the majority of the others."""
+    """Those with most judgments of adjudicated comparisons first, each also against the majority of the others."""
     others = {each.annotator: each.raw_agreement for each in people}
-    most = sorted(found.compared, key=lambda each: -each.n)[:MOST_PEOPLE]
     return {
         "n": found.n_adjudicated,
         "seen": found.n_votes_seen,
@@ -137,7 +139,7 @@ def _adjudicated(found: AgainstFinalWords, people: list[AgainstReference], names
                 "words": each.raw_agreement.as_json(),
                 "others": others[each.annotator].as_json(),
             }
-            for each in most
+            for each in sorted(found.compared, key=lambda each: -each.n)
         ],
     }
 

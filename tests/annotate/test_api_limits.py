@@ -49,6 +49,7 @@ def test_of_a_large_project_agreement_is_what_is_kept(
     refresh_summary(project)
     kept = client.get(BASE + "agreement/?by=guideline").json()
     assert (kept["n_judgments"], kept["is_stale"], kept["by"]) == (6, False, "guideline")
+    assert kept["groups_left_out"] == 0
     assert kept["groups"][0]["group"] == "v1" and "value" in kept["krippendorff_alpha"]["nominal"]
     refused = client.get(BASE + "agreement/?bootstrap=10000")
     assert (refused.status_code, refused.json()["field"]) == (400, "bootstrap")

@@ -46,7 +46,7 @@ def test_without_gold_nothing_is_said() -> None:
     report = against_gold(judgments, [], [])
     assert report.overall == report.annotators[0].raw_agreement == Undefined(Reason.NO_GOLD)
     one = against_gold(judgments, [1], [0])
-    assert one.overall == Undefined(Reason.FEW_COMMON)
+    assert one.overall == Undefined(Reason.ONE_COMMON)
     assert one.annotators[1].raw_agreement == Undefined(Reason.NO_GOLD)
 
 
@@ -81,7 +81,7 @@ def test_leave_one_out_adds_up_over_the_annotators(table: np.ndarray) -> None:
         assert report.overall.value == pytest.approx(equal / sum(each.n for each in defined))
         assert 0 <= report.overall.low <= report.overall.high <= 1
     else:
-        assert report.overall.reason in (Reason.NO_MAJORITY, Reason.FEW_COMMON)
+        assert report.overall.reason in (Reason.NO_MAJORITY, Reason.ONE_COMMON)
     assert report.overall == share_of_the_majority_of_others(judgments, replicates=FEW)
 
 

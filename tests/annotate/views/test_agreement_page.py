@@ -16,7 +16,8 @@ from annotate.tasks import refresh_agreement
 from annotate.workflow import agreement_summary
 from annotate.workflow.agreement_groups import BREAKDOWNS
 from annotate.workflow.comparison_import import import_comparisons
-from annotate.workflow.guidelines import publish, save_draft
+from annotate.workflow.guidelines import current_version, mark_read, publish, save_draft
+from tests.annotate.workflow.test_adjudication import decide
 from tests.factories import judge_all, make_comparisons
 
 pytestmark = pytest.mark.django_db
@@ -253,3 +254,25 @@ def test_an_annotator_downloads_no_numbers(client: Client, ann: User, project: P
 
 def test_what_is_not_computed_yet_is_said(leading: Client, judged: list[Comparison], large: list[int]) -> None:
     assert leading.get(f"{PAGE}parts.csv").status_code == 503
+
+
+def test_what_is_not_shown_is_counted_and_the_csv_has_everybody(leading: Client, project: Project) -> None:
+    records = []
+    for n in range(140):
+        said = [{"annotator": f"w{n}", "choice": "a"}, {"annotator": f"w{(n + 1) % 140}", "choice": "b"}]
+        # Seventy tags, the first ten of them on one comparison less.
+        records.append({**_record(n), "tags": [f"t{n % 70:02}"] if n >= 10 else [], "annotations": said})
+    _import(project, records)
+    html = leading.get(PAGE, {"by": "annotator"}).text
+    assert html.count('<tr data-name="w') == 100 and "The CSV has 40 people more" in html
+    assert len(_csv(leading, f"{PAGE}parts.csv?by=annotator")) == 140
+    by_tag = leading.get(PAGE, {"by": "tag"})
+    assert len(by_tag.context["groups"]) == 61 and "10 smaller groups are left out" in by_tag.text
+
+
+def test_one_adjudicated_comparison_is_one_too_few(
+    leading: Client, project: Project, judged: list[Comparison], lead: User
+) -> None:
+    mark_read(version=current_version(project), user=lead)
+    decide(judged[0], lead, "a")
+    assert "Only one comparison in common; at least two are needed." in leading.get(PAGE).text
