@@ -14,6 +14,8 @@ from annotate.workflow.judgment_stamp import counted_judgments, judgment_stamp, 
 
 # Up to so many judgments a page computes its numbers itself, in about a second.
 LIVE = 20_000
+# Changes with what the numbers mean: kept ones of an earlier meaning are computed again.
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -61,4 +63,4 @@ def _stamp(project: Project) -> tuple[int, str]:
         return judgments, ""
     words = last_word(project)
     stamp = judgment_stamp(project, judgments)
-    return judgments, f"{stamp}-{words}" if words else stamp
+    return judgments, f"{stamp}-{words or 0}-{VERSION}"
