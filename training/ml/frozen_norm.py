@@ -38,6 +38,11 @@ class ScaledToOne(torch.autograd.Function):
         return weighted.mul_(scale).addcmul_(x, along * scale**3, value=-1), None, None
 
 
+def scaled_to_one(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    """The same where nothing is learned."""
+    return torch.mul(x, _scale(x, eps)).mul_(weight)
+
+
 def _scale(x: Tensor, eps: float) -> Tensor:
     """r for every row, [..., 1], in one pass over x."""
     return torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
@@ -53,7 +58,7 @@ class FrozenNorm(nn.Module):
         if not plain or weight.requires_grad:
             return super().forward(hidden_states)
         if not torch.is_grad_enabled():  # a step of decoding would notice what autograd takes to be asked
-            return torch.mul(hidden_states, _scale(hidden_states, self.variance_epsilon)).mul_(weight)
+            return scaled_to_one(hidden_states, weight, self.variance_epsilon)
         return ScaledToOne.apply(hidden_states, weight, self.variance_epsilon)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from training.ml.frozen_norm import scaled_to_one
 from training.ml.packed import PackedLinear, PackedTogether
 from training.ml.rotation import rotated
 from training.ml.slot_attention import attended
@@ -23,19 +24,15 @@ Memory = Sequence[tuple[Tensor, Tensor]]  # for each layer the keys and the valu
 
 @dataclass(frozen=True)
 class Norm:
-    """w * x / rms(x) (Zhang and Sennrich 2019)."""
-
     weight: Tensor
-    eps: Tensor
+    eps: float
 
     @classmethod
     def of(cls, part: nn.Module) -> Norm:
-        return cls(part.weight, part.weight.new_tensor(part.variance_epsilon))
+        return cls(part.weight, part.variance_epsilon)
 
     def __call__(self, x: Tensor) -> Tensor:
-        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        scale = torch.addcmul(self.eps, length, length, value=1 / x.shape[-1]).rsqrt_()
-        return torch.mul(x, scale).mul_(self.weight)
+        return scaled_to_one(x, self.weight, self.eps)
 
 
 @dataclass(frozen=True)
