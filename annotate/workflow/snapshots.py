@@ -137,11 +137,10 @@ def freeze(
     """
     _check_query(aggregation, test_share, annotator_share)
     query: dict[str, Any] = {"aggregation": str(aggregation), "test_share": test_share, "seed": seed}
+    asked: dict[str, Any] = {"adjudicated_first": adjudicated_first, "annotator_share": annotator_share}
     with one_state():
-        selection = select(
-            project=project, **query, adjudicated_first=adjudicated_first, annotator_share=annotator_share
-        )
-    asked = {"adjudicated_first": selection.adjudicated_first, "annotator_share": annotator_share}
+        selection = select(project=project, **query, **asked)
+    asked["adjudicated_first"] = selection.adjudicated_first  # also where it was not said
     query |= {name: value for name, value in asked.items() if value}
     _require_pairs(selection)
     digest = _content_hash(selection, query)
