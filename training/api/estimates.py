@@ -16,6 +16,7 @@ from training.recipes.estimate import Machine, whole, whole_sampling
 from training.workflow import device
 from training.workflow.estimates import asked_of
 from training.workflow.sampling_estimates import asked_of_sampling
+from training.workflow.seen_before import run_to_be, seen_before
 
 GIGABYTE = 10**9
 
@@ -35,19 +36,18 @@ def estimate(request: Request, project: Project) -> Response:
     if asked["recipe"] == "sample":
         return Response(_of_sampling(project, asked, machine))
     snapshot, demonstrations, reward = asked["snapshot"], asked["demonstrations"], asked["reward_model"]
-    found = asked_of(
-        asked["recipe"],
-        named_in(Artifact, project, "model", pk=asked["model"]),
-        asked["config"],
-        snapshot=named_in(Snapshot, project, "snapshot", number=snapshot) if snapshot else None,
-        demonstrations=(
+    model = named_in(Artifact, project, "model", pk=asked["model"])
+    data = {
+        "snapshot": named_in(Snapshot, project, "snapshot", number=snapshot) if snapshot else None,
+        "demonstrations": (
             named_in(DemonstrationSet, project, "demonstrations", pk=demonstrations) if demonstrations else None
         ),
-        feedback=named_in(FeedbackSet, project, "feedback", pk=asked["feedback"]) if asked["feedback"] else None,
-        reward=named_in(Artifact, project, "reward_model", pk=reward, task=Task.REWARD) if reward else None,
-        machine=machine,
-    )
-    return Response(whole(found.question, found.chosen, found.methods, found.advice))
+        "feedback": named_in(FeedbackSet, project, "feedback", pk=asked["feedback"]) if asked["feedback"] else None,
+        "reward": named_in(Artifact, project, "reward_model", pk=reward, task=Task.REWARD) if reward else None,
+    }
+    found = asked_of(asked["recipe"], model, asked["config"], machine=machine, **data)
+    seen = seen_before(run_to_be(asked["recipe"], asked["config"], model, **data))
+    return Response({**whole(found.question, found.chosen, found.methods, found.advice), "seen_before": seen})
 
 
 def _of_sampling(project: Project, asked: dict[str, Any], machine: Machine) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from annotate.workflow.exceptions import WorkflowError
 from training.forms import DeviceForm, RecipeForm
 from training.models import Artifact
 from training.recipes.estimate import Machine
+from training.recipes.titles import TITLES
 from training.views.problems import words
 from training.workflow.estimate_words import refusal, unbalanced
 from training.workflow.estimates import Answer, asked_of
 from training.workflow.exceptions import BadConfig
 from training.workflow.sampling_estimates import SamplingAnswer
+from training.workflow.seen_before import in_words, run_to_be, seen_before
 from training.workflow.starting import REWARDED
 
 ASKED = "estimate"  # the name of the button
@@ -25,12 +27,13 @@ ASKED = "estimate"  # the name of the button
 @dataclass(frozen=True)
 class Panel:
     """Of one recipe: an answer, and why there is none or none of the chosen method; and what is to be said of the data
-    with these settings. `parts` are those of the memory that any method needs."""
+    with these settings, and of what it holds out. `parts` are those of the memory that any method needs."""
 
     recipe: str
     answer: Answer | None = None
     problem: str = ""
     unbalanced: str = ""
+    seen: str = ""
 
     @property
     def parts(self) -> list[str]:
@@ -73,7 +76,8 @@ def estimate_context(
     trained = next((stage.config for stage in stages if stage.recipe == "reward" and stage.is_valid()), None)
     rewarded = {**data, "reward": data.pop("reward", None) or trained}
     of = {stage.recipe: rewarded if stage.recipe in REWARDED else data for stage in stages}
-    return {"device": form, "panels": [panel(model, stage, machine, **of[stage.recipe]) for stage in stages]}
+    tuned = next((_(TITLES["sft"]) for stage in stages[:-1] if stage.recipe == "sft"), "")
+    return {"device": form, "panels": [panel(model, stage, machine, tuned, **of[stage.recipe]) for stage in stages]}
 
 
 def sampling_panel(settings: RecipeForm, ask: Callable[[dict[str, Any]], SamplingAnswer]) -> SamplingPanel:
@@ -86,7 +90,8 @@ def sampling_panel(settings: RecipeForm, ask: Callable[[dict[str, Any]], Samplin
         return SamplingPanel(problem=_refused(settings, error))
 
 
-def panel(model: Artifact | None, stage: RecipeForm, machine: Machine, **data: Any) -> Panel:
+def panel(model: Artifact | None, stage: RecipeForm, machine: Machine, tuned: str = "", **data: Any) -> Panel:
+    """`tuned`: what the stage is called that fine-tunes the model first, where there is one."""
     if model is None:
         return Panel(stage.recipe, problem=_("Choose a model."))
     if not stage.is_valid():
@@ -96,7 +101,8 @@ def panel(model: Artifact | None, stage: RecipeForm, machine: Machine, **data: A
     except WorkflowError as error:
         return Panel(stage.recipe, problem=_refused(stage, error))
     problem = _named(stage, answer.chosen.refused.field, refusal(answer.chosen)) if answer.chosen.refused else ""
-    return Panel(stage.recipe, answer, problem, unbalanced(stage.recipe, stage.config, data.get("feedback")))
+    seen = in_words(seen_before(run_to_be(stage.recipe, stage.config, model, tuned=tuned, **data)))
+    return Panel(stage.recipe, answer, problem, unbalanced(stage.recipe, stage.config, data.get("feedback")), seen)
 
 
 def _unusable(stage: RecipeForm) -> str:

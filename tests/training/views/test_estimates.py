@@ -12,19 +12,23 @@ from django.test.utils import CaptureQueriesContext
 
 from annotate.models import Project, Snapshot
 from annotate.workflow import snapshots
+from annotate.workflow.demonstrations import import_demonstrations
 from tests.training.fixture_model import build_fixture_model
 from tests.training.gguf_file import write_gguf
 from tests.training.small_model import SIZES, small_model
 from tests.training.views.test_forms import sent_back
+from tests.training.workflow.products import finished
 from training.models import Artifact, Round, Run, Task
 from training.recipes import load
 from training.recipes.adapters import METHODS
 from training.recipes.estimate import Advice, Data, Machine, Question, Speed, estimate, read_architecture
 from training.workflow import device
 from training.workflow.estimate_words import changes
+from training.workflow.seen_before import seen_before
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("speed_is_known")]
 RUNS, ROUNDS = "/p/garden/runs/new/", "/p/garden/rounds/new/"
+ESTIMATES = "/api/v1/projects/garden/estimate/"
 HTMX = {"HTTP_HX_REQUEST": "true", "HTTP_HX_TARGET": "estimate"}
 
 
@@ -245,3 +249,36 @@ def test_a_chosen_method_without_a_place_in_the_model_leaves_the_others_in_the_t
     assert panel.problem.startswith(named) and "dpo." not in page
     assert page.count('aria-current="true"') == 1 and "134,515,008" in page
     assert [one.adapter for one in panel.answer.methods if one.memory]
+
+
+def test_held_out_prompts_that_were_trained_on_are_told_before_the_start(
+    as_lead: Client, project: Project, snapshot: Snapshot, model: Artifact
+) -> None:
+    said = "been trained on before, by “{}”: the figures will flatter this run."
+    tuned = finished(project, model, "dpo", snapshot=snapshot, name="Round 1")
+    other = snapshots.freeze(project=project, test_share=0.3, seed=1)[0]
+    seen = seen_before(Run(recipe="dpo", config={}, model=tuned, snapshot=other))
+    assert seen is not None and seen["by"] == ["Round 1"]
+    page = ask(as_lead, tuned, other).content.decode()
+    assert f"{seen['seen']} of {seen['prompts']} held-out prompts" in page and said.format("Round 1") in page
+    assert "trained on before" not in ask(as_lead, tuned, snapshot).content.decode()
+    assert "trained on before" not in ask(as_lead, model, other).content.decode()
+    asked = {"recipe": "dpo", "model": tuned.pk, "snapshot": other.number, "config": {}}
+    assert as_lead.post(ESTIMATES, asked, content_type="application/json").json()["seen_before"] == seen
+    asked["model"] = model.pk
+    assert as_lead.post(ESTIMATES, asked, content_type="application/json").json()["seen_before"] is None
+
+
+def test_demonstrations_of_the_round_itself_are_counted_for_the_stages_behind_them(
+    as_lead: Client, project: Project, snapshot: Snapshot, model: Artifact
+) -> None:
+    rows = [json.dumps({"messages": prompt.messages, "response": "So."}) for prompt in project.prompts.all()]
+    manners = import_demonstrations(project=project, name="manners", lines=rows, test_share=0.2).set
+    other = snapshots.freeze(project=project, test_share=0.3, seed=1)[0]
+    more = {"demonstrations": str(manners.pk), **sent_back("sft")}
+    panels = {one.recipe: one for one in ask_for_a_round(as_lead, model, other, "dpo", **more).context["panels"]}
+    assert set(panels) == {"sft", "reward", "dpo", "sample"} and not panels["sft"].seen
+    for recipe in ("reward", "dpo"):
+        assert "by “Fine-tuning on demonstrations (SFT)”" in panels[recipe].seen
+    same = ask_for_a_round(as_lead, model, snapshots.freeze(project=project, test_share=0.2)[0], "dpo", **more)
+    assert not any(panel.seen for panel in same.context["panels"] if panel.recipe != "sample")
