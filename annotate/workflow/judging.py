@@ -178,7 +178,7 @@ def undo_last(
             _("You have given another answer since, so this one stays."), _("Reload the page to take that one back.")
         )
     if assignment.slot is None and not _regain_slot(assignment):
-        raise NothingToUndo(_("Somebody else has this comparison now, so the answer stays as it is."))
+        raise NothingToUndo(_("This comparison has no free place any more, so the answer stays as it is."))
     if assignment.state == AssignmentState.JUDGED:
         _count_vote(assignment, assignment.judgments.current().get().choice, -1)
     if assignment.state != AssignmentState.SKIPPED:

@@ -117,7 +117,9 @@ def _in_slots(
     """Prompts enter in their order; several at once, since reading one by itself costs almost as much."""
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
     waiting = Waiting(model, prompts, seeds)
-    slots = Slots(min(rows, len(prompts) * len(seeds[0])), LeanSteps.of(body) if body.device.type == "cpu" else None)
+    most = max(map(len, prompts)) + ending.drawing.max_new_tokens
+    lean = LeanSteps.of(body) if body.device.type == "cpu" else None
+    slots = Slots(min(rows, len(prompts) * len(seeds[0])), most, lean)
     working: list[Text] = []  # in the order of their slots
     logits = torch.empty(0)
     drawn = 0
@@ -149,9 +151,8 @@ def _enter(waiting: Waiting, slots: Slots, working: list[Text], free: int, more:
     """Logits after the prompts of those that enter. What was read of these lives no longer than this: while their
     responses are drawn, it stands in the slots."""
     entering = waiting.next(free)
-    for text, _, kept in entering:
-        slots.put(kept, more)
-        working.append(text)
+    slots.put([kept for _, _, kept in entering], more)
+    working += [text for text, _, _ in entering]
     return torch.stack([first for _, first, _ in entering])
 
 

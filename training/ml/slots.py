@@ -43,14 +43,14 @@ class Read:
 
 
 class Slots:
-    """`number` slots. The texts at work stand in the first ones, so that they are a batch as they are; `lengths`
-    [slots] says how many tokens each has. As a cache it takes one new token for each of them.
+    """`number` slots, of up to `most` tokens each. The texts at work stand in the first ones, so that they are a batch
+    as they are; `lengths` [slots] says how many tokens each has. As a cache it takes one new token for each of them.
 
     On a CPU keys or values lie feature by feature, as `slot_attention` reads them; whoever asks sees [slots, heads,
     tokens, head width] all the same. There `lean` takes the steps of a model that it knows."""
 
-    def __init__(self, number: int, lean: LeanSteps | None = None) -> None:
-        self.number = number
+    def __init__(self, number: int, most: int, lean: LeanSteps | None = None) -> None:
+        self.number, self.most = number, most
         self.lean = lean
         self.busy = 0
         self.lengths = torch.zeros(number, dtype=torch.long)
@@ -58,22 +58,24 @@ class Slots:
         self._layers: list[tuple[Tensor, Tensor]] = []
         self._where: tuple[Tensor, Tensor] | None = None  # slot and place of that token, on the model's device
 
-    def put(self, kept: Kept, more: int) -> None:
-        """A text whose tokens have been read, and which may get so many `more`; it takes the first free slot."""
-        length = kept[0][0].shape[1]
-        self._make_room(kept, length + more)
-        for layer, parts in zip(self._layers, kept, strict=True):
-            for memory, part in zip(layer, parts, strict=True):
-                memory[self.busy, :, :length] = part
-        self.lengths[self.busy] = length
-        self.busy += 1
+    def put(self, texts: Sequence[Kept], more: int) -> None:
+        """Texts whose tokens have been read, and which may get so many `more`; they take the first free slots."""
+        lengths = [kept[0][0].shape[1] for kept in texts]
+        self._make_room(texts[0], max(lengths) + more)
+        for kept, length in zip(texts, lengths, strict=True):
+            for layer, parts in zip(self._layers, kept, strict=True):
+                for memory, part in zip(layer, parts, strict=True):
+                    memory[self.busy, :, :length] = part
+            self.lengths[self.busy] = length
+            self.busy += 1
 
     def _make_room(self, kept: Kept, wanted: int) -> None:
-        """Longer texts come later: room for them is not taken before, and then half as much again."""
+        """Longer texts come later: room for them is not taken before, and then half as much again, but not more than
+        any of them can need."""
         room = self._layers[0][0].shape[2] if self._layers else 0
         if wanted <= room:
             return
-        wider = max(wanted, room + room // 2)
+        wider = max(wanted, min(room + room // 2, self.most))
         for place, parts in enumerate(kept):
             made = self._layer(parts, wider)
             if not room:

@@ -35,10 +35,9 @@ def known(family: str) -> nn.Module:
 def logits_of(model: nn.Module, lean: LeanSteps | None, steps: int = 5) -> list[Tensor]:
     """Of steps of several texts of which one ends before the others."""
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
-    slots = Slots(4, lean)
+    slots = Slots(4, steps + max(map(len, PROMPTS)), lean)
     with torch.inference_mode():
-        for one in read_prompts(model, PROMPTS)[1]:
-            slots.put(one, steps)
+        slots.put(read_prompts(model, PROMPTS)[1], steps)
         found = []
         for step in range(steps):
             if step == 3:

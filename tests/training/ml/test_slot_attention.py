@@ -70,9 +70,8 @@ def test_a_step_gives_the_logits_of_the_whole_text(family: str, maker: str, monk
     own = model.config._attn_implementation
     with torch.inference_mode():
         _, kept = read_prompts(model, PROMPTS)
-        slots = Slots(4)
-        for one in kept:
-            slots.put(one, 8)
+        slots = Slots(4, 8 + max(map(len, PROMPTS)))
+        slots.put(kept, 8)
         texts = [list(prompt) for prompt in PROMPTS]
         for step in range(4):
             tokens = torch.tensor([20 + step, 30 + step, 40 + step])

@@ -113,7 +113,7 @@ def _drawing(voice: Answering, asked: Sampling, config: SampleConfig, itemsize: 
         # and are read before the cache grows for them.
         first, later = turn[:size], turn[size:][-size:]
         moments += [_reading(voice, first, itemsize) - cache, sum(first) * token + growing]
-        until, _ = _room(voice, turn[: len(turn) - len(later)], config)
+        until, _ = _room(voice, turn, config, before=len(turn) - len(later))
         others = rows * model.vocabulary * SINGLE - rows * (room - until) * token
         moments += [_reading(voice, later, itemsize) + others, sum(later) * token + growing]
     else:
@@ -127,17 +127,19 @@ def _turn(asked: Sampling, config: SampleConfig) -> Sequence[int]:
     return ordered if len(asked.loaded.voices) == 1 else ordered[-TURN * config.batch_size :]
 
 
-def _room(voice: Answering, turn: Sequence[int], config: SampleConfig) -> tuple[int, int]:
-    """Tokens of a row in the end, and before it grew the last time. A slot grows by half, as longer texts come
-    (training/ml/slots.py); a row of a padded batch by every token."""
+def _room(voice: Answering, turn: Sequence[int], config: SampleConfig, before: int | None = None) -> tuple[int, int]:
+    """Tokens of a row in the end, or `before` the prompt at that place, and before it grew the last time. Slots have
+    room for the longest of the first texts, and grow by half as longer ones come, up to the longest
+    (training/ml/slots.py); a row of a padded batch grows by every token."""
     if not voice.in_slots:
         room = max(turn) + voice.virtual + config.max_new_tokens
         return room, room
-    room = before = 0
-    for length in turn:
+    most, ordered = max(turn) + config.max_new_tokens, turn[:before]
+    room, last = max(ordered[: config.batch_size]) + config.max_new_tokens, 0
+    for length in ordered[config.batch_size :]:
         if length + config.max_new_tokens > room:
-            room, before = max(length + config.max_new_tokens, room + room // 2), room
-    return room, before
+            room, last = max(length + config.max_new_tokens, min(room + room // 2, most)), room
+    return room, last
 
 
 def _reading(voice: Answering, prompts: Sequence[int], itemsize: int) -> int:
