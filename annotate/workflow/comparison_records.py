@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from annotate.models import Choice, Degree
 from annotate.workflow.faults import Faults
-from annotate.workflow.foreign_forms import SIDES
+from annotate.workflow.foreign_forms import SIDES, with_turns
 from annotate.workflow.intake import content_hash
 from annotate.workflow.preference_records import as_comparison, is_preference
 from annotate.workflow.record_limits import LONGEST_RECORD
@@ -114,6 +114,7 @@ def too_many() -> Problem:
 def _record(line: int, given: Record, annotator: str) -> ComparisonRecord:
     record = _with_annotations(given, annotator)
     length = require_storable(record)
+    record = with_turns(record, ("response_a", "response_b"))
     key = key_of(record)
     if not key:
         raise Problem("id", _("is missing: it tells whether a comparison has been imported before"))

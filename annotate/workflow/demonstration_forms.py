@@ -5,7 +5,14 @@ from django.db import models
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from annotate.workflow.foreign_forms import instruction_of, require_alone, require_answered, text_of, with_messages
+from annotate.workflow.foreign_forms import (
+    instruction_of,
+    require_alone,
+    require_answered,
+    text_of,
+    with_messages,
+    with_turns,
+)
 from annotate.workflow.uploaded_lines import (
     Problem,
     Record,
@@ -40,6 +47,7 @@ def demonstration_of(record: Record) -> tuple[Form, Turns, str]:
     if is_given(record, "messages") and (turns := turns_of(record, "messages"))[-1]["role"] == "assistant":
         return Form.CONVERSATION, *_conversation(record, turns)
     form = Form.COMPLETION if is_given(record, "completion") else Form.RESPONSE
+    record = with_turns(record, RESPONSES)
     return form, messages_of(record), response_of(record, RESPONSES)
 
 

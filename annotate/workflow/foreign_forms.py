@@ -34,6 +34,14 @@ def with_messages(record: Record) -> Record:
     return {**rest, "messages": turns_of({"conversations": turns}, "conversations")}
 
 
+def with_turns(record: Record, responses: Sequence[str] = ()) -> Record:
+    """A transcript as `prompt`, as messages; what answers it, in the fields `responses`, without blanks around it."""
+    if not _is_transcript(record.get("prompt")):
+        return record
+    answers = {field: record[field].strip() for field in responses if isinstance(record.get(field), str)}
+    return {**record, "prompt": _asked(record["prompt"]), **answers}
+
+
 def as_trl_preference(record: Record) -> Record:
     """The record with the prompt where TRL has it: as messages, or as the beginning of two conversations. Raises
     Problem."""
@@ -72,7 +80,7 @@ def as_trl_vote(record: Record) -> Record:
     if is_given(record, "instruction"):
         require_alone(record, "instruction", ("prompt", "messages", "completion", "response"))
         return {**record, "prompt": instruction_of(record), "completion": text_of(record, "output")}
-    return record
+    return with_turns(record, ("completion", "response"))
 
 
 def require_answered(last: dict[str, str]) -> None:

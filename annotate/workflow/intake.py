@@ -10,6 +10,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from annotate.models import Batch, Comparison, Project, Prompt, Response
+from annotate.workflow.foreign_forms import with_turns
 from annotate.workflow.uploaded_lines import (
     Problem,
     Record,
@@ -153,7 +154,7 @@ def _tags_apart(record: Record) -> Record:
 
 def _prompt(record: Record) -> Prompt:
     require_storable(record)
-    messages = messages_of(record)
+    messages = messages_of(with_turns(record))
     tags, language = tags_and_language(record)
     rest = {name: value for name, value in record.items() if name not in KNOWN_FIELDS}
     return Prompt(

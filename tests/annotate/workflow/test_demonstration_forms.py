@@ -158,3 +158,28 @@ def test_every_import_refuses_a_prompt_that_its_messages_contradict(project: Pro
     assert not list(checked_records([(1, {**both, "response_a": "A", "response_b": "B"})], faults))
     assert [(error.line, error.field) for error in faults.errors] == [(1, "prompt")]
     assert import_prompts(project=project, lines=_jsonl({**both, "prompt": "Why?"})).created == 1
+
+
+def test_every_import_reads_a_transcript_that_stands_as_the_prompt(project: Project) -> None:
+    told = "\n\nHuman: How?\n\nAssistant: So.\n\nHuman: Why?\n\nAssistant:"
+    turns = [{"role": "user", "content": "How?"}, {"role": "assistant", "content": "So."}, ASKED]
+    import_prompts(project=project, lines=_jsonl({"prompt": told}))
+    assert project.prompts.get().messages == turns
+    for said in ("completion", "response"):
+        assert _one(project, {"prompt": told, said: " Because."})[1:] == (turns, "Because.")
+        project.demonstration_sets.all().delete()
+    stored, _created = import_feedback(
+        project=project,
+        name="F",
+        lines=_jsonl({"prompt": told, "completion": " Because.", "label": True}),
+        test_share=0,
+    )
+    assert stored.votes.values_list("messages", "response").get() == (turns, "Because.")
+    line = (1, {"id": "1", "prompt": told, "response_a": " A", "response_b": "B"})
+    [record] = checked_records([line], Faults())
+    assert (record.messages, record.responses) == (turns, ("A", "B"))
+    # What is no transcript stays as it is, blanks too.
+    assert _one(project, {"prompt": "Human: Why?", "response": " So."})[1:] == (
+        [{"role": "user", "content": "Human: Why?"}],
+        " So.",
+    )
