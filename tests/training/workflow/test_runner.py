@@ -51,16 +51,16 @@ def test_samples_become_comparisons_and_are_scored(
 @pytest.mark.usefixtures("forked")
 def test_the_first_comparison_is_there_while_the_rest_is_sampled(project: Project, policy: Artifact) -> None:
     config = {"max_new_tokens": 100, "batch_size": 1}
-    run = sampling.start_sampling(project, policy, config, make_prompts(project, 12))
+    run = sampling.start_sampling(project, policy, config, make_prompts(project, 40))
     thread = in_background(run)
     until(lambda: Comparison.objects.filter(batch=run.batch).exists())
     assert Run.objects.get().state == RunState.RUNNING
-    assert Comparison.objects.count() < 12
+    assert Comparison.objects.count() < 40
     runs.request_cancel(run)
     thread.join(60)
     assert runner.execute(runs.resume(run).pk) == RunState.SUCCEEDED
     run.refresh_from_db()
-    assert run.result["samples"] == Sample.objects.filter(run=run).count() == 24
+    assert run.result["samples"] == Sample.objects.filter(run=run).count() == 80
 
 
 @pytest.mark.not_db
