@@ -21,6 +21,7 @@ from training.ml.sampling import make_ready
 from training.ml.waiting import common_to
 
 DRAWING = {"temperature": 0.7, "top_p": 0.9}
+WARM_UP = 8  # tokens
 REPEATED = (1, 1, 3, 1, 6, 2, 1, 4)  # how often a prompt says its question: lengths differ as users' do
 
 
@@ -34,8 +35,11 @@ def sampled(asked: dict[str, Any], folder: Path) -> dict[str, Any]:
     speed, source = peak(device.torch_device, device.dtype)
     if asked["side"] == "theirs":
         as_torch_comes()
-    began, worked = time.perf_counter(), time.process_time()
     way = ours if asked["side"] == "ours" else theirs
+    if device.torch_device.type == "cuda":  # which loads its kernels as they are asked for first
+        first = prompts[: asked["batch_size"]]
+        list(way(model, first, stop, tokenizer.pad_token_id, {**asked, "max_new_tokens": WARM_UP}))
+    began, worked = time.perf_counter(), time.process_time()
     lengths = list(way(model, prompts, stop, tokenizer.pad_token_id, asked))
     seconds, processor = time.perf_counter() - began, time.process_time() - worked
     needed = drawn_once(Sizes.of(model.config), lengths, asked["copies"], common_to(prompts))

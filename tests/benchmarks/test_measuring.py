@@ -19,6 +19,7 @@ LOUD = "import sys, time; time.sleep(1); sys.stderr.write('x' * 300_000 + 'the e
         ("NVIDIA L40", ""),
         ("NVIDIA L40S", "L40S"),
         ("NVIDIA H100 PCIe", "H100 PCIe"),
+        ("NVIDIA H100 NVL", "H100 NVL"),
         ("NVIDIA H100 80GB HBM3", "H100"),
         ("NVIDIA A100-SXM4-80GB", "A100"),
         ("NVIDIA A10", ""),

@@ -1,23 +1,20 @@
-"""Estimates what a batch keeps in memory between its forward and its backward pass."""
+"""What a loaded model keeps of a batch between its forward and its backward pass."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
-from training.recipes.machine import LOGIT_BYTES
+from training.recipes import kept
 
 
-def kept_bytes(model: nn.Module, tokens: int, itemsize: int) -> int:
-    """Bytes kept for `tokens` positions, padding included, `itemsize` bytes a number, without gradient checkpointing.
-
-    tokens * (layers * itemsize * (10 width + 4 inner) + LOGIT_BYTES * vocabulary), after Korthikanti et al. 2022
-    (Reducing Activation Recomputation in Large Transformer Models, section 4.1): of a layer the inputs of two norms
-    and what they give, queries, keys, values, the attention's and the layer's outputs, and of a gated feed-forward
-    both inner products, the activation and their product. The attention matrix is not kept by SDPA and flash attention.
-    """
+def kept_bytes(model: nn.Module, config: Any, tokens: int, itemsize: int) -> int:
+    """As training/recipes/kept.py counts it, by the sizes in the model's config."""
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
-    config = body.config.get_text_config()
-    width = config.hidden_size
-    inner = getattr(config, "intermediate_size", None) or getattr(config, "n_inner", None) or 4 * width
-    layers = config.num_hidden_layers * itemsize * (10 * width + 4 * inner)
-    return tokens * (layers + LOGIT_BYTES * config.vocab_size)
+    known = body.config.get_text_config()
+    inner = getattr(known, "intermediate_size", None) or getattr(known, "n_inner", None) or 4 * known.hidden_size
+    sizes = {"layers": known.num_hidden_layers, "width": known.hidden_size, "inner": inner}
+    transposed = any(isinstance(part, Conv1D) for part in body.modules())
+    return kept.kept_bytes(config, tokens, itemsize, **sizes, vocabulary=known.vocab_size, transposed=transposed)

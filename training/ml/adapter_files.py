@@ -25,6 +25,7 @@ from training.ml import houlsby  # also registers the tuner that PEFT reads such
 from training.ml.adapter_ensemble import attach_members, members_not_mergeable, save_members
 from training.ml.errors import ModelError
 from training.ml.houlsby import not_mergeable
+from training.ml.low_rank import add_as_computed
 from training.ml.origin import MADE_FOR, WEIGHTS, made_for, method_of
 from training.ml.quantised import dequantise, is_quantised, quantise
 from training.ml.scoring import members_of
@@ -86,6 +87,7 @@ def attach(model: PreTrainedModel, directory: Path) -> nn.Module:
     except ValueError as error:
         raise _wrong_base(directory, str(error)) from error
     attached.made_for = facts
+    add_as_computed(attached)  # as it was trained
     return attached
 
 

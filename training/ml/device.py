@@ -37,6 +37,9 @@ class Device:
 def choose_device() -> Device:
     """The first GPU if there is one. On a CPU always fp32: bf16 is some 60 times slower there without AMX."""
     if torch.cuda.is_available():
+        # Where torch prefers cuDNN's attention (Hopper, Blackwell), a mask can make its gradients NaN (pytorch#196678),
+        # and it plans anew for every shape, which is every batch of ours, and every token that is drawn.
+        torch.backends.cuda.enable_cudnn_sdp(False)
         bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
         return Device(torch.device("cuda"), torch.bfloat16 if bf16 else torch.float32, torch.cuda.get_device_name())
     torch.set_num_threads(thread_count())

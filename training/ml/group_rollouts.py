@@ -22,6 +22,7 @@ from training.ml.notices import Notices
 from training.ml.progress import Progress
 from training.ml.prompt_data import AskedPrompt
 from training.ml.reference import Start
+from training.ml.repeatable import as_it_comes
 from training.ml.rewarding import Rewarding, cut_by, paid, scores_by, tell_of_cuts
 from training.ml.rollout import Rollout, drawing_of, logps_and_entropy, roll_out
 from training.ml.samples import sample_seed
@@ -96,7 +97,8 @@ class OurRollouts:
         parts, number = self.parts, self.done + self.state.global_step
         first = number * len(self.asked)
         seeds = [sample_seed(parts.seed, p.id, parts.name, first + row) for row, p in enumerate(self.asked)]
-        self.rollouts = roll_out(parts.policy, parts.tokenizer, self.asked, seeds, drawing_of(parts.config))
+        with as_it_comes():
+            self.rollouts = roll_out(parts.policy, parts.tokenizer, self.asked, seeds, drawing_of(parts.config))
         torch.manual_seed(sample_seed(parts.seed, number, parts.name, 0))
         return [rollout.ids for rollout in self.rollouts]
 

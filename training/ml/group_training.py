@@ -112,7 +112,7 @@ def train_groups(kind: type, settings: type, parts: Parts) -> Position:
     telling = Telling(trainer, optimizer, start)
     trainer.add_callback(telling)
     try:
-        with repeatable(next(parts.policy.parameters()).device):  # its drawing too, which TRL does between its steps
+        with repeatable(next(parts.policy.parameters()).device):
             trainer.train()
     except cancel.Cancelled:
         # In the middle of drawing: the weights are still those of the last step.

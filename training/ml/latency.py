@@ -140,8 +140,10 @@ def _has_room_beside(model: nn.Module) -> bool:
     """Half as much again for what is computed."""
     weights = list(model.parameters())
     wanted = 1.5 * sum(weight.numel() * weight.element_size() for weight in weights)
-    on_gpu = weights[0].device.type == "cuda"
-    return wanted < (torch.cuda.mem_get_info()[0] if on_gpu else psutil.virtual_memory().available)
+    if weights[0].device.type == "cuda":
+        torch.cuda.empty_cache()  # what a training has left behind counts as taken
+        return wanted < torch.cuda.mem_get_info()[0]
+    return wanted < psutil.virtual_memory().available
 
 
 def _seconds(timed: Timed, model: nn.Module, pair: Pair) -> float:

@@ -2,7 +2,8 @@
 
 PEFT computes W x, then B A x, then its product with the scaling, then the sum: beside the matrix products four passes
 over a layer's whole output, and more of them backwards. On a CPU these took a fifth of a step. Here the
-second product is added to the first as it is computed, in both directions.
+second product is added to the first as it is computed, in both directions. Beside a base in bf16, as a GPU has it, PEFT
+computes B A x in fp32, and keeps a copy of x for every layer: here it is multiplied in bf16, as autocast would have it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from training.ml import launched
 
 
 class AddedProduct(torch.autograd.Function):
-    """W x + b + s B A x for a frozen W [out, in] and b; x [..., in], A [rank, in], B [out, rank], all of one type."""
+    """W x + b + s B A x for a frozen W [out, in] and b; x [..., in], A [rank, in], B [out, rank]. All are multiplied in
+    the type of x; A and B, and their gradients, may be kept in one of more digits."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float) -> Tensor:
         flat = x.reshape(-1, x.shape[-1])
-        low = flat @ a.T
-        found = nn.functional.linear(flat, weight, bias).addmm_(low, b.T, alpha=scale)
+        low = flat @ a.to(x.dtype).T
+        found = nn.functional.linear(flat, weight, bias).addmm_(low, b.to(x.dtype).T, alpha=scale)
         ctx.save_for_backward(flat, weight, a, b, low)
         ctx.scale, ctx.shape = scale, x.shape
         return found.view(*x.shape[:-1], weight.shape[0])
@@ -34,13 +36,13 @@ class AddedProduct(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         flat, weight, a, b, low = ctx.saved_tensors
         gradient = gradient.reshape(-1, weight.shape[0])
-        of_low = gradient @ b
+        of_low = gradient @ b.to(flat.dtype)
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = (gradient @ weight).addmm_(of_low, a, alpha=ctx.scale).view(ctx.shape)
-        of_a = (of_low.T @ flat).mul_(ctx.scale) if ctx.needs_input_grad[3] else None
+            of_x = (gradient @ weight).addmm_(of_low, a.to(flat.dtype), alpha=ctx.scale).view(ctx.shape)
+        of_a = (of_low.T @ flat).to(a.dtype).mul_(ctx.scale) if ctx.needs_input_grad[3] else None
         # Asked for the other way around, MKL takes more than twice as long.
-        of_b = (low.T @ gradient).mul_(ctx.scale).T if ctx.needs_input_grad[4] else None
+        of_b = (low.T @ gradient).to(b.dtype).mul_(ctx.scale).T if ctx.needs_input_grad[4] else None
         return of_x, None, None, of_a, of_b, None
 
 
@@ -66,7 +68,8 @@ class AddingLinear(LoraLinear):
             return None
         if base.bias is not None and base.bias.requires_grad:
             return None
-        return name if x.dtype == base.weight.dtype == b.weight.dtype == torch.float32 and x.is_cpu else None
+        alike = x.dtype == base.weight.dtype and b.weight.dtype in (x.dtype, torch.float32)
+        return name if alike and x.dtype in (torch.float32, torch.bfloat16) else None
 
 
 def add_as_computed(model: nn.Module, parallel: str = "ddp") -> None:

@@ -15,6 +15,8 @@ from training.ml.device import Device
 from training.ml.errors import ModelError
 from training.ml.forward import loses_the_prefix
 from training.ml.loop import Item
+from training.ml.mixed import HALF
+from training.ml.precision import Mixed
 from training.ml.prompt_data import AskedPrompt
 from training.ml.row_attention import how_prompts_are_read
 from training.ml.scoring import members_of
@@ -96,6 +98,16 @@ def wants_checkpointing(
     if device.torch_device.type != "cuda" or loses or lacking or members_of(models[0]):
         return False
     trained = sum(weight.numel() for weight in nn.ModuleList(models).parameters() if weight.requires_grad)
-    kept = max(kept_bytes(model, tokens, device.dtype.itemsize) for model in models)
-    wanted = kept + OPTIMIZER_BYTES * trained
+    kept = max(kept_bytes(model, config, tokens, device.dtype.itemsize) for model in models)
+    wanted = kept + OPTIMIZER_BYTES * trained + _copied(models, config, device)
+    torch.cuda.empty_cache()  # what loading has left behind counts as taken
     return wanted > ROOM * (torch.cuda.mem_get_info()[0] - to_come)
+
+
+def _copied(models: Sequence[nn.Module], config: Any, device: Device) -> int:
+    """Bytes of the copies in bf16 that products of weights in fp32 keep until their backward pass."""
+    if not isinstance(device, Mixed):
+        return 0
+    own = getattr(config, "adapter", None) == "last_layers"
+    weights = [[weight for weight in model.parameters() if weight.requires_grad or not own] for model in models]
+    return HALF.itemsize * max(sum(weight.numel() for weight in of_one) for of_one in weights)

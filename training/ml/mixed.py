@@ -26,6 +26,11 @@ def compute_in_bf16(model: PreTrainedModel) -> None:
     model.multiplies_in_bf16 = True
 
 
+def attends_in(body: nn.Module) -> torch.dtype:
+    """What attention is computed in: a mask of another type would be cast anew, and kept, by every layer."""
+    return HALF if getattr(body, "multiplies_in_bf16", False) else body.dtype
+
+
 @contextmanager
 def cast_once(model: nn.Module) -> Iterator[None]:
     """Inside, the layers of a model that multiplies in bf16 hold their weights so, and do not cast them in every pass:

@@ -15,7 +15,7 @@ from training.ml.batching import pad
 from training.ml.forward import hidden_states
 from training.ml.logprobs import PAD, Sequences, padded_logits
 from training.ml.prompts_once import states_before, worthwhile_rows
-from training.recipes.shared_rows import FAMILIES, LOGITS_AT_ONCE
+from training.recipes.shared_rows import FAMILIES, LOGITS_AT_ONCE, LOGITS_AT_ONCE_ON_A_GPU
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Predictions:
     vocabulary: int
 
     def pieces(self) -> Iterator[slice]:
-        """Of tokens whose logits are LOGITS_AT_ONCE numbers at most."""
-        size = max(1, LOGITS_AT_ONCE // self.vocabulary)
+        """Of tokens whose logits are LOGITS_AT_ONCE numbers at most, on a GPU more."""
+        size = max(1, (LOGITS_AT_ONCE if self.states.is_cpu else LOGITS_AT_ONCE_ON_A_GPU) // self.vocabulary)
         return (slice(start, start + size) for start in range(0, len(self.targets), size))
 
     def logits(self, piece: slice) -> Tensor:

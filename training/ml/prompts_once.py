@@ -45,10 +45,10 @@ def states_before(
     ends = [len(prompt) + len(completion) for prompt, completion in sequences]
     before = rows.at([len(prompt) - 1 for prompt, _ in sequences], [end - 1 for end in ends])
     after = rows.at([len(prompt) for prompt, _ in sequences], ends)
-    states = _states(model, rows)[before]
-    lengths = torch.tensor([len(completion) for _, completion in sequences], device=states.device)
-    whose = torch.arange(len(sequences), device=states.device).repeat_interleave(lengths)
-    return states, rows.input_ids[after], whose
+    # On the host, and before the model: a GPU is not waited for then.
+    lengths = torch.tensor([len(completion) for _, completion in sequences])
+    whose = torch.arange(len(sequences)).repeat_interleave(lengths).to(rows.input_ids.device)
+    return _states(model, rows)[before], rows.input_ids[after], whose
 
 
 def shared_features(model: nn.Module, rows: Rows) -> Tensor:

@@ -56,7 +56,9 @@ class Reference:
 
     def of(self, sequences: Sequences, device: torch.device) -> Tokens:
         """Token by token, as `token_logps` gives them; all of them must have been prepared."""
-        return [self._known[text_key(*sequence)].to(device) for sequence in sequences]
+        known = [self._known[text_key(*sequence)] for sequence in sequences]
+        # Together: a GPU waits for each copy.
+        return list(torch.cat(known).to(device).split([len(one) for one in known]))
 
     def facts(self, config: AdapterConfig) -> dict[str, Any]:
         """The manifest's `reference`. `moved_at_start`: virtual tokens change the model before the first step, so the

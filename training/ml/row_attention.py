@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from transformers import Cache
 
 from training.ml.forward import Inputs, require_no_checkpointing, virtual_tokens
+from training.ml.mixed import attends_in
 from training.ml.prompt_rows import Rows
 from training.recipes.shared_rows import FAMILIES
 from training.recipes.words import gettext_noop
@@ -15,6 +16,7 @@ ONCE = gettext_noop("computed once for all responses")
 OF_ANOTHER_FAMILY = gettext_noop("computed with every response: models of this family are not known to keep them apart")
 UNDER_FLASH = gettext_noop("computed with every response: this kind of attention could not keep them apart")
 THROUGH_WINDOWS = gettext_noop("computed with every response: the model attends to a window of the text")
+LINE = 16  # numbers of a mask that a GPU's kernels may read at once
 
 
 def can_read_rows(model: nn.Module) -> bool:
@@ -73,9 +75,12 @@ def row_inputs(model: nn.Module, rows: Rows, read: int = 0) -> Inputs:
 
 
 def _added(visible: Tensor, body: nn.Module) -> Tensor:
-    """As a number to be added to the attention: the kernel would make one of a boolean mask anew in every layer."""
-    hidden = torch.finfo(body.dtype).min
-    return torch.zeros(visible.shape, dtype=body.dtype, device=visible.device).masked_fill_(~visible, hidden)
+    """As a number to be added to the attention: the kernel would make one of a boolean mask anew in every layer, and
+    that of a GPU of one whose lines do not begin at a multiple of so many numbers."""
+    *shape, width = visible.shape
+    kind, line = attends_in(body), width if visible.is_cpu else -(-width // LINE) * LINE
+    found = torch.zeros(*shape, line, dtype=kind, device=visible.device)[..., :width]
+    return found.masked_fill_(~visible, torch.finfo(kind).min)
 
 
 def _behind(visible: Tensor, seen: Tensor) -> Tensor:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from training.ml.lean_step import LeanSteps
+from training.ml.mixed import attends_in
 from training.ml.prompt_rows import lay_out
-from training.ml.row_attention import row_inputs
+from training.ml.row_attention import LINE, row_inputs
 from training.ml.slot_attention import kept_by_feature, one_token_each
 
 Kept = list[tuple[Tensor, Tensor]]  # for each layer the keys and the values of one text, [heads, tokens, head width]
@@ -54,7 +55,7 @@ class Slots:
         self.lean = lean
         self.busy = 0
         self.lengths = torch.zeros(number, dtype=torch.long)
-        self.longest = 0  # of those at work, with the token that is being written
+        self.longest = 0  # of those at work, with the token that is being written; on a GPU up to some more
         self._layers: list[tuple[Tensor, Tensor]] = []
         self._where: tuple[Tensor, Tensor] | None = None  # slot and place of that token, on the model's device
 
@@ -111,7 +112,7 @@ class Slots:
         """One token each, [busy, heads, 1, head width]; what they may look at, [busy, heads, longest, head width]."""
         (slots, places), found = self._where, []
         for memory, part in zip(self._layers[layer], (keys, values), strict=True):
-            memory[slots, :, places] = part[:, :, 0]
+            memory.transpose(1, 2)[slots, places] = part[:, :, 0]
             found.append(memory[: self.busy, :, : self.longest])
         return found[0], found[1]
 
@@ -129,12 +130,14 @@ class Slots:
         return logits
 
     def _step(self, body: nn.Module, tokens: Tensor, lengths: Tensor) -> Tensor:
+        device, room = tokens.device, self._layers[0][0].shape[2]
         self.longest = int(lengths.max()) + 1
-        device = tokens.device
+        if device.type != "cpu":  # whose kernels would copy a mask of another length in every layer
+            self.longest = min(-(-self.longest // LINE) * LINE, room)
         self._where = torch.arange(self.busy, device=device), lengths.to(device)
-        hidden = torch.finfo(body.dtype).min
+        kind = attends_in(body)
         seen = torch.arange(self.longest) <= lengths[:, None]
-        mask = torch.zeros(seen.shape, dtype=body.dtype).masked_fill_(~seen, hidden)[:, None, None].to(device)
+        mask = torch.zeros(seen.shape, dtype=kind).masked_fill_(~seen, torch.finfo(kind).min)[:, None, None].to(device)
         with one_token_each(body) if device.type == "cpu" else nullcontext():
             return body(
                 input_ids=tokens[:, None],

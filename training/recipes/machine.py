@@ -10,7 +10,6 @@ from training.recipes.words import gettext_noop
 # Of the free memory; the rest is for what no formula knows: workspaces, fragments, the logits of an evaluation.
 ROOM = 0.8
 OPTIMIZER_BYTES = 12  # for each trained number: its gradient and two moments, in fp32
-LOGIT_BYTES = 12  # for each logit: as computed and in float32, and the gradient of them
 
 
 @dataclass(frozen=True)

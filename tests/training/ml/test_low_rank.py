@@ -83,7 +83,7 @@ def test_its_gradients_are_those_of_differences() -> None:
     assert torch.autograd.gradcheck(AddedProduct.apply, (x, weight, None, a, b, 2.0))
 
 
-@pytest.mark.parametrize("case", ["off", "merged", "dropout", "dora", "two adapters", "trained base", "bfloat16"])
+@pytest.mark.parametrize("case", ["off", "merged", "dropout", "dora", "two adapters", "trained base", "float64"])
 def test_what_is_not_the_plain_case_is_left_to_peft(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"dropout": {"lora_dropout": 0.5}, "dora": {"use_dora": True}}.get(case, {})
     model, x = adapted(**settings), None
@@ -96,8 +96,8 @@ def test_what_is_not_the_plain_case_is_left_to_peft(case: str, monkeypatch: pyte
         for part in model.modules():
             if isinstance(part, LoraLinear):
                 part.base_layer.weight.requires_grad_(True)
-    if case == "bfloat16":
-        model, x = model.bfloat16(), lambda given: model(given.bfloat16()).float()
+    if case == "float64":
+        model, x = model.double(), lambda given: model(given.double()).float()
     if case == "off":
         with model.disable_adapter():
             theirs = model(torch.ones(2, 6))
@@ -117,6 +117,28 @@ def test_what_is_not_the_plain_case_is_left_to_peft(case: str, monkeypatch: pyte
     taken = plain_layers(model, monkeypatch)
     assert_same(answers(model, x), theirs)
     assert not taken
+
+
+@pytest.mark.parametrize("of_adapter", [torch.float32, torch.bfloat16])
+def test_beside_a_base_in_bf16_it_is_multiplied_so_and_learns_in_its_own_precision(
+    of_adapter: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = adapted()
+    exact = answers(model)
+    for name, weight in model.named_parameters():
+        weight.data = weight.data.to(of_adapter if "lora" in name else torch.bfloat16)
+    add_as_computed(model)
+    taken = plain_layers(model, monkeypatch)
+    kept: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda one: (kept.append(one), one)[1], lambda one: one):
+        found = answers(model, lambda x: model(x.bfloat16()).float())
+    assert len(taken) == 2
+    assert {weight.grad.dtype for weight in model.parameters() if weight.grad is not None} == {of_adapter}
+    for mine, theirs in zip(found, exact, strict=True):
+        assert torch.allclose(mine.float(), theirs, rtol=0.05, atol=0.05 * float(theirs.abs().max()))
+    weights = {weight.data_ptr() for weight in model.parameters()}
+    wide = [one.shape for one in kept if one.dtype == torch.float32 and one.data_ptr() not in weights]
+    assert wide == [torch.Size([2, 5, 4])], "nothing in fp32 but what the loss has made of the output"
 
 
 def test_dropout_that_is_at_rest_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from training.recipes.adapters import HEAD, LOW_RANK, VIRTUAL_TOKENS, AdapterConfig
 from training.recipes.estimate.adapters import BOTTLENECKS, KEYS_AND_VALUES, targeted
 from training.recipes.estimate.layout import Architecture, Linear, Norm, WrittenOut
+from training.recipes.kept import adds_as_computed
 from training.recipes.shared_rows import GROUPED_QUERY, is_worth_its_mask
 
 SINGLE, HALF = 4, 2  # bytes of a number of fp32 and bf16
@@ -238,11 +239,12 @@ def _of_adapter(model: Architecture, config: AdapterConfig, batch: Batch) -> int
     if config.adapter in LOW_RANK:
         layers = targeted(model, config)
         per_block = [layer for layer in model.linears if layer in layers]
-        thin = SINGLE * config.rank * len(per_block)
+        digits = width if adds_as_computed(config, model.transposed) else SINGLE
+        thin = digits * config.rank * len(per_block)
         if config.dropout:  # of each layer's input what is left of it, and which that is
             inputs = (SINGLE + batch.dropped) * sum(layer.inputs for layer in per_block)
         else:
-            inputs = SINGLE * sum(_inputs(model, per_block, copies=width < SINGLE).values())
+            inputs = digits * sum(_inputs(model, per_block, copies=width < digits).values())
         outputs = (width + SINGLE) * sum(layer.outputs for layer in per_block) if config.dora else 0
         return thin + inputs + outputs
     if config.adapter == "ia3":

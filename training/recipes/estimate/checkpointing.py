@@ -12,7 +12,8 @@ from training.recipes.errors import RecipeError
 from training.recipes.estimate.adapters import separate
 from training.recipes.estimate.layout import Architecture
 from training.recipes.estimate.workload import Workload
-from training.recipes.machine import LOGIT_BYTES, OPTIMIZER_BYTES, ROOM
+from training.recipes.kept import kept_bytes
+from training.recipes.machine import OPTIMIZER_BYTES, ROOM
 from training.recipes.words import gettext_noop
 
 
@@ -37,15 +38,22 @@ def require_twice(models: Sequence[Architecture], config: Any) -> None:
 
 
 def settled(
-    models: Sequence[Architecture], config: Any, work: Workload, trainable: int, *, free: int | None, itemsize: int
+    models: Sequence[Architecture],
+    config: Any,
+    work: Workload,
+    trainable: int,
+    *,
+    free: int | None,
+    itemsize: int,
+    copied: int = 0,
 ) -> Any:
     """The settings with "auto" decided; `models` learn in turns, and have so many `trainable` numbers together; `free`
-    bytes are left on the GPU once everything is loaded, None on a CPU or where they are not known. Raises RecipeError
-    as `require_twice` does."""
+    bytes are left on the GPU once everything is loaded, None on a CPU or where they are not known; `copied` are kept of
+    weights. Raises RecipeError as `require_twice` does."""
     require_twice(models, config)
     if getattr(config, "gradient_checkpointing", "off") != "auto":
         return config
-    wanted = max(_kept(model, work, itemsize) for model in models) + OPTIMIZER_BYTES * trainable
+    wanted = max(_kept(model, config, work, itemsize) for model in models) + OPTIMIZER_BYTES * trainable + copied
     full = free is not None and wanted > ROOM * free
     try:
         twice = replace(config, gradient_checkpointing="on")
@@ -55,7 +63,6 @@ def settled(
     return replace(config, gradient_checkpointing="on" if full else "off")
 
 
-def _kept(model: Architecture, work: Workload, itemsize: int) -> int:
-    """Korthikanti et al. 2022, section 4.1, as training/ml/activations.py counts it."""
-    layers = model.layers * itemsize * (10 * model.width + 4 * model.inner)
-    return work.rows * work.length * (layers + LOGIT_BYTES * model.vocabulary)
+def _kept(model: Architecture, config: Any, work: Workload, itemsize: int) -> int:
+    sizes = {"layers": model.layers, "width": model.width, "inner": model.inner, "vocabulary": model.vocabulary}
+    return kept_bytes(config, work.rows * work.length, itemsize, **sizes, transposed=model.transposed)

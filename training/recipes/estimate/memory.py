@@ -33,7 +33,13 @@ from training.recipes.estimate.workload import (
     WHOLE_COPIES,
     Workload,
 )
-from training.recipes.shared_rows import FAMILIES, LOGITS_AT_ONCE, MAY_HAVE_WINDOWS, deal
+from training.recipes.shared_rows import (
+    FAMILIES,
+    LOGITS_AT_ONCE,
+    LOGITS_AT_ONCE_ON_A_GPU,
+    MAY_HAVE_WINDOWS,
+    deal,
+)
 
 PARTS = ("weights", "gradients", "optimizer", "activations", "reference", "value", "reward", "kv_cache")
 # Of the activations: glibc keeps freed blocks of up to 32 MB, and they do not all fit what is asked for next. Measured
@@ -154,7 +160,7 @@ def _activations(
     if config.adapter == "qlora" and precision.base == SINGLE:  # on a CPU: the file, and what is packed of it
         moments.append(counted.base * SINGLE + parts["weights"] - counted.added * SINGLE)
     if work.task == "policy" and work.recipe not in DRAWN:
-        moments.append(_evaluating(model, config, work, counted, parts))
+        moments.append(_evaluating(model, config, work, counted, parts, on_gpu=precision.gpu))
     return max(max(moments) - fixed, 0)
 
 
@@ -246,11 +252,13 @@ def _while_drawing(model: Architecture, work: Workload, precision: Precision) ->
     return max(growing + work.drawn * model.vocabulary * DRAWING, prompts)
 
 
-def _evaluating(model: Architecture, config: Any, work: Workload, counted: Parameters, parts: dict[str, int]) -> int:
+def _evaluating(
+    model: Architecture, config: Any, work: Workload, counted: Parameters, parts: dict[str, int], *, on_gpu: bool
+) -> int:
     """After the training: no gradients, no moments, of a model trained whole its start beside it where it was not there
     before, and the logits of both, a piece at a time where the family is known to allow it."""
     whole = EVALUATED * work.response * model.vocabulary
-    logits = PIECE_COPIES * min(whole, LOGITS_AT_ONCE) * SINGLE
+    logits = PIECE_COPIES * min(whole, LOGITS_AT_ONCE_ON_A_GPU if on_gpu else LOGITS_AT_ONCE) * SINGLE
     logits += WHOLE_COPIES * whole * SINGLE if model.family not in FAMILIES else 0
     start = counted.base * SINGLE if config.adapter == "full" and not parts["reference"] else 0
     return parts["weights"] + parts["reference"] + start + logits

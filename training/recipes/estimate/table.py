@@ -83,7 +83,15 @@ class Question:
     def work(self, config: Any) -> Workload:
         """What one process computes at once."""
         piece = largest_piece(config, self.processes)
-        return workload(self.recipe, piece, self.response, self.model.context, self.data.responses)
+        return self._workload(piece)
+
+    def whole(self, config: Any) -> Workload:
+        """What all processes compute at once."""
+        return self._workload(config)
+
+    def _workload(self, config: Any) -> Workload:
+        known = (self.response, self.model.context, self.data.responses)
+        return workload(self.recipe, config, *known, on_gpu=self.machine.device == "gpu")
 
 
 def estimate(question: Question, config: Any) -> Estimate:
@@ -104,9 +112,8 @@ def estimate(question: Question, config: Any) -> Estimate:
 
 def _figures(question: Question, config: Any, work: Workload, base: int) -> Estimate:
     counted = parameters(question.model, config, work.task)
-    whole = workload(question.recipe, config, question.response, question.model.context, question.data.responses)
     reward = beside(question.reward, question.model, config, work)
-    computed = _settled(question, config, whole, counted, reward)
+    computed = _settled(question, config, question.whole(config), counted, reward)
     held = memory(question.model, computed, work, question.machine.device, reward, question.processes)
     timed = with_prompts_once(question.model, work, question.machine.device)
     return Estimate(
@@ -133,7 +140,8 @@ def _settled(question: Question, config: Any, work: Workload, counted: Parameter
         if reward is not None:
             free -= loaded_beside(model, config, work, counted, precision.base, reward)
     trainable = counted.trainable + value_of(model, config, work, reward)
-    return settled(models, config, work, trainable, free=free, itemsize=precision.base)
+    copied = precision.copied * (counted.trained_base if config.adapter == "last_layers" else counted.base)
+    return settled(models, config, work, trainable, free=free, itemsize=precision.base, copied=copied)
 
 
 def every_method(question: Question, config: Any) -> list[Estimate]:

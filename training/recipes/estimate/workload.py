@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from training.recipes.shared_rows import DRAWN_AT_ONCE, DRAWN_AT_ONCE_ON_A_GPU
+
 PAIRS = ("reward", "dpo", "orpo", "simpo")
 DRAWN = ("ppo", "rloo", "grpo")
 BESIDE_THEIR_START = ("kto",)  # asks its frozen start at every step, of responses that no one could know beforehand
 OWN_DROPOUT = ("sft",)  # leaves the model's own dropout on (training/ml/policy_run.py)
-SHOWN_AT_ONCE = 32  # rows that are drawn side by side (training/ml/rollout.py)
 # Copies of the fp32 logits alive at once, the deepest moment of the backward pass. -log p by gather and logsumexp: the
 # logits, and three for the gradient of logsumexp; one more where gather is done after it, whose gradient waits.
 LOGIT_COPIES = {"sft": 5, "ppo": 5, "rloo": 5, "grpo": 5, "reward": 0}
@@ -44,7 +45,15 @@ class Workload:
         return "reward" if self.recipe == "reward" else "policy"
 
 
-def workload(recipe: str, config: Any, response: int | None = None, context: int = 0, responses: int = 0) -> Workload:
+def workload(
+    recipe: str,
+    config: Any,
+    response: int | None = None,
+    context: int = 0,
+    responses: int = 0,
+    *,
+    on_gpu: bool = False,
+) -> Workload:
     """Of the longest examples that are let through: by the settings, and by the model's `context` where it is known.
     `response` is how many of their tokens are the response: half of them where nothing is known, and what is drawn at
     most where the recipe draws. `responses` is how many a prompt has at most, where all of its pairs are one example;
@@ -58,7 +67,7 @@ def workload(recipe: str, config: Any, response: int | None = None, context: int
     if recipe in DRAWN:
         response = min(config.max_new_tokens, longest - 1)
         everything = getattr(config, "rollouts", config.batch_size * config.gradient_accumulation)
-        drawn = min(SHOWN_AT_ONCE, everything)
+        drawn = min(DRAWN_AT_ONCE_ON_A_GPU if on_gpu else DRAWN_AT_ONCE, everything)
     response = min(response or longest // 2, longest - 1)
     kept = rows * response
     if recipe == "orpo":  # the chosen side is imitated with its prompt
