@@ -127,7 +127,7 @@ def _in_slots(
         cancel.check()
         free = slots.number - slots.busy
         if waiting and (free >= slots.number / REFILL or not working):
-            fresh = _enter(waiting, slots, working, free, ending.drawing.max_new_tokens)
+            fresh = _enter(waiting, slots, working, free)
             logits = torch.cat([logits, fresh]) if len(logits) else fresh
         tokens = draw(logits, [text.generator for text in working], ending.drawing)
         drawn += len(working)
@@ -147,11 +147,11 @@ def _in_slots(
         logits = slots.step(body, tokens[kept_rows]) if working else logits[:0]
 
 
-def _enter(waiting: Waiting, slots: Slots, working: list[Text], free: int, more: int) -> torch.Tensor:
+def _enter(waiting: Waiting, slots: Slots, working: list[Text], free: int) -> torch.Tensor:
     """Logits after the prompts of those that enter. What was read of these lives no longer than this: while their
     responses are drawn, it stands in the slots."""
     entering = waiting.next(free)
-    slots.put([kept for _, _, kept in entering], more)
+    slots.put([kept for _, _, kept in entering])
     working += [text for text, _, _ in entering]
     return torch.stack([first for _, first, _ in entering])
 

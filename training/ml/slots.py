@@ -59,41 +59,27 @@ class Slots:
         self._layers: list[tuple[Tensor, Tensor]] = []
         self._where: tuple[Tensor, Tensor] | None = None  # slot and place of that token, on the model's device
 
-    def put(self, texts: Sequence[Kept], more: int) -> None:
-        """Texts whose tokens have been read, and which may get so many `more`; they take the first free slots."""
-        lengths = [kept[0][0].shape[1] for kept in texts]
-        self._make_room(texts[0], max(lengths) + more)
-        for kept, length in zip(texts, lengths, strict=True):
+    def put(self, texts: Sequence[Kept]) -> None:
+        """Texts whose tokens have been read; they take the first free slots. Room for the longest text is taken with
+        the first ones, be they shorter: what grows is held twice meanwhile, and the heap of a CPU keeps the pieces."""
+        if not self._layers:
+            self._layers = [self._layer(parts) for parts in texts[0]]
+        for kept in texts:
+            length = kept[0][0].shape[1]
             for layer, parts in zip(self._layers, kept, strict=True):
                 for memory, part in zip(layer, parts, strict=True):
                     memory[self.busy, :, :length] = part
             self.lengths[self.busy] = length
             self.busy += 1
 
-    def _make_room(self, kept: Kept, wanted: int) -> None:
-        """Longer texts come later: room for them is not taken before, and then half as much again, but not more than
-        any of them can need."""
-        room = self._layers[0][0].shape[2] if self._layers else 0
-        if wanted <= room:
-            return
-        wider = max(wanted, min(room + room // 2, self.most))
-        for place, parts in enumerate(kept):
-            made = self._layer(parts, wider)
-            if not room:
-                self._layers.append(made)
-                continue
-            for memory, old in zip(made, self._layers[place], strict=True):
-                memory[: self.busy, :, :room] = old[: self.busy]
-            self._layers[place] = made
-
-    def _layer(self, parts: tuple[Tensor, Tensor], room: int) -> tuple[Tensor, Tensor]:
+    def _layer(self, parts: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         made = []
         for part, by_feature in zip(parts, kept_by_feature(parts[0].device), strict=True):
             heads, _, width = part.shape
             if by_feature:
-                made.append(part.new_zeros(self.number, heads, width, room).transpose(2, 3))
+                made.append(part.new_zeros(self.number, heads, width, self.most).transpose(2, 3))
             else:
-                made.append(part.new_zeros(self.number, heads, room, width))
+                made.append(part.new_zeros(self.number, heads, self.most, width))
         return made[0], made[1]
 
     def drop(self, slot: int) -> int:
@@ -130,10 +116,10 @@ class Slots:
         return logits
 
     def _step(self, body: nn.Module, tokens: Tensor, lengths: Tensor) -> Tensor:
-        device, room = tokens.device, self._layers[0][0].shape[2]
+        device = tokens.device
         self.longest = int(lengths.max()) + 1
         if device.type != "cpu":  # whose kernels would copy a mask of another length in every layer
-            self.longest = min(-(-self.longest // LINE) * LINE, room)
+            self.longest = min(-(-self.longest // LINE) * LINE, self.most)
         self._where = torch.arange(self.busy, device=device), lengths.to(device)
         kind = attends_in(body)
         seen = torch.arange(self.longest) <= lengths[:, None]

@@ -37,7 +37,7 @@ def logits_of(model: nn.Module, lean: LeanSteps | None, steps: int = 5) -> list[
     body = model.get_base_model() if hasattr(model, "get_base_model") else model
     slots = Slots(4, steps + max(map(len, PROMPTS)), lean)
     with torch.inference_mode():
-        slots.put(read_prompts(model, PROMPTS)[1], steps)
+        slots.put(read_prompts(model, PROMPTS)[1])
         found = []
         for step in range(steps):
             if step == 3:

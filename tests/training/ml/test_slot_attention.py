@@ -71,7 +71,7 @@ def test_a_step_gives_the_logits_of_the_whole_text(family: str, maker: str, monk
     with torch.inference_mode():
         _, kept = read_prompts(model, PROMPTS)
         slots = Slots(4, 8 + max(map(len, PROMPTS)))
-        slots.put(kept, 8)
+        slots.put(kept)
         texts = [list(prompt) for prompt in PROMPTS]
         for step in range(4):
             tokens = torch.tensor([20 + step, 30 + step, 40 + step])

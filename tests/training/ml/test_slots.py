@@ -78,20 +78,22 @@ def test_no_more_rows_are_drawn_than_asked_for_and_freed_ones_are_taken(
     assert len(busy) < 0.8 * waiting_for_the_longest
 
 
-def test_room_is_made_for_all_that_enter_at_once_and_grows_to_the_longest_text_at_most() -> None:
-    model, rooms = build_family("llama"), []
+def test_room_for_the_longest_text_is_taken_once_and_handed_on() -> None:
+    model = build_family("llama")
     slots = Slots(6, most=17)
     with torch.inference_mode():
         kept = read_prompts(model, PROMPTS)[1]  # of 3, 7, 1, 4, 5 and 2 tokens
-        for entering in (kept[:1], kept[2:4], kept[1:2]):
-            slots.put(entering, 10)
-            rooms.append(slots._layers[0][0].shape[2])
-    assert rooms == [13, 17, 17], "14 were wanted, 19 would be half as much again"
-    assert slots.lengths[: slots.busy].tolist() == [3, 1, 4, 7]
-    for slot, one in enumerate([kept[0], kept[2], kept[3], kept[1]]):
+        slots.put(kept[:1])
+        [taken] = {layer[0].data_ptr() for layer in slots._layers[:1]}
+        slots.put(kept[2:4])
+        assert slots.drop(0) == 2
+        slots.put(kept[1:2])
+    assert slots._layers[0][0].data_ptr() == taken and slots._layers[0][0].shape[2] == 17
+    assert slots.lengths[: slots.busy].tolist() == [4, 1, 7]
+    for slot, one in enumerate([kept[3], kept[2], kept[1]]):
         for layer, parts in zip(slots._layers, one, strict=True):
             for memory, part in zip(layer, parts, strict=True):
-                assert torch.equal(memory[slot, :, : part.shape[1]], part), "growing has moved nothing"
+                assert torch.equal(memory[slot, :, : part.shape[1]], part)
 
 
 def test_a_prompt_is_read_once_for_all_its_responses(fixture_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -105,17 +105,15 @@ def _drawing(voice: Answering, asked: Sampling, config: SampleConfig, itemsize: 
     model, turn, size = voice.model, _turn(asked, config), config.batch_size
     rows = min(size, len(turn)) * config.samples_per_prompt
     token = 2 * model.layers * model.keys * itemsize
-    room, before = _room(voice, turn, config)
-    cache, growing = rows * room * token, rows * before * token // model.layers
-    moments = [rows * model.vocabulary * NUCLEUS + (0 if voice.in_slots else growing)]
+    room = max(turn) + config.max_new_tokens + (0 if voice.in_slots else voice.virtual)
+    cache = rows * room * token
+    # A padded batch holds a layer twice while it grows by a token.
+    moments = [rows * model.vocabulary * NUCLEUS + (0 if voice.in_slots else cache // model.layers)]
     if voice.in_slots:
-        # The first prompts are read before there is a cache. Where all responses are cut, as many come at once later,
-        # and are read before the cache grows for them.
+        # The first prompts are read before there is a cache. Where all responses are cut, as many come at once later.
         first, later = turn[:size], turn[size:][-size:]
-        moments += [_reading(voice, first, itemsize) - cache, sum(first) * token + growing]
-        until, _ = _room(voice, turn, config, before=len(turn) - len(later))
-        others = rows * model.vocabulary * SINGLE - rows * (room - until) * token
-        moments += [_reading(voice, later, itemsize) + others, sum(later) * token + growing]
+        moments += [_reading(voice, first, itemsize) - cache, sum(first) * token]
+        moments += [_reading(voice, later, itemsize) + rows * model.vocabulary * SINGLE, sum(later) * token]
     else:
         moments.append(_reading(voice, turn[-size:], itemsize) - cache)
     return cache, max(moments)
@@ -125,21 +123,6 @@ def _turn(asked: Sampling, config: SampleConfig) -> Sequence[int]:
     """The prompts that are drawn from in one go, shortest first: those with the longest of the run among them."""
     ordered = sorted(asked.prompts) or [1]
     return ordered if len(asked.loaded.voices) == 1 else ordered[-TURN * config.batch_size :]
-
-
-def _room(voice: Answering, turn: Sequence[int], config: SampleConfig, before: int | None = None) -> tuple[int, int]:
-    """Tokens of a row in the end, or `before` the prompt at that place, and before it grew the last time. Slots have
-    room for the longest of the first texts, and grow by half as longer ones come, up to the longest
-    (training/ml/slots.py); a row of a padded batch grows by every token."""
-    if not voice.in_slots:
-        room = max(turn) + voice.virtual + config.max_new_tokens
-        return room, room
-    most, ordered = max(turn) + config.max_new_tokens, turn[:before]
-    room, last = max(ordered[: config.batch_size]) + config.max_new_tokens, 0
-    for length in ordered[config.batch_size :]:
-        if length + config.max_new_tokens > room:
-            room, last = max(length + config.max_new_tokens, min(room + room // 2, most)), room
-    return room, last
 
 
 def _reading(voice: Answering, prompts: Sequence[int], itemsize: int) -> int:
