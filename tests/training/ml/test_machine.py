@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,13 +21,18 @@ from tests.training.ml.launching import in_one, job, steps
 from training.ml import launch, low_rank, run
 from training.ml.activations import kept_bytes
 from training.ml.adapters import apply_adapter
-from training.ml.device import choose_device
+from training.ml.device import Device, choose_device
 from training.ml.fallbacks import fallbacks
 from training.ml.logprobs import completion_logits
-from training.ml.machine import settle
+from training.ml.machine import settle, wants_checkpointing
+from training.ml.precision import for_training
 from training.ml.progress import read_lines
 from training.recipes.dpo import DPOConfig
+from training.recipes.estimate import read_architecture
+from training.recipes.estimate.checkpointing import settled
+from training.recipes.estimate.workload import Workload
 from training.recipes.kto import KTOConfig
+from training.recipes.machine import OPTIMIZER_BYTES, ROOM
 from training.recipes.sft import SFTConfig
 
 pytestmark = pytest.mark.not_db
@@ -111,6 +117,23 @@ def test_the_estimate_counts_what_an_adapter_in_fp32_keeps_beside_a_base_in_bf16
         found -= 3 * 6 * 8 * 128 * (6 * 256 + 768)
     assert found <= 1.25 * estimate, "ROOM allows for a quarter more"
     assert estimate <= 1.5 * found
+
+
+def test_auto_counts_the_copies_of_weights_that_are_multiplied_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an estimate as in a run."""
+    sizes = {"vocab_size": 100, "hidden_size": 64, "intermediate_size": 64, "num_attention_heads": 4}
+    model = LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=8))
+    weights, config, tokens = sum(weight.numel() for weight in model.parameters()), DPOConfig(adapter="full"), 8
+    without = kept_bytes(model, config, tokens, 4) + OPTIMIZER_BYTES * weights
+    free = int((without + weights) / ROOM)  # room for half of what the copies take
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free, 0))
+    half = Device(torch.device("cuda"), torch.bfloat16, "a GPU")
+    assert wants_checkpointing([model], config, for_training(half, config), tokens)
+    assert not wants_checkpointing([model], config, replace(half, dtype=torch.float32), tokens)
+    of_config, work = read_architecture(model.config.to_dict()), Workload("dpo", 1, tokens, 4, 4, 0)
+    for copied, expected in ((2 * weights, "on"), (0, "off")):
+        told = settled([of_config], config, work, weights, free=free, itemsize=4, copied=copied)
+        assert told.gradient_checkpointing == expected
 
 
 def measured(model: nn.Module) -> int:
