@@ -40,6 +40,7 @@ class Form(models.TextChoices):
 def demonstration_of(record: Record) -> tuple[Form, Turns, str]:
     """The form, the prompt and the response of a record. Raises Problem: also for fields of two forms that contradict
     each other, of which none is dropped in silence."""
+    record = with_turns(record, RESPONSES)
     if is_given(record, "instruction"):
         return Form.INSTRUCTION, *_instruction(record)
     if is_given(record, "conversations"):
@@ -47,7 +48,6 @@ def demonstration_of(record: Record) -> tuple[Form, Turns, str]:
     if is_given(record, "messages") and (turns := turns_of(record, "messages"))[-1]["role"] == "assistant":
         return Form.CONVERSATION, *_conversation(record, turns)
     form = Form.COMPLETION if is_given(record, "completion") else Form.RESPONSE
-    record = with_turns(record, RESPONSES)
     return form, messages_of(record), response_of(record, RESPONSES)
 
 

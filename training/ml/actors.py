@@ -20,6 +20,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from training.ml.adapter_ensemble import member_files
 from training.ml.adapter_switch import AdapterSwitch
 from training.ml.job import Job, ModelSpec
+from training.ml.low_rank import add_as_computed
 from training.ml.one_base import APART
 from training.ml.origin import method_of
 from training.ml.quantised import is_quantised
@@ -83,6 +84,7 @@ def on_one_backbone(policy: PeftModel, job: Job, tokenizer: PreTrainedTokenizerB
     for name, trained in ((REWARD, False), (ADAPTER, True)):
         switch.add(name, _without_head(PeftConfig.from_pretrained(directory)), trained=trained)
         set_peft_model_state_dict(inner, saved, adapter_name=name)
+    add_as_computed(inner)
     switch.keep_gradients()
     view = _classifier(inner, scores)
     rewarder = RewardModel(view, tokenizer, job.config, job.config.batch_size)
@@ -120,6 +122,7 @@ def on_two_backbones(
         switch.copy(POLICY, ADAPTER)
     else:
         switch.add(ADAPTER, fresh_adapter(), trained=True)
+    add_as_computed(model.base_model)
     head = head_of(score)
     return Actors(
         policy=policy,
@@ -163,6 +166,7 @@ def without_reward_backbone(
         inner.requires_grad_(False)
     switch = AdapterSwitch(inner, POLICY if shared else None)
     switch.add(ADAPTER, fresh_adapter(), trained=True)
+    add_as_computed(inner)
     head = new_head(inner)
     parts = {"policy": policy, "head": head} if shared else {"policy": policy, "value": inner, "head": head}
     return Actors(

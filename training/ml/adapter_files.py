@@ -87,7 +87,7 @@ def attach(model: PreTrainedModel, directory: Path) -> nn.Module:
     except ValueError as error:
         raise _wrong_base(directory, str(error)) from error
     attached.made_for = facts
-    add_as_computed(attached)  # as it was trained
+    add_as_computed(attached)  # as it is evaluated after its training
     return attached
 
 

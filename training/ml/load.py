@@ -203,6 +203,7 @@ def on_policy(policy: PreTrainedModel) -> PreTrainedModel:
         model = AutoModelForSequenceClassification.from_config(policy.config)
     setattr(model, model.base_model_prefix, policy.base_model)
     model.is_loaded_in_4bit = is_quantised(policy)
+    model.multiplies_in_bf16 = getattr(policy, "multiplies_in_bf16", False)
     return model
 
 

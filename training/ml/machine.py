@@ -109,5 +109,7 @@ def _copied(models: Sequence[nn.Module], config: Any, device: Device) -> int:
     if not isinstance(device, Mixed):
         return 0
     own = getattr(config, "adapter", None) == "last_layers"
-    weights = [[weight for weight in model.parameters() if weight.requires_grad or not own] for model in models]
-    return HALF.itemsize * max(sum(weight.numel() for weight in of_one) for of_one in weights)
+    copied = [
+        [one for one in model.parameters() if one.dtype != HALF and (one.requires_grad or not own)] for model in models
+    ]
+    return HALF.itemsize * max(sum(weight.numel() for weight in weights) for weights in copied)

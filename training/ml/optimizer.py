@@ -13,7 +13,6 @@ from training.ml.precision import is_paged
 from training.ml.quantised import bitsandbytes
 from training.recipes.optimizer import OptimizerConfig
 
-PAGED = 100_000  # numbers of a weight whose state bitsandbytes pages out; of others it only waits for each by itself
 FACTOR = "ia3_l"  # in the names of what (IA)³ trains: (out, 1) or (1, in), and so matrices by their dimensions
 
 
@@ -21,9 +20,8 @@ def adamw(
     model: nn.Module, config: OptimizerConfig, *, apart: Sequence[nn.Parameter] = (), apart_rate: float | None = None
 ) -> torch.optim.Optimizer:
     """AdamW over the trainable weights; only matrices decay, and of these not (IA)³'s factors. Beside 4-bit weights
-    on a GPU the state of large ones is paged out to the host's memory where the GPU's runs short. A weight that has a
-    `rate_factor` learns so many times as fast as the others, and so do the weights `apart`, if they have a rate of
-    their own."""
+    on a GPU its state is paged out to the host's memory where the GPU's runs short. A weight that has a `rate_factor`
+    learns so many times as fast as the others, and so do the weights `apart`, if they have a rate of their own."""
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     still = {id(weight) for name, weight in model.named_parameters() if FACTOR in name}
     alike = [weight for weight in weights if not hasattr(weight, "rate_factor")]
@@ -37,7 +35,7 @@ def adamw(
         if hasattr(weight, "rate_factor"):
             groups.append({"params": [weight], "weight_decay": 0.0, "factor": weight.rate_factor})
     groups = [group for group in groups if group["params"]]
-    if is_paged(config) and any(weight.numel() >= PAGED for weight in weights):
+    if is_paged(config):
         return bitsandbytes().optim.PagedAdamW(groups, lr=config.learning_rate)
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=_can_be_fused(weights, config) or None)
 

@@ -42,6 +42,7 @@ def as_torch_comes() -> bool:
     undone = bool(_replaced)
     while _replaced:
         _replaced.pop()._destroy()
+    torch.backends.cuda.enable_cudnn_sdp(True)  # device.py
     return undone
 
 

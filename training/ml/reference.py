@@ -56,6 +56,8 @@ class Reference:
 
     def of(self, sequences: Sequences, device: torch.device) -> Tokens:
         """Token by token, as `token_logps` gives them; all of them must have been prepared."""
+        if not sequences:
+            return []
         known = [self._known[text_key(*sequence)] for sequence in sequences]
         # Together: a GPU waits for each copy.
         return list(torch.cat(known).to(device).split([len(one) for one in known]))

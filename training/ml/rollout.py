@@ -16,7 +16,7 @@ from training.ml.logprobs import completion_logits
 from training.ml.mixed import cast_once
 from training.ml.prompt_data import AskedPrompt
 from training.recipes.rollouts import RolloutConfig
-from training.recipes.shared_rows import DRAWN_AT_ONCE, DRAWN_AT_ONCE_ON_A_GPU
+from training.recipes.shared_rows import DRAWN_AT_ONCE
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,8 @@ def roll_out(
     stop, found = stop_ids(model, tokenizer), {}
     order = sorted(range(len(prompts)), key=lambda i: prompts[i].length)
     ids, draws, pad_id = [prompts[i].ids for i in order], [[seeds[i]] for i in order], tokenizer.pad_token_id
-    rows = DRAWN_AT_ONCE_ON_A_GPU if next(model.parameters()).is_cuda else DRAWN_AT_ONCE
     with cast_once(model):
-        for drawn in complete(model, ids, draws, stop=stop, pad_id=pad_id, drawing=drawing, rows=rows):
+        for drawn in complete(model, ids, draws, stop=stop, pad_id=pad_id, drawing=drawing, rows=DRAWN_AT_ONCE):
             asked = order[drawn.row]
             found[asked] = Rollout(prompts[asked], drawn.ids, drawn.finished, text_of(tokenizer, drawn.ids))
     return [found[i] for i in range(len(prompts))]

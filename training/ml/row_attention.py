@@ -78,9 +78,14 @@ def _added(visible: Tensor, body: nn.Module) -> Tensor:
     """As a number to be added to the attention: the kernel would make one of a boolean mask anew in every layer, and
     that of a GPU of one whose lines do not begin at a multiple of so many numbers."""
     *shape, width = visible.shape
-    kind, line = attends_in(body), width if visible.is_cpu else -(-width // LINE) * LINE
+    kind, line = attends_in(body), -(-width // LINE) * LINE if in_lines(visible.device) else width
     found = torch.zeros(*shape, line, dtype=kind, device=visible.device)[..., :width]
     return found.masked_fill_(~visible, torch.finfo(kind).min)
+
+
+def in_lines(device: torch.device) -> bool:
+    """Whether the kernels of attention there want the lines of a mask to begin at a multiple of LINE numbers."""
+    return device.type != "cpu"
 
 
 def _behind(visible: Tensor, seen: Tensor) -> Tensor:

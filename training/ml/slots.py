@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.ml.lean_step import LeanSteps
 from training.ml.mixed import attends_in
 from training.ml.prompt_rows import lay_out
-from training.ml.row_attention import LINE, row_inputs
+from training.ml.row_attention import LINE, in_lines, row_inputs
 from training.ml.slot_attention import kept_by_feature, one_token_each
 
 Kept = list[tuple[Tensor, Tensor]]  # for each layer the keys and the values of one text, [heads, tokens, head width]
@@ -118,7 +118,7 @@ class Slots:
     def _step(self, body: nn.Module, tokens: Tensor, lengths: Tensor) -> Tensor:
         device = tokens.device
         self.longest = int(lengths.max()) + 1
-        if device.type != "cpu":  # whose kernels would copy a mask of another length in every layer
+        if in_lines(device):
             self.longest = min(-(-self.longest // LINE) * LINE, self.most)
         self._where = torch.arange(self.busy, device=device), lengths.to(device)
         kind = attends_in(body)

@@ -37,6 +37,6 @@ def kept_bytes(
 
 def adds_as_computed(config: Any, transposed: bool) -> bool:
     """Whether an adapter's product is added as it is computed (training/ml/low_rank.py); others are PEFT's, in fp32.
-    `transposed`: the model's matrices are, as GPT-2's."""
+    `transposed`: the model's matrices are, as GPT-2's. A run that may be parted among processes is taken to be."""
     plain = config.adapter == "lora" and not (config.dora or config.dropout or transposed)
     return plain and getattr(config, "parallel", "ddp") == "ddp"

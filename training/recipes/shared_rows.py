@@ -15,11 +15,11 @@ MAY_HAVE_WINDOWS = frozenset({"mistral", "phi3", "starcoder2"})
 # Tried and tested: on a CPU their grouped-query attention is computed without repeating keys and values.
 GROUPED_QUERY = frozenset({"llama", "mistral", "qwen2", "qwen3", "gemma", "smollm3", "starcoder2"})
 # Numbers in fp32 (32 MB): of so many tokens at a time are logits made where nothing is learned from them. A GPU is only
-# busy with more (256 MB).
-LOGITS_AT_ONCE, LOGITS_AT_ONCE_ON_A_GPU = 1 << 23, 1 << 26
-# Responses that a policy draws side by side: on two cores 46 tokens/s at 8 rows and 58 at 32. A step of a GPU takes as
-# long for many as for few: what bounds it there is the room for their keys and values.
-DRAWN_AT_ONCE, DRAWN_AT_ONCE_ON_A_GPU = 32, 128
+# busy with more (128 MB).
+LOGITS_AT_ONCE, LOGITS_AT_ONCE_ON_A_GPU = 1 << 23, 1 << 25
+# Responses that a policy draws side by side: on two cores 46 tokens/s at 8 rows and 58 at 32. A GPU would have time for
+# more, but each takes room for its keys and values (7B, 1,024 tokens: half a gigabyte), and what fits was told for 32.
+DRAWN_AT_ONCE = 32
 # Tokens of a row at which attention takes as long as all the rest of a model: measured on the demo model, whose rows of
 # 266 spend a quarter of their time on it; a wider model may have longer rows. Attention is computed between all tokens
 # of a row, those that do not see each other too.

@@ -79,7 +79,6 @@ def test_a_paged_optimizer_steps_as_adamw_does_and_is_resumed(
 
     plain = stepped(4)
     monkeypatch.setattr(optimizers, "is_paged", lambda config: True)
-    monkeypatch.setattr(optimizers, "PAGED", 1)
     stepped(2)
     resumed = stepped(2, resume=True)
     for name, weight in plain.items():

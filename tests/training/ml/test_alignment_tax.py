@@ -176,6 +176,20 @@ def test_demonstrations_that_share_prompts_are_measured_by_prompt(fixture_model:
     assert [(one["after"]["n"], one["after"].get("clusters")) for one in found] == [(12, 6), (6, None), (12, None)]
 
 
+def test_a_set_of_which_nothing_fits_costs_no_run_its_figures(fixture_model: Path, tmp_path: Path) -> None:
+    long = [{"text": f"{n} " + "and the cat sat on the mat " * 500} for n in range(6)]
+    short = [{"text": f"The cat sat by door {n}."} for n in range(6)]
+    sets = [{"name": "long", "hash": "l", "rows": long}, {"name": "short", "hash": "s", "rows": short}]
+    job = probed_job(tmp_path / "run", "dpo", fixture_model, {}, {"probes": [], "documents": sets})
+    model = load_policy(job.model, cache=job.cache, device=choose_device())
+    tax = AlignmentTax(job, model, AutoTokenizer.from_pretrained(fixture_model))
+    found = tax.figures(model, lambda: nullcontext(model), Progress(job.directory))["tax"]["documents"]
+    assert [(one["left_out"], one["tokens"] > 0, one["after"]["value"] is None) for one in found] == [
+        (6, False, True),
+        (0, True, False),
+    ]
+
+
 def test_too_few_probes_give_a_reason_and_no_number(fixture_model: Path, tmp_path: Path) -> None:
     data = write_planted(tmp_path / "data", train=16, test=5)
     job = probed_job(tmp_path / "run", "orpo", fixture_model, data, material(3, 2), **FAST)

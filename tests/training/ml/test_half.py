@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from peft.tuners.lora.layer import Linear as LoraLinear
 
 from tests.training.ml import judges, trained
 from tests.training.ml.jobs import job_of, manifest
@@ -21,6 +22,7 @@ from training.ml.decoding import Drawing, complete
 from training.ml.device import Device, choose_device
 from training.ml.job import ModelSpec
 from training.ml.load import load_policy, load_reward_model, load_tokenizer
+from training.ml.low_rank import AddingLinear
 from training.ml.scoring import score
 from training.recipes import load
 
@@ -44,9 +46,15 @@ def one(request: pytest.FixtureRequest, half: Device, fixture_model: Path, tmp_p
     return train_briefly(variant, task, fixture_model, tmp_path / "artifact")
 
 
+def adding(model: torch.nn.Module) -> int:
+    """How many of its layers add a LoRA's product as it is computed."""
+    return sum(isinstance(part, AddingLinear) for part in model.modules())
+
+
 def test_what_is_loaded_for_use_computes_what_was_trained(one: Trained, half: Device) -> None:
     loaded = one.reloaded()
     assert isinstance(loaded, PeftModel) and loaded.get_base_model().dtype == torch.bfloat16
+    assert adding(one.model) == adding(loaded)
     with torch.no_grad():
         expected, found = one.outcome(one.model), one.outcome(loaded)
         other = one.outcome(adapter_files.merged(loaded))
@@ -106,6 +114,7 @@ def test_ppo_has_its_value_beside_a_reward_that_is_not_merged(
     job = job_of(tmp_path / "run", "ppo", fixture_model, data, **more)
     actors = judges.actors_of(job)
     assert actors.sharing == TWO
+    assert adding(actors.value.body) == sum(isinstance(part, LoraLinear) for part in actors.value.body.modules()) > 0
     model = load_reward_model(job.reward_model, cache=job.cache, device=half)
     expected = score(model, load_tokenizer(job.reward_model, cache=job.cache), TEXTS, 4)
     rewarder = actors.rewarding

@@ -70,7 +70,6 @@ def test_the_optimizers_of_a_gpu_go_on_from_a_checkpoint_too(
     if kind == "is_paged":
         pytest.importorskip("bitsandbytes")
     monkeypatch.setattr(optimizer, kind, lambda *_: True)
-    monkeypatch.setattr(optimizer, "PAGED", 1)
     whole = run(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut", wrap=dies_at(5))

@@ -13,6 +13,8 @@ from torch.utils.checkpoint import checkpoint
 
 from training.ml import low_rank
 from training.ml.low_rank import AddedProduct, AddingLinear, add_as_computed
+from training.recipes.kept import adds_as_computed, kept_bytes
+from training.recipes.sft import SFTConfig
 
 pytestmark = pytest.mark.not_db
 
@@ -139,6 +141,26 @@ def test_beside_a_base_in_bf16_it_is_multiplied_so_and_learns_in_its_own_precisi
     weights = {weight.data_ptr() for weight in model.parameters()}
     wide = [one.shape for one in kept if one.dtype == torch.float32 and one.data_ptr() not in weights]
     assert wide == [torch.Size([2, 5, 4])], "nothing in fp32 but what the loss has made of the output"
+
+
+@pytest.mark.parametrize(
+    ("asked", "transposed", "ours"),
+    [
+        ({"adapter": "lora"}, False, True),
+        ({"adapter": "lora"}, True, False),
+        ({"adapter": "lora", "dropout": 0.1}, False, False),
+        ({"adapter": "lora", "dora": True}, False, False),
+        ({"adapter": "lora", "parallel": "fsdp"}, False, False),
+        ({"adapter": "qlora"}, False, False),
+    ],
+)
+def test_what_keeps_copies_in_fp32_beside_bf16_counts_more(asked: dict[str, Any], transposed: bool, ours: bool) -> None:
+    config = SFTConfig(**asked)
+    sizes = {"layers": 2, "width": 8, "inner": 24, "vocabulary": 100, "transposed": transposed}
+    assert adds_as_computed(config, transposed) is ours
+    whole = SFTConfig(adapter="ia3")
+    assert (kept_bytes(config, 10, 2, **sizes) == kept_bytes(whole, 10, 2, **sizes)) is ours
+    assert kept_bytes(config, 10, 4, **sizes) == kept_bytes(whole, 10, 4, **sizes), "in fp32 there is no copy"
 
 
 def test_dropout_that_is_at_rest_is_no_reason(monkeypatch: pytest.MonkeyPatch) -> None:

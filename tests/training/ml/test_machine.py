@@ -130,6 +130,9 @@ def test_auto_counts_the_copies_of_weights_that_are_multiplied_in_bf16(monkeypat
     half = Device(torch.device("cuda"), torch.bfloat16, "a GPU")
     assert wants_checkpointing([model], config, for_training(half, config), tokens)
     assert not wants_checkpointing([model], config, replace(half, dtype=torch.float32), tokens)
+    frozen = LlamaForCausalLM(LlamaConfig(**sizes, num_hidden_layers=12)).bfloat16()  # multiplied as it is
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2 * int((without + 2 * weights) / ROOM), 0))
+    assert not wants_checkpointing([model, frozen.requires_grad_(False)], config, for_training(half, config), tokens)
     of_config, work = read_architecture(model.config.to_dict()), Workload("dpo", 1, tokens, 4, 4, 0)
     for copied, expected in ((2 * weights, "on"), (0, "off")):
         told = settled([of_config], config, work, weights, free=free, itemsize=4, copied=copied)

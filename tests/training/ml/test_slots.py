@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from tests.training.ml.families import build_family
 from tests.training.ml.trained import configured, untrained
 from training.ml import decoding, waiting
+from training.ml import slots as slots_module
 from training.ml.decoding import Completion, Drawing, complete
 from training.ml.slots import Kept, Slots, beginning, read_prompts
 from training.recipes.shared_rows import FAMILIES
@@ -94,6 +96,34 @@ def test_room_for_the_longest_text_is_taken_once_and_handed_on() -> None:
         for layer, parts in zip(slots._layers, one, strict=True):
             for memory, part in zip(layer, parts, strict=True):
                 assert torch.equal(memory[slot, :, : part.shape[1]], part)
+
+
+@pytest.mark.parametrize("most", [17, 40])
+def test_lines_that_a_gpu_reads_at_once_change_no_logits(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There a step shows up to 15 places more than are written, hidden, as far as there is room."""
+    model = build_family("llama")
+    found, shown = [], []
+    update = Slots.update
+
+    def noting(self: Slots, *args: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        shown.append(self.longest)
+        return update(self, *args)
+
+    monkeypatch.setattr(Slots, "update", noting)
+    for line in (1, 16):
+        monkeypatch.setattr(slots_module, "LINE", line)
+        monkeypatch.setattr(slots_module, "in_lines", lambda _device: True)
+        slots = Slots(6, most=most)
+        with torch.inference_mode():
+            slots.put(read_prompts(model, PROMPTS)[1])
+            steps = []
+            for token in (20, 21, 22):
+                steps.append(slots.step(model, torch.arange(token, token + slots.busy)))
+                slots.drop(0)
+        found.append(steps)
+    for mine, theirs in zip(*found, strict=True):
+        assert torch.allclose(mine, theirs, atol=1e-5)
+    assert shown[0] == 8 and shown[-1] in (most, 16) and max(shown) <= most
 
 
 def test_a_prompt_is_read_once_for_all_its_responses(fixture_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

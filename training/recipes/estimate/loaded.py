@@ -41,6 +41,7 @@ def _reading(model: Architecture, itemsize: int) -> int:
 
 
 def _speaking(model: Architecture, itemsize: int) -> int:
-    """The prompt is read, or one layer of the cache grows by a token and the logits are sorted."""
+    """The prompt is read, or one layer of the cache grows by a token, as where it is in no slot, and the logits are
+    sorted."""
     growing = 2 * model.keys * _tokens(model) * itemsize + model.vocabulary * DRAWING
     return max(_reading(model, itemsize), growing)

@@ -246,7 +246,8 @@ def _stepping(model: Architecture, config: Any, counted: Parameters) -> int:
 
 
 def _while_drawing(model: Architecture, work: Workload, precision: Precision) -> int:
-    """Beside the cache: one layer of it while it grows by a token, and the logits of the rows, sorted."""
+    """Beside the cache: one layer of it while it grows by a token, as a padded batch does, and the logits of the rows,
+    sorted."""
     growing = 2 * model.keys * work.drawn * work.length * precision.base
     prompts = work.drawn * (work.length - work.response) * (4 * model.width + 3 * model.inner) * precision.base
     return max(growing + work.drawn * model.vocabulary * DRAWING, prompts)
@@ -258,7 +259,8 @@ def _evaluating(
     """After the training: no gradients, no moments, of a model trained whole its start beside it where it was not there
     before, and the logits of both, a piece at a time where the family is known to allow it."""
     whole = EVALUATED * work.response * model.vocabulary
-    logits = PIECE_COPIES * min(whole, LOGITS_AT_ONCE_ON_A_GPU if on_gpu else LOGITS_AT_ONCE) * SINGLE
+    # On a GPU a whole piece: the long texts of an alignment tax fill it.
+    logits = PIECE_COPIES * (LOGITS_AT_ONCE_ON_A_GPU if on_gpu else min(whole, LOGITS_AT_ONCE)) * SINGLE
     logits += WHOLE_COPIES * whole * SINGLE if model.family not in FAMILIES else 0
     start = counted.base * SINGLE if config.adapter == "full" and not parts["reference"] else 0
     return parts["weights"] + parts["reference"] + start + logits

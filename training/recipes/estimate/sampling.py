@@ -101,7 +101,8 @@ def memory_of(asked: Sampling, config: SampleConfig) -> Memory:
 
 
 def _drawing(voice: Answering, asked: Sampling, config: SampleConfig, itemsize: int) -> tuple[int, int]:
-    """Bytes of the cache, and the most beside it: while prompts are read, while the cache grows, in a step."""
+    """Bytes of the cache, and the most beside it: while prompts are read, while that of a padded batch grows, in a
+    step."""
     model, turn, size = voice.model, _turn(asked, config), config.batch_size
     rows = min(size, len(turn)) * config.samples_per_prompt
     token = 2 * model.layers * model.keys * itemsize

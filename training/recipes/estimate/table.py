@@ -83,15 +83,7 @@ class Question:
     def work(self, config: Any) -> Workload:
         """What one process computes at once."""
         piece = largest_piece(config, self.processes)
-        return self._workload(piece)
-
-    def whole(self, config: Any) -> Workload:
-        """What all processes compute at once."""
-        return self._workload(config)
-
-    def _workload(self, config: Any) -> Workload:
-        known = (self.response, self.model.context, self.data.responses)
-        return workload(self.recipe, config, *known, on_gpu=self.machine.device == "gpu")
+        return workload(self.recipe, piece, self.response, self.model.context, self.data.responses)
 
 
 def estimate(question: Question, config: Any) -> Estimate:
@@ -112,8 +104,9 @@ def estimate(question: Question, config: Any) -> Estimate:
 
 def _figures(question: Question, config: Any, work: Workload, base: int) -> Estimate:
     counted = parameters(question.model, config, work.task)
+    whole = workload(question.recipe, config, question.response, question.model.context, question.data.responses)
     reward = beside(question.reward, question.model, config, work)
-    computed = _settled(question, config, question.whole(config), counted, reward)
+    computed = _settled(question, config, whole, counted, reward)
     held = memory(question.model, computed, work, question.machine.device, reward, question.processes)
     timed = with_prompts_once(question.model, work, question.machine.device)
     return Estimate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from training.recipes.shared_rows import DRAWN_AT_ONCE, DRAWN_AT_ONCE_ON_A_GPU
+from training.recipes.shared_rows import DRAWN_AT_ONCE
 
 PAIRS = ("reward", "dpo", "orpo", "simpo")
 DRAWN = ("ppo", "rloo", "grpo")
@@ -45,15 +45,7 @@ class Workload:
         return "reward" if self.recipe == "reward" else "policy"
 
 
-def workload(
-    recipe: str,
-    config: Any,
-    response: int | None = None,
-    context: int = 0,
-    responses: int = 0,
-    *,
-    on_gpu: bool = False,
-) -> Workload:
+def workload(recipe: str, config: Any, response: int | None = None, context: int = 0, responses: int = 0) -> Workload:
     """Of the longest examples that are let through: by the settings, and by the model's `context` where it is known.
     `response` is how many of their tokens are the response: half of them where nothing is known, and what is drawn at
     most where the recipe draws. `responses` is how many a prompt has at most, where all of its pairs are one example;
@@ -67,7 +59,7 @@ def workload(
     if recipe in DRAWN:
         response = min(config.max_new_tokens, longest - 1)
         everything = getattr(config, "rollouts", config.batch_size * config.gradient_accumulation)
-        drawn = min(DRAWN_AT_ONCE_ON_A_GPU if on_gpu else DRAWN_AT_ONCE, everything)
+        drawn = min(DRAWN_AT_ONCE, everything)
     response = min(response or longest // 2, longest - 1)
     kept = rows * response
     if recipe == "orpo":  # the chosen side is imitated with its prompt
