@@ -50,9 +50,9 @@ def as_it_comes() -> Iterator[None]:
 
 
 @contextmanager
-def _algorithms(repeatable: bool) -> Iterator[None]:
+def _algorithms(deterministic: bool) -> Iterator[None]:
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    torch.use_deterministic_algorithms(repeatable, warn_only=True)
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
     try:
         yield
     finally:

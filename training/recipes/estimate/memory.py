@@ -146,8 +146,7 @@ def _activations(
     """The peak over the moments of a run, less all other parts."""
     fixed = sum(parts.values())
     learning = max(_while_learning(model, config, work, precision), 0)
-    # A gradient goes through all layers unless the last ones alone are trained.
-    learning += precision.copied * (counted.trained_base if config.adapter == "last_layers" else counted.base)
+    learning += copies(config, counted, precision)
     apart = parts["gradients"] if _one_backward(config, work) else 0  # they come as activations go
     stepping = _stepping(model, config, counted)
     moments = [fixed - parts["kv_cache"] - apart + learning, fixed - parts["kv_cache"] + stepping]
@@ -162,6 +161,12 @@ def _activations(
     if work.task == "policy" and work.recipe not in DRAWN:
         moments.append(_evaluating(model, config, work, counted, parts, on_gpu=precision.gpu))
     return max(max(moments) - fixed, 0)
+
+
+def copies(config: Any, counted: Parameters, precision: Precision) -> int:
+    """Bytes of the copies that products keep of weights until their backward pass: a gradient goes through all layers
+    unless the last ones alone are trained."""
+    return precision.copied * (counted.trained_base if config.adapter == "last_layers" else counted.base)
 
 
 def _with_reward(

@@ -11,7 +11,15 @@ from training.recipes.estimate.adapters import NotKnown, Parameters, base_of, me
 from training.recipes.estimate.checkpointing import settled
 from training.recipes.estimate.disk import disk
 from training.recipes.estimate.layout import Architecture
-from training.recipes.estimate.memory import Memory, Precision, memory, start_beside, weights, with_prompts_once
+from training.recipes.estimate.memory import (
+    Memory,
+    Precision,
+    copies,
+    memory,
+    start_beside,
+    weights,
+    with_prompts_once,
+)
 from training.recipes.estimate.parallel import largest_piece
 from training.recipes.estimate.players import Rewarder, beside, loaded_beside, value_model, value_of
 from training.recipes.estimate.throughput import Data, Durations, Speed, durations
@@ -133,7 +141,7 @@ def _settled(question: Question, config: Any, work: Workload, counted: Parameter
         if reward is not None:
             free -= loaded_beside(model, config, work, counted, precision.base, reward)
     trainable = counted.trainable + value_of(model, config, work, reward)
-    copied = precision.copied * (counted.trained_base if config.adapter == "last_layers" else counted.base)
+    copied = copies(config, counted, precision)
     return settled(models, config, work, trainable, free=free, itemsize=precision.base, copied=copied)
 
 
