@@ -8,7 +8,10 @@ from typing import Any
 from celery import Celery
 from celery.signals import beat_embedded_init
 
+from workbench import folder_broker
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
+folder_broker.register()
 app = Celery("plumbline")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -50,6 +50,8 @@ def start_worker(tmp_path: Path) -> Iterator[Start]:
             process.kill()
         worker.kill()
         worker.wait()
+    for log in sorted(tmp_path.glob("worker*.log")):  # pytest shows it where the test fails
+        print(log.name, log.read_text(errors="replace"), sep="\n")
     for process in psutil.process_iter(["cmdline"]):  # the beat of one that was killed has no parent any more
         if str(tmp_path / "beat") in (process.info["cmdline"] or []):
             process.kill()
