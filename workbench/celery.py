@@ -7,11 +7,10 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_embedded_init
-
-from workbench import folder_broker
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "workbench.settings")
-folder_broker.register()
+TRANSPORT_ALIASES["filesystem"] = "workbench.folder_broker:Transport"  # a URL names a transport by its scheme alone
 app = Celery("plumbline")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kombu.exceptions import ChannelError
-from kombu.transport import TRANSPORT_ALIASES, filesystem
+from kombu.transport import filesystem
 from kombu.utils.json import dumps
 
 logger = logging.getLogger(__name__)
@@ -67,11 +67,6 @@ class Channel(filesystem.Channel):
 
 
 class Transport(filesystem.Transport):
-    """What `filesystem://` means here."""
+    """What `filesystem://` means here (celery.py)."""
 
     Channel = Channel
-
-
-def register() -> None:
-    """A URL names a transport by its scheme alone, so the scheme's own name is given."""
-    TRANSPORT_ALIASES["filesystem"] = f"{__name__}:{Transport.__name__}"
