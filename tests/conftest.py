@@ -20,6 +20,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # One process of pytest a core: several threads in each would only get in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # The processes of runs make room for all others (10): beside two of pytest that do not they would get a tenth of a
+    # core, and whoever waits for them would wait in vain.
+    os.nice(max(0, 9 - os.nice(0)))
 compile_all()
 # Until pytest_collection_finish: of what the tests import nothing is garbage, and looking for it takes as long again.
 gc.disable()

@@ -57,7 +57,7 @@ def start_worker(tmp_path: Path) -> Iterator[Start]:
             process.kill()
 
 
-def _until(true: Callable[[], object], seconds: float = 120) -> None:
+def _until(true: Callable[[], object], seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
