@@ -18,10 +18,10 @@ from workbench.translations import compile_all
 # Neither the tests nor the processes they start ask the network.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # One process of pytest a core: several threads in each would only get in each other's way.
+    # A process of pytest a core, or more: several threads in each would only get in each other's way.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # The processes of runs make room for all others (10): beside two of pytest that do not they would get a tenth of a
-    # core, and whoever waits for them would wait in vain.
+    # Runs have a niceness of 10: beside processes of pytest with 0 they would get a tenth of a core, and tests that
+    # wait for them would wait in vain. One less, so that a run that forgets its own is found.
     os.nice(max(0, 9 - os.nice(0)))
 compile_all()
 # Until pytest_collection_finish: of what the tests import nothing is garbage, and looking for it takes as long again.

@@ -23,7 +23,7 @@ from training.recipes.words import gettext_noop
 
 DONE, DEFECT, FAILED, CANCELLED = 0, 1, 2, 4
 PEER_LOST = 6  # of one of several processes; the launcher looks for the one that failed first
-PRIORITY = 10  # of Unix, where 0 is what is usual and 19 the least
+NICENESS = 10
 
 # How cuBLAS and flash attention are asked to add up in the same order every time (repeatable.py).
 IN_ONE_ORDER = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8", "FLASH_ATTENTION_DETERMINISTIC": "1"}
@@ -158,8 +158,9 @@ def leave(arguments: list[str]) -> None:
     one that lets go of them in an interpreter that is half gone aborts the process, which had done its work
     (github.com/pytorch/pytorch/pull/179291).
     """
-    # The web process and the annotators come first.
-    os.nice(max(0, PRIORITY - os.nice(0)))
+    # The web process and the annotators come first. Not added to what it was started with: beside others that were
+    # started so it would starve.
+    os.nice(max(0, NICENESS - os.nice(0)))
     # At low priority torch's threads wait for one another often, and spin meanwhile: on a busy machine decoding was
     # several times slower so. The cost on an idle one has not been measured. Read when torch is loaded, which is later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
